@@ -1,0 +1,233 @@
+//! The client side: one connection, typed methods.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::framing::{FramingError, LineReader, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, write_message};
+use crate::message::{Applied, ErrorCode, LogsRequest, Pong, Progress, Reply, Request};
+use crate::{AppSpec, AppStatus, LogLine, ProcessEvent};
+
+/// A connection to a supervisor. Calls are answered in order; there are no timeouts here (an apply may take minutes),
+/// so wrap calls in one where needed. After a dropped or failed call make a new connection.
+#[derive(Debug)]
+pub struct Client {
+    lines: LineReader<BufReader<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers on the socket.
+    #[error("cannot connect to the supervisor at {path:?}")]
+    Connect {
+        /// Path of the socket.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The supervisor refused the request.
+    #[error("the supervisor refused: {message}")]
+    Refused {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+    /// The request is too large to send.
+    #[error("the request has {size} bytes, more than the {MAX_REQUEST_BYTES} the supervisor accepts")]
+    RequestTooLarge {
+        /// Its size.
+        size: usize,
+    },
+    /// The supervisor hung up before it answered.
+    #[error("the supervisor closed the connection before it answered")]
+    Closed,
+    /// The answer is not one this version understands.
+    #[error("the supervisor's answer is not understood: {detail}")]
+    Protocol {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The connection failed.
+    #[error("talking to the supervisor failed")]
+    Framing(#[source] FramingError),
+}
+
+impl Client {
+    /// Connects to the socket at `path`.
+    pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
+        let path = path.as_ref();
+        let stream = UnixStream::connect(path)
+            .await
+            .map_err(|source| ClientError::Connect { path: path.to_owned(), source })?;
+        let (reader, writer) = stream.into_split();
+        Ok(Self { lines: LineReader::new(BufReader::new(reader), MAX_REPLY_BYTES), writer })
+    }
+
+    /// Who is there, and since when.
+    pub async fn ping(&mut self) -> Result<Pong, ClientError> {
+        match self.call(&Request::Ping).await? {
+            Reply::Pong(pong) => Ok(pong),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a spec run and waits for the outcome.
+    pub async fn apply(&mut self, spec: &AppSpec) -> Result<Applied, ClientError> {
+        self.apply_with_progress(spec, |_| {}).await
+    }
+
+    /// The same, telling what happens meanwhile.
+    pub async fn apply_with_progress(
+        &mut self,
+        spec: &AppSpec,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Applied, ClientError> {
+        self.send(&Request::Apply { spec: Box::new(spec.clone()), progress: true }).await?;
+        loop {
+            match self.receive().await? {
+                Reply::Progress(progress) => on_progress(progress),
+                Reply::Applied(applied) => return Ok(applied),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Stops every instance and keeps the application.
+    pub async fn stop(&mut self, app: &str) -> Result<(), ClientError> {
+        self.done(&Request::Stop { app: app.to_owned() }).await
+    }
+
+    /// Starts a stopped application.
+    pub async fn start(&mut self, app: &str) -> Result<(), ClientError> {
+        self.done(&Request::Start { app: app.to_owned() }).await
+    }
+
+    /// Replaces every instance by a fresh one of the same spec.
+    pub async fn restart(&mut self, app: &str) -> Result<Applied, ClientError> {
+        match self.call(&Request::Restart { app: app.to_owned() }).await? {
+            Reply::Applied(applied) => Ok(applied),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Stops and forgets the application.
+    pub async fn delete(&mut self, app: &str) -> Result<(), ClientError> {
+        self.done(&Request::Delete { app: app.to_owned() }).await
+    }
+
+    /// Every application, ordered by name.
+    pub async fn list(&mut self) -> Result<Vec<AppStatus>, ClientError> {
+        match self.call(&Request::List).await? {
+            Reply::Apps { apps } => Ok(apps),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Log lines; the connection is given to the stream.
+    pub async fn logs(mut self, request: LogsRequest) -> Result<LogStream, ClientError> {
+        self.send(&Request::Logs(request)).await?;
+        Ok(LogStream { client: self, ended: false })
+    }
+
+    /// Process events from now on; the connection is given to the stream.
+    pub async fn watch(mut self) -> Result<EventStream, ClientError> {
+        self.send(&Request::Watch).await?;
+        Ok(EventStream { client: self })
+    }
+
+    async fn done(&mut self, request: &Request) -> Result<(), ClientError> {
+        match self.call(request).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn call(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        self.send(request).await?;
+        self.receive().await
+    }
+
+    async fn send(&mut self, request: &Request) -> Result<(), ClientError> {
+        let size = serde_json::to_vec(request)
+            .map_err(|error| ClientError::Framing(FramingError::Encode(error)))?
+            .len();
+        if size > MAX_REQUEST_BYTES {
+            return Err(ClientError::RequestTooLarge { size });
+        }
+        write_message(&mut self.writer, request).await.map_err(ClientError::Framing)
+    }
+
+    async fn receive(&mut self) -> Result<Reply, ClientError> {
+        let line = match self.lines.next_line().await {
+            Ok(Some(line)) => line,
+            Ok(None) | Err(FramingError::Truncated) => return Err(ClientError::Closed),
+            Err(error) => return Err(ClientError::Framing(error)),
+        };
+        match serde_json::from_slice(&line) {
+            Ok(Reply::Error { code, message }) => Err(ClientError::Refused { code, message }),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(ClientError::Protocol { detail: error.to_string() }),
+        }
+    }
+}
+
+fn unexpected(reply: &Reply) -> ClientError {
+    let name = match reply {
+        Reply::Pong(_) => "pong",
+        Reply::Progress(_) => "progress",
+        Reply::Applied(_) => "applied",
+        Reply::Done => "done",
+        Reply::Apps { .. } => "apps",
+        Reply::LogLine(_) => "log_line",
+        Reply::Event(_) => "event",
+        Reply::Error { .. } => "error",
+    };
+    ClientError::Protocol { detail: format!("{name:?} does not answer the request") }
+}
+
+/// Log lines as they come.
+#[derive(Debug)]
+pub struct LogStream {
+    client: Client,
+    ended: bool,
+}
+
+impl LogStream {
+    /// The next line; `None` when there are no more. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<LogLine>, ClientError> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.client.receive().await? {
+            Reply::LogLine(line) => Ok(Some(line)),
+            Reply::Done => {
+                self.ended = true;
+                Ok(None)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Process events as they happen.
+#[derive(Debug)]
+pub struct EventStream {
+    client: Client,
+}
+
+impl EventStream {
+    /// The next event. Cancel-safe. [`ClientError::Closed`] when the supervisor is gone.
+    pub async fn next(&mut self) -> Result<ProcessEvent, ClientError> {
+        match self.client.receive().await? {
+            Reply::Event(event) => Ok(event),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
