@@ -1,0 +1,156 @@
+//! What an agent measured and did: per resource, per process.
+
+use crate::{
+    ApplicationName, ReleaseId, ReleaseVersion,
+    assignment::{Generation, Revision},
+    resource::ResourceKey,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// How a resource stood at the end of a convergence run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceStatus {
+    /// It is as it should be.
+    Converged,
+    /// It is not, and applying it failed.
+    Failed,
+    /// It was not tried, because something that it depends on failed.
+    Skipped,
+    /// This agent cannot do it here (rootless mode, missing facility); nothing is wrong.
+    Unsupported,
+    /// It differs and the run was not allowed to change it.
+    Drifted,
+}
+
+impl ResourceStatus {
+    /// The word in SQL, REST and the dashboard.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Unsupported => "unsupported",
+            Self::Drifted => "drifted",
+        }
+    }
+}
+
+/// Why a resource was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeCause {
+    /// A new generation asked for it.
+    Intentional,
+    /// It had drifted from what was already in force, and was put back.
+    Corrective,
+}
+
+impl ChangeCause {
+    /// The word in SQL, REST and the dashboard.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intentional => "intentional",
+            Self::Corrective => "corrective",
+        }
+    }
+}
+
+/// One resource in a convergence report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceReport {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// How it stands.
+    pub status: ResourceStatus,
+    /// Present when this run changed it.
+    pub change: Option<ChangeCause>,
+    /// What was changed or what is wrong, for a person; never holds a secret. One line or a short diff.
+    pub detail: String,
+}
+
+/// One convergence run of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvergenceReport {
+    /// Rises by one with each report of this node; deduplicates a redelivery.
+    pub sequence: u64,
+    /// The generation that was in force.
+    pub generation: Generation,
+    /// Its revision.
+    pub revision: Revision,
+    /// When the run began, by the node's clock.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, by the node's clock.
+    pub finished_at: DateTime<Utc>,
+    /// Every resource of the assignment, in its order.
+    pub resources: Vec<ResourceReport>,
+}
+
+impl ConvergenceReport {
+    /// Whether every resource is as it should be, or cannot be managed here.
+    pub fn converged(&self) -> bool {
+        self.resources
+            .iter()
+            .all(|r| matches!(r.status, ResourceStatus::Converged | ResourceStatus::Unsupported))
+    }
+}
+
+/// The state of one process, in the words of the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessState {
+    /// Not running, and not meant to.
+    Stopped,
+    /// Running, not ready yet.
+    Starting,
+    /// Running and ready.
+    Ready,
+    /// Waiting before the next start.
+    BackingOff,
+    /// Given up after too many unstable exits.
+    CrashLooping,
+    /// Asked to end.
+    Stopping,
+}
+
+impl ProcessState {
+    /// The word in SQL, REST and the dashboard.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::BackingOff => "backing_off",
+            Self::CrashLooping => "crash_looping",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// One instance of an application on a node, as the supervisor sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// The application.
+    pub application: ApplicationName,
+    /// The instance number, from 0.
+    pub instance: u32,
+    /// The release that it runs, when known.
+    pub release_id: Option<ReleaseId>,
+    /// That release's version, when known.
+    pub release_version: Option<ReleaseVersion>,
+    /// Its state.
+    pub state: ProcessState,
+    /// Its process id while it runs.
+    pub pid: Option<u32>,
+    /// Starts after the first.
+    pub restarts: u64,
+    /// When the current process started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Percent of one processor.
+    pub cpu_percent: f32,
+    /// Resident memory in bytes.
+    pub memory_bytes: u64,
+    /// Why the last process ended, for a person.
+    pub last_exit: Option<String>,
+}

@@ -1,0 +1,17 @@
+//! What a signature on an assignment covers.
+
+use muster_domain::{
+    NodeId,
+    assignment::{Generation, Revision},
+};
+
+/// The bytes that the controller signs and the agent verifies: purpose, node, generation and the digest of the content.
+/// The purpose keeps the signature from being taken for one of another kind by the same key.
+pub fn assignment_statement(node: NodeId, generation: Generation, revision: &Revision) -> Vec<u8> {
+    let mut statement = Vec::with_capacity(21 + 16 + 8 + 32);
+    statement.extend_from_slice(b"muster.assignment.v1\0");
+    statement.extend_from_slice(node.as_uuid().as_bytes());
+    statement.extend_from_slice(&generation.get().to_be_bytes());
+    statement.extend_from_slice(revision.as_bytes());
+    statement
+}
