@@ -200,7 +200,7 @@ pub fn write_bundle<W: Write, R: Read>(
     for object in objects {
         let BundleObject { digest, size_bytes, reader } = object?;
         let mut header = Header::new_ustar();
-        let named = header.set_path(digest.to_hex());
+        let named = header.set_path(digest.to_string());
         named.map_err(|source| BundleError::Add { digest, source })?;
         header.set_entry_type(EntryType::Regular);
         header.set_size(size_bytes);

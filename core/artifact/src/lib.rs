@@ -30,7 +30,7 @@ pub use assemble::{AssembleError, AssembleOptions, Assembled, Sources, assemble}
 pub use bundle::{
     BundleError, BundleObject, BundleSummary, ObjectSink, Wanted, batch_objects, read_bundle, write_bundle,
 };
-pub use digest::{Digest, DigestError};
+pub use digest::{Digest, digest_of};
 pub use files::out_of_space;
 pub use manifest::{Entry, EntryKind, Manifest, ManifestError};
 pub use object_store::{ObjectStore, StoreSink, StoredObject};

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, digest_of};
 use crate::limits::{
     MAX_ENTRIES, MAX_FILE_BYTES, MAX_LINK_HOPS, MAX_LINK_STEPS, MAX_MANIFEST_BYTES, MAX_PATH_BYTES,
     MAX_TREE_BYTES,
@@ -212,7 +212,7 @@ impl Manifest {
 
     /// The digest of the artifact.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.encode())
+        digest_of(&self.encode())
     }
 
     /// All entries, sorted by the bytes of their paths: a directory comes before what it holds.

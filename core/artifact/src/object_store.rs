@@ -52,7 +52,7 @@ impl ObjectStore {
 
     /// Where an object is, if it is there.
     pub fn object_path(&self, digest: Digest) -> PathBuf {
-        let name = digest.to_hex();
+        let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
     }
 

@@ -1,6 +1,7 @@
 use std::io::Cursor;
 
 use super::*;
+use crate::digest::digest_of;
 
 /// Keeps objects in memory.
 #[derive(Default)]
@@ -30,13 +31,13 @@ fn contents() -> Vec<Vec<u8>> {
 fn bundle(contents: &[Vec<u8>]) -> Vec<u8> {
     let objects = contents.iter().map(|content| {
         let reader = Cursor::new(content.clone());
-        Ok(BundleObject { digest: Digest::of(content), size_bytes: content.len() as u64, reader })
+        Ok(BundleObject { digest: digest_of(content), size_bytes: content.len() as u64, reader })
     });
     write_bundle(Vec::new(), COMPRESSION_LEVEL, objects).unwrap().0
 }
 
 fn exactly(contents: &[Vec<u8>]) -> Wanted {
-    Wanted::Exactly(contents.iter().map(|content| (Digest::of(content), content.len() as u64)).collect())
+    Wanted::Exactly(contents.iter().map(|content| (digest_of(content), content.len() as u64)).collect())
 }
 
 fn read(bytes: &[u8], wanted: &Wanted) -> Result<(BundleSummary, Memory), BundleError> {
@@ -71,7 +72,7 @@ fn objects_come_through() {
         let (summary, sink) = read(&bytes, &wanted).unwrap();
         assert_eq!(summary, BundleSummary { objects: 5, bytes: total as u64 });
         for content in &contents {
-            assert_eq!(&sink.objects[&Digest::of(content)], content);
+            assert_eq!(&sink.objects[&digest_of(content)], content);
         }
     }
     assert_eq!(bytes, bundle(&contents), "the same objects give the same bytes");
@@ -98,7 +99,7 @@ fn a_bundle_cut_off_anywhere_is_refused() {
     }
     // Cut within the large object: the error names it.
     let error = read(&bytes[..bytes.len() / 2], &exactly(&contents)).map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains(&Digest::of(&contents[2]).to_hex()), "{error}");
+    assert!(error.to_string().contains(&digest_of(&contents[2]).to_string()), "{error}");
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn a_flipped_byte_is_noticed() {
         if let Ok((_, sink)) = read(&damaged, &exactly(&contents)) {
             // A bit that carries no content, such as the time of a member: all contents are still right.
             for content in &contents {
-                assert_eq!(&sink.objects[&Digest::of(content)], content);
+                assert_eq!(&sink.objects[&digest_of(content)], content);
             }
         }
     }
@@ -119,14 +120,14 @@ fn a_flipped_byte_is_noticed() {
 
 #[test]
 fn wrong_content_is_refused_and_not_kept() {
-    let promised = Digest::of(b"promised");
+    let promised = digest_of(b"promised");
     let bytes = archive(|builder| {
-        builder.append(&header(&promised.to_hex(), EntryType::Regular, 8), &b"delivery"[..]).unwrap();
+        builder.append(&header(&promised.to_string(), EntryType::Regular, 8), &b"delivery"[..]).unwrap();
     });
     let mut sink = Memory::default();
     let error = read_bundle(bytes.as_slice(), &Wanted::any(), &mut sink).unwrap_err();
     assert!(matches!(error, BundleError::WrongContent { digest, .. } if digest == promised), "{error:?}");
-    assert!(error.to_string().contains(&promised.to_hex()));
+    assert!(error.to_string().contains(&promised.to_string()));
     assert!(sink.objects.is_empty());
 }
 
@@ -135,24 +136,22 @@ fn what_nobody_asked_for_is_refused() {
     let contents = contents();
     let bytes = bundle(&contents);
     let error = read(&bytes, &exactly(&contents[..4])).map(|_| ()).unwrap_err();
-    assert!(matches!(error, BundleError::Unwanted { digest } if digest == Digest::of(&contents[4])));
+    assert!(matches!(error, BundleError::Unwanted { digest } if digest == digest_of(&contents[4])));
 
     let twice = bundle(&[b"x".to_vec(), b"x".to_vec()]);
     assert!(matches!(read(&twice, &Wanted::any()).map(|_| ()), Err(BundleError::Unwanted { .. })));
 
     let error = read(&bundle(&contents[..4]), &exactly(&contents)).map(|_| ()).unwrap_err();
-    assert!(
-        matches!(error, BundleError::Incomplete { first, count: 1 } if first == Digest::of(&contents[4]))
-    );
+    assert!(matches!(error, BundleError::Incomplete { first, count: 1 } if first == digest_of(&contents[4])));
 
-    let wanted = Wanted::Exactly([(Digest::of(b"one"), 4)].into());
+    let wanted = Wanted::Exactly([(digest_of(b"one"), 4)].into());
     let error = read(&bundle(&contents[..1]), &wanted).map(|_| ()).unwrap_err();
     assert!(matches!(error, BundleError::WrongSize { expected: 4, found: 3, .. }));
 }
 
 #[test]
 fn members_that_are_no_objects_are_refused() {
-    let name = Digest::of(b"x").to_hex();
+    let name = digest_of(b"x").to_string();
     for (path, kind) in [
         ("../../etc/passwd", EntryType::Regular),
         ("/etc/passwd", EntryType::Regular),
@@ -187,7 +186,7 @@ fn a_decompression_bomb_stops_at_the_limits() {
     // A member that claims 8 GiB is refused by its header, whatever is behind it.
     let huge = archive(|builder| {
         builder
-            .append(&header(&Digest::of(b"x").to_hex(), EntryType::Regular, 8 << 30), io::empty())
+            .append(&header(&digest_of(b"x").to_string(), EntryType::Regular, 8 << 30), io::empty())
             .unwrap();
     });
     assert!(matches!(read(&huge, &Wanted::any()).map(|_| ()), Err(BundleError::TooLarge { .. })));
@@ -218,7 +217,7 @@ fn noise_is_refused() {
 #[test]
 fn objects_that_change_while_they_are_sent_are_refused() {
     for content in [&b"shorter"[..], b"same length, altered", b"much, much longer than what was announced"] {
-        let digest = Digest::of(b"same length, content");
+        let digest = digest_of(b"same length, content");
         let object = BundleObject { digest, size_bytes: 20, reader: content };
         let error = write_bundle(Vec::new(), 3, [Ok(object)]).map(|_| ()).unwrap_err();
         assert!(matches!(error, BundleError::Changed { digest: found } if found == digest), "{error:?}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::digest::digest_of;
 
 fn store() -> (tempfile::TempDir, ObjectStore) {
     let directory = tempfile::tempdir().unwrap();
@@ -13,7 +14,7 @@ fn incoming(store: &ObjectStore) -> usize {
 #[test]
 fn objects_are_kept_by_digest() {
     let (_directory, store) = store();
-    let digest = Digest::of(b"content");
+    let digest = digest_of(b"content");
     assert!(!store.has(digest));
     assert_eq!(store.put(digest, &b"content"[..]).unwrap(), 7);
     assert_eq!(store.put(digest, &b"content"[..]).unwrap(), 7, "storing twice does no harm");
@@ -21,7 +22,7 @@ fn objects_are_kept_by_digest() {
     let mut text = String::new();
     store.open_object(digest).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "content");
-    let name = digest.to_hex();
+    let name = digest.to_string();
     assert!(store.root().join(&name[..2]).join(&name[2..]).is_file());
     assert!(store.verify(digest).unwrap());
     fs::write(store.object_path(digest), "damaged").unwrap();
@@ -31,7 +32,7 @@ fn objects_are_kept_by_digest() {
 #[test]
 fn wrong_content_leaves_nothing() {
     let (_directory, store) = store();
-    let digest = Digest::of(b"content");
+    let digest = digest_of(b"content");
     assert!(matches!(store.put(digest, &b"other"[..]), Err(BundleError::WrongContent { .. })));
     assert!(!store.has(digest));
     assert_eq!(incoming(&store), 0);
@@ -43,8 +44,8 @@ fn bundles_go_from_store_to_store_completely_or_not_at_all() {
     let digests: Vec<Digest> = (0..50_u8)
         .map(|n| {
             let content = vec![n; usize::from(n) * 1000];
-            from.put(Digest::of(&content), content.as_slice()).unwrap();
-            Digest::of(&content)
+            from.put(digest_of(&content), content.as_slice()).unwrap();
+            digest_of(&content)
         })
         .collect();
     let (bytes, summary) = from.write_bundle(Vec::new(), digests.clone()).unwrap();
@@ -61,7 +62,7 @@ fn bundles_go_from_store_to_store_completely_or_not_at_all() {
 
     fs::write(from.object_path(digests[7]), "damaged").unwrap();
     let error = from.write_bundle(Vec::new(), digests.clone()).map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains(&digests[7].to_hex()), "{error}");
+    assert!(error.to_string().contains(&digests[7].to_string()), "{error}");
     from.remove(digests[7]).unwrap();
     let error = from.write_bundle(Vec::new(), digests.clone()).map(|_| ()).unwrap_err();
     assert!(matches!(error, BundleError::Add { digest, .. } if digest == digests[7]), "{error}");
@@ -70,7 +71,7 @@ fn bundles_go_from_store_to_store_completely_or_not_at_all() {
 #[test]
 fn missing_keeps_the_order_and_marks_what_is_there_as_used() {
     let (_directory, store) = store();
-    let (there, away, other) = (Digest::of(b"there"), Digest::of(b"away"), Digest::of(b"other"));
+    let (there, away, other) = (digest_of(b"there"), digest_of(b"away"), digest_of(b"other"));
     store.put(there, &b"there"[..]).unwrap();
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     File::options().write(true).open(store.object_path(there)).unwrap().set_modified(old).unwrap();
@@ -82,7 +83,7 @@ fn missing_keeps_the_order_and_marks_what_is_there_as_used() {
 #[test]
 fn remove_and_leftovers() {
     let (_directory, store) = store();
-    let digest = Digest::of(b"x");
+    let digest = digest_of(b"x");
     store.put(digest, &b"x"[..]).unwrap();
     assert!(store.remove(digest).unwrap());
     assert!(!store.remove(digest).unwrap());
