@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Pure decisions: plain functions over plain data.
+//!
+//! Holds: the compiler (intent -> assignment of a node), rollouts, liveness and retention of the controller; convergence
+//! and supervision of the agent.
+//! Must not: do I/O, be async, read a clock, draw a random number, log. Reasons are returned, for people to read.
+//! Start here: [`compile`] and [`rollout`].
+
+pub mod compile;
+pub mod liveness;
+pub mod retention;
+pub mod rollout;
+pub mod supervision;

@@ -1,0 +1,41 @@
+//! Which nodes a selector means.
+
+use muster_domain::{
+    EnvironmentName, NodeName,
+    fleet::{Application, FileEntry, Selector},
+    node::Role,
+};
+
+/// The node in question.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its name.
+    pub node: &'a NodeName,
+    /// Its environment.
+    pub environment: &'a EnvironmentName,
+    /// What it is for.
+    pub roles: &'a [Role],
+}
+
+impl Target<'_> {
+    /// Whether a selector means this node: every part that is given must fit.
+    pub fn matches(&self, selector: &Selector) -> bool {
+        let Selector { environments, roles, nodes } = selector;
+        (environments.is_empty() || environments.contains(self.environment))
+            && (roles.is_empty() || roles.iter().any(|role| self.roles.contains(role)))
+            && (nodes.is_empty() || nodes.contains(self.node))
+    }
+
+    /// Whether an application belongs on this node. Without `on`, that is every application server.
+    pub fn runs(&self, application: &Application) -> bool {
+        match &application.on {
+            Some(selector) => self.matches(selector),
+            None => self.roles.contains(&Role::AppServer),
+        }
+    }
+
+    /// Whether a declared file belongs on this node. Without `on`, that is every node.
+    pub fn has_file(&self, entry: &FileEntry) -> bool {
+        entry.on.as_ref().is_none_or(|selector| self.matches(selector))
+    }
+}

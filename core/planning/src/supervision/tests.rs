@@ -1,0 +1,299 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn policy() -> Policy {
+    Policy {
+        autorestart: true,
+        max_restarts: 16,
+        min_uptime_ms: 1_000,
+        restart_delay_ms: 0,
+        exp_backoff_restart_delay_ms: 0,
+        stop_exit_codes: vec![],
+        listen_timeout_ms: 3_000,
+        kill_timeout_ms: 1_600,
+        drains: false,
+        disconnects: false,
+    }
+}
+
+/// Drives one instance by hand, firing the timer that the last effects armed.
+struct Driver {
+    policy: Policy,
+    instance: Instance,
+    now_ms: u64,
+    effects: Vec<Effect>,
+}
+
+impl Driver {
+    fn new(policy: Policy) -> Self {
+        Self { policy, instance: Instance::default(), now_ms: 0, effects: vec![] }
+    }
+
+    fn send(&mut self, event: Event) -> &mut Self {
+        let ctx = Context { now_ms: self.now_ms, policy: &self.policy };
+        let next = step(&ctx, &self.instance, event).unwrap();
+        self.instance = next.instance;
+        self.effects = next.effects;
+        self
+    }
+
+    fn launch(&self) -> LaunchId {
+        self.instance.launch().expect("a process")
+    }
+
+    fn exit_after(&mut self, uptime_ms: u64, code: i32) -> &mut Self {
+        self.now_ms += uptime_ms;
+        let launch = self.launch();
+        self.send(Event::Exited { launch, exit: Exit::Code(code) })
+    }
+
+    /// Lets the armed timer fire; gives its delay.
+    fn fire(&mut self) -> u64 {
+        let (timer, after_ms) = self
+            .effects
+            .iter()
+            .find_map(|effect| match effect {
+                Effect::ArmTimer { timer, after_ms } => Some((*timer, *after_ms)),
+                _ => None,
+            })
+            .expect("a timer");
+        self.now_ms += after_ms;
+        self.send(Event::TimerFired { timer });
+        after_ms
+    }
+
+    fn kind(&self) -> &'static str {
+        self.instance.state.kind()
+    }
+}
+
+#[test]
+fn sixteen_quick_exits_are_a_crash_loop_after_fifteen_restarts() {
+    for (max_restarts, expected) in [(16, 15), (3, 2)] {
+        let mut driver = Driver::new(Policy { max_restarts, ..policy() });
+        driver.send(Event::Start);
+        while driver.kind() == "starting" {
+            driver.exit_after(50, 3);
+        }
+        assert_eq!((driver.kind(), driver.instance.history.restarts), ("crash_looping", expected));
+    }
+}
+
+#[test]
+fn a_delayed_crash_loop_is_caught_too() {
+    let mut driver = Driver::new(Policy { restart_delay_ms: 3_000, ..policy() });
+    driver.send(Event::Start);
+    for _ in 0..15 {
+        driver.exit_after(50, 3);
+        assert_eq!(driver.kind(), "backing_off");
+        assert_eq!(driver.fire(), 3_000);
+    }
+    driver.exit_after(50, 3);
+    assert_eq!(driver.kind(), "crash_looping");
+}
+
+#[test]
+fn the_growing_delay_is_the_one_pm2_users_know_and_never_gives_up() {
+    let mut driver = Driver::new(Policy { exp_backoff_restart_delay_ms: 100, ..policy() });
+    driver.send(Event::Start);
+    let mut delays = vec![];
+    for _ in 0..40 {
+        driver.exit_after(50, 3);
+        delays.push(driver.fire());
+    }
+    assert_eq!(delays[..10], [100, 150, 225, 337, 505, 757, 1135, 1702, 2553, 3829]);
+    assert_eq!(delays.last(), Some(&15_000));
+}
+
+#[test]
+fn a_long_run_resets_the_growing_delay() {
+    let mut driver = Driver::new(Policy { exp_backoff_restart_delay_ms: 100, ..policy() });
+    driver.send(Event::Start).exit_after(50, 1);
+    driver.fire();
+    driver.exit_after(50, 1);
+    assert_eq!(driver.fire(), 150);
+    driver.exit_after(31_000, 1);
+    assert_eq!(driver.fire(), 100);
+}
+
+#[test]
+fn exits_spread_over_time_are_no_crash_loop() {
+    let mut driver = Driver::new(policy());
+    driver.send(Event::Start);
+    for round in 0..100 {
+        let launch = driver.launch();
+        driver.send(Event::BecameReady { launch });
+        driver.exit_after(if round % 2 == 0 { 10 } else { 60_000 }, 1);
+        assert_eq!(driver.kind(), "starting");
+    }
+}
+
+#[test]
+fn stop_exit_codes_and_no_autorestart_end_stopped_even_with_a_delay() {
+    let mut driver = Driver::new(Policy { stop_exit_codes: vec![3], restart_delay_ms: 1_000, ..policy() });
+    driver.send(Event::Start).exit_after(50, 3);
+    assert_eq!(driver.kind(), "stopped");
+    let mut driver = Driver::new(Policy { autorestart: false, restart_delay_ms: 1_000, ..policy() });
+    driver.send(Event::Start).exit_after(50, 3);
+    assert_eq!(driver.kind(), "stopped");
+}
+
+#[test]
+fn a_process_that_never_gets_ready_is_ended_and_then_gets_more_time() {
+    let mut driver = Driver::new(policy());
+    driver.send(Event::Start);
+    assert_eq!(driver.fire(), 3_000);
+    assert!(driver.effects.iter().any(|effect| matches!(effect, Effect::Ask { .. })));
+    driver.exit_after(10, 0);
+    assert_eq!(driver.kind(), "starting");
+    assert_eq!(driver.fire(), 6_000);
+}
+
+#[test]
+fn ending_a_worker_goes_through_every_step_and_then_kills() {
+    let mut driver = Driver::new(Policy { drains: true, disconnects: true, ..policy() });
+    driver.send(Event::Start);
+    let launch = driver.launch();
+    driver.send(Event::BecameReady { launch }).send(Event::Stop);
+    assert_eq!(driver.effects[1], Effect::Drain { launch });
+    driver.send(Event::Drained { launch });
+    assert_eq!(driver.effects[0], Effect::Disconnect { launch });
+    assert_eq!(driver.fire(), Policy::DISCONNECT_GRACE_MS);
+    assert_eq!(driver.effects[0], Effect::Ask { launch });
+    assert_eq!(driver.fire(), 1_600);
+    assert_eq!(driver.effects[0], Effect::Kill { launch });
+    driver.send(Event::Exited { launch, exit: Exit::Signal(9) });
+    assert_eq!(driver.instance.state, State::Stopped { cause: StopCause::Requested });
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let launch = || (0_u64..12).prop_map(LaunchId);
+    prop_oneof![
+        Just(Event::Start),
+        Just(Event::Stop),
+        launch().prop_map(|launch| Event::SpawnFailed { launch, reason: "r".into() }),
+        launch().prop_map(|launch| Event::BecameReady { launch }),
+        launch().prop_map(|launch| Event::Drained { launch }),
+        launch().prop_map(|launch| Event::ChannelLost { launch }),
+        (launch(), any::<i32>()).prop_map(|(launch, code)| Event::Exited { launch, exit: Exit::Code(code) }),
+        (launch(), 0..40).prop_map(|(launch, signal)| Event::Exited { launch, exit: Exit::Signal(signal) }),
+        (0_u64..20).prop_map(|timer| Event::TimerFired { timer: TimerId(timer) }),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    (
+        any::<bool>(),
+        prop_oneof![Just(0), Just(1), Just(3), any::<u32>()],
+        any::<u64>(),
+        prop_oneof![Just(0), any::<u64>()],
+        prop_oneof![Just(0), any::<u64>()],
+        any::<u64>(),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(autorestart, max_restarts, min_uptime_ms, delay, exp, listen, drains, disconnects)| Policy {
+                autorestart,
+                max_restarts,
+                min_uptime_ms,
+                restart_delay_ms: delay,
+                exp_backoff_restart_delay_ms: exp,
+                stop_exit_codes: vec![7],
+                listen_timeout_ms: listen,
+                kill_timeout_ms: listen,
+                drains,
+                disconnects,
+            },
+        )
+}
+
+proptest! {
+    /// No event in any order panics, and the books always balance.
+    #[test]
+    fn any_history_is_answered(policy in any_policy(), events in prop::collection::vec((any_event(), 0_u64..5_000), 0..80)) {
+        let mut instance = Instance::default();
+        let mut now_ms = 0;
+        // The timer and process the shell would know about.
+        for (event, pause_ms) in events {
+            now_ms += pause_ms;
+            let before = instance.clone();
+            let request = matches!(event, Event::Start | Event::Stop);
+            let is_stop = event == Event::Stop;
+            let is_start = event == Event::Start;
+            let Ok(next) = step(&Context { now_ms, policy: &policy }, &instance, event) else {
+                prop_assert!(is_start, "only a start can be refused");
+                continue;
+            };
+            let spawns = next.effects.iter().filter(|e| matches!(e, Effect::Spawn { .. })).count();
+            prop_assert!(spawns <= 1);
+            // Never a second process beside a living one.
+            if spawns == 1 {
+                prop_assert!(matches!(next.instance.state, State::Starting { .. }));
+            }
+            // Terminal states absorb everything but a request.
+            if matches!(before.state, State::Stopped { .. } | State::CrashLooping { .. }) && !request {
+                prop_assert_eq!(&next.instance, &before);
+                prop_assert!(next.effects.is_empty());
+            }
+            if is_stop {
+                prop_assert_eq!(spawns, 0);
+                prop_assert!(matches!(
+                    next.instance.state,
+                    State::Stopped { cause: StopCause::Requested } | State::Stopping { then: AfterStop::Stay, .. }
+                ));
+            }
+            // Whatever has a process or waits for one has a timer that ends the wait, except a ready one.
+            if next.instance.state != before.state
+                && matches!(next.instance.state, State::Starting { .. } | State::BackingOff { .. })
+            {
+                let armed = next.effects.iter().any(|e| matches!(e, Effect::ArmTimer { .. }));
+                prop_assert!(armed);
+            }
+            // Effects speak of the process that exists before or after.
+            for effect in &next.effects {
+                if let Effect::Drain { launch } | Effect::Ask { launch } | Effect::Kill { launch } | Effect::Disconnect { launch } = effect {
+                    prop_assert_eq!(Some(*launch), before.launch());
+                }
+            }
+            instance = next.instance;
+        }
+    }
+
+    /// After a stop nothing but a start brings a process back.
+    #[test]
+    fn nothing_restarts_after_a_stop(policy in any_policy(), before in prop::collection::vec(any_event(), 0..40), after in prop::collection::vec(any_event(), 0..60)) {
+        let mut instance = Instance::default();
+        let ctx = Context { now_ms: 5, policy: &policy };
+        for event in before {
+            if let Ok(next) = step(&ctx, &instance, event) {
+                instance = next.instance;
+            }
+        }
+        instance = step(&ctx, &instance, Event::Stop).unwrap().instance;
+        for event in after.into_iter().filter(|event| *event != Event::Start) {
+            let next = step(&ctx, &instance, event).unwrap();
+            let spawned = next.effects.iter().any(|effect| matches!(effect, Effect::Spawn { .. }));
+            prop_assert!(!spawned);
+            instance = next.instance;
+        }
+    }
+
+    /// Ending always ends: firing every armed timer reaches the kill within four steps.
+    #[test]
+    fn stopping_reaches_the_kill(policy in any_policy()) {
+        let mut driver = Driver::new(policy);
+        driver.send(Event::Start);
+        driver.send(Event::Stop);
+        let mut killed = false;
+        for _ in 0..4 {
+            let ctx = Context { now_ms: 0, policy: &driver.policy };
+            let State::Stopping { timer, .. } = driver.instance.state else { break };
+            let next = step(&ctx, &driver.instance, Event::TimerFired { timer }).unwrap();
+            killed |= next.effects.iter().any(|effect| matches!(effect, Effect::Kill { .. }));
+            driver.instance = next.instance;
+        }
+        prop_assert!(killed);
+    }
+}
