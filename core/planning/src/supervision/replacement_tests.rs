@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::replacement::*;
+use super::replacement::{Direction, Next, Plan, Slot, Strategy as Order, View, next};
 
 /// A world that carries out what `next` says and finishes started and stopping instances in a random order.
 struct World {
@@ -84,11 +84,7 @@ fn stop(view: &mut Option<View>) {
 }
 
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let strategy = prop_oneof![
-        Just(super::replacement::Strategy::StartFirst),
-        Just(super::replacement::Strategy::StopFirst),
-        Just(super::replacement::Strategy::StopAllFirst)
-    ];
+    let strategy = prop_oneof![Just(Order::StartFirst), Just(Order::StopFirst), Just(Order::StopAllFirst)];
     (strategy, 0_u32..5, 1_u32..5).prop_map(|(strategy, old_count, new_count)| Plan {
         strategy,
         direction: Direction::Forward,
@@ -107,7 +103,7 @@ proptest! {
             let expected = (index < plan.new_count as usize).then_some(View::Ready);
             prop_assert_eq!(*slot, Slot { old: None, new: expected });
         }
-        if plan.strategy == super::replacement::Strategy::StartFirst {
+        if plan.strategy == Order::StartFirst {
             prop_assert!(world.fewest_serving >= plan.old_count.min(plan.new_count) as usize);
         }
     }
@@ -126,7 +122,7 @@ proptest! {
             let expected = (index < plan.old_count as usize).then_some(View::Ready);
             prop_assert_eq!(*slot, Slot { old: expected, new: None });
         }
-        if plan.strategy == super::replacement::Strategy::StartFirst {
+        if plan.strategy == Order::StartFirst {
             prop_assert!(world.fewest_serving >= plan.old_count.min(plan.new_count) as usize);
         }
     }
@@ -134,7 +130,7 @@ proptest! {
     #[test]
     fn a_change_of_count_alone_touches_nobody_else(old_count in 1_u32..6, new_count in 1_u32..6, picks in prop::collection::vec(0_usize..8, 1..20)) {
         let plan = Plan {
-            strategy: super::replacement::Strategy::StartFirst,
+            strategy: Order::StartFirst,
             direction: Direction::Forward,
             old_count,
             new_count,

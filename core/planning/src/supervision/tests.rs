@@ -230,7 +230,8 @@ proptest! {
             prop_assert!(spawns <= 1);
             // Never a second process beside a living one.
             if spawns == 1 {
-                prop_assert!(matches!(next.instance.state, State::Starting { .. }));
+                let starting = matches!(next.instance.state, State::Starting { .. });
+                prop_assert!(starting);
             }
             // Terminal states absorb everything but a request.
             if matches!(before.state, State::Stopped { .. } | State::CrashLooping { .. }) && !request {
@@ -239,10 +240,11 @@ proptest! {
             }
             if is_stop {
                 prop_assert_eq!(spawns, 0);
-                prop_assert!(matches!(
+                let ending = matches!(
                     next.instance.state,
                     State::Stopped { cause: StopCause::Requested } | State::Stopping { then: AfterStop::Stay, .. }
-                ));
+                );
+                prop_assert!(ending);
             }
             // Whatever has a process or waits for one has a timer that ends the wait, except a ready one.
             if next.instance.state != before.state
