@@ -64,7 +64,7 @@ impl ObjectStore {
     /// The length of an object, if it is there.
     pub fn size_bytes(&self, digest: Digest) -> Option<u64> {
         let metadata = fs::symlink_metadata(self.object_path(digest)).ok()?;
-        metadata.is_file().then(|| metadata.len())
+        metadata.is_file().then_some(metadata.len())
     }
 
     /// Which of these objects are not there, each once, in the given order. Those that are there count as used now.

@@ -37,7 +37,7 @@ impl Lab {
         assemble(&self.manifest, &self.parent(), name, sources, &NO_FLOOR)
     }
 
-    fn from_store(&self, name: &str) -> Result<Assembled, AssembleError> {
+    fn assemble_stored(&self, name: &str) -> Result<Assembled, AssembleError> {
         self.assemble(name, &Sources::new().with_objects(&self.store))
     }
 
@@ -66,7 +66,7 @@ fn names(parent: &Path) -> Vec<String> {
 #[test]
 fn a_release_is_assembled_as_it_was_packed() {
     let lab = Lab::new();
-    let done = lab.from_store("r1").unwrap();
+    let done = lab.assemble_stored("r1").unwrap();
     assert_eq!(done.path, lab.parent().join("r1"));
     assert_eq!(done.cloned_files + done.copied_files, 3);
     assert!(!done.already_there);
@@ -81,13 +81,13 @@ fn a_release_is_assembled_as_it_was_packed() {
     assert_eq!(lab.names(), ["r1", "r1.manifest.json"]);
     assert_eq!(release_open(&lab.parent(), "r1").unwrap().unwrap().manifest, lab.manifest);
 
-    assert!(lab.from_store("r1").unwrap().already_there);
+    assert!(lab.assemble_stored("r1").unwrap().already_there);
 }
 
 #[test]
 fn files_of_a_release_on_the_node_are_used_again() {
     let lab = Lab::new();
-    let first = lab.from_store("r1").unwrap();
+    let first = lab.assemble_stored("r1").unwrap();
     let sources = Sources::new().with_release(&first.path, &lab.manifest);
     assert!(sources.missing(&lab.manifest).is_empty());
     let second = lab.assemble("r2", &sources).unwrap();
@@ -102,7 +102,7 @@ fn files_of_a_release_on_the_node_are_used_again() {
 #[test]
 fn damaged_sources_are_named_together_and_other_sources_are_tried() {
     let lab = Lab::new();
-    let first = lab.from_store("r1").unwrap();
+    let first = lab.assemble_stored("r1").unwrap();
     // Same length, so that only the digest can tell.
     fs::write(lab.store.object_path(lab.digest("server.js")), "SERVE()").unwrap();
     lab.store.remove(lab.digest("big.bin")).unwrap();
@@ -129,7 +129,7 @@ fn a_source_that_is_a_link_or_a_pipe_is_not_opened() {
     fs::remove_file(&big).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(CWD, &big, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let error = lab.from_store("r1").unwrap_err();
+    let error = lab.assemble_stored("r1").unwrap_err();
     assert!(matches!(&error, AssembleError::Missing { digests } if digests.len() == 2), "{error}");
 }
 
@@ -143,7 +143,7 @@ fn leftovers_of_a_crash_are_removed_at_the_next_run() {
     fs::write(outside.join("precious"), "").unwrap();
     symlink(&outside, leftover.join("link")).unwrap();
     fs::write(lab.parent().join("r0.partial-manifest"), "").unwrap();
-    lab.from_store("r1").unwrap();
+    lab.assemble_stored("r1").unwrap();
     assert_eq!(lab.names(), ["r1", "r1.manifest.json"]);
     assert!(outside.join("precious").exists(), "links are removed, not followed");
 }
@@ -151,9 +151,9 @@ fn leftovers_of_a_crash_are_removed_at_the_next_run() {
 #[test]
 fn a_damaged_release_is_reported_and_what_the_application_wrote_is_tolerated() {
     let lab = Lab::new();
-    let done = lab.from_store("r1").unwrap();
+    let done = lab.assemble_stored("r1").unwrap();
     fs::write(done.path.join("empty/cache.db"), "written by the application").unwrap();
-    assert!(lab.from_store("r1").unwrap().already_there);
+    assert!(lab.assemble_stored("r1").unwrap().already_there);
     assert_eq!(
         verify_tree(&done.path, &lab.manifest).unwrap(),
         [Difference::Unexpected("empty/cache.db".to_owned())]
@@ -162,7 +162,7 @@ fn a_damaged_release_is_reported_and_what_the_application_wrote_is_tolerated() {
     fs::write(done.path.join("server.js"), "SERVE()").unwrap();
     fs::remove_dir_all(done.path.join("node_modules")).unwrap();
     symlink("/etc", done.path.join("node_modules")).unwrap();
-    let error = lab.from_store("r1").unwrap_err();
+    let error = lab.assemble_stored("r1").unwrap_err();
     let AssembleError::Damaged { differences, .. } = &error else { panic!("{error}") };
     assert!(differences.contains(&Difference::Changed("server.js".to_owned())));
     assert!(differences.contains(&Difference::Changed("node_modules".to_owned())));
@@ -171,7 +171,7 @@ fn a_damaged_release_is_reported_and_what_the_application_wrote_is_tolerated() {
     assert!(release_remove(&lab.parent(), "r1").unwrap());
     assert!(!release_remove(&lab.parent(), "r1").unwrap());
     assert_eq!(lab.names(), Vec::<String>::new());
-    assert!(!lab.from_store("r1").unwrap().already_there);
+    assert!(!lab.assemble_stored("r1").unwrap().already_there);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn names_that_are_no_file_names_are_refused() {
     for name in
         ["", ".", "..", "../x", "a/b", "a\0", ".hidden", "r.partial-1", "r.manifest.json", &"x".repeat(200)]
     {
-        assert!(matches!(lab.from_store(name), Err(AssembleError::Name { .. })), "{name}");
+        assert!(matches!(lab.assemble_stored(name), Err(AssembleError::Name { .. })), "{name}");
         assert!(release_open(&lab.parent(), name).unwrap().is_none());
     }
 }
