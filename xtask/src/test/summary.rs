@@ -1,0 +1,131 @@
+//! Understands the closing lines of the test runners and adds them up.
+
+/// Who ran tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runner {
+    Nextest,
+    CargoTest,
+    Vitest,
+    Playwright,
+}
+
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// The closing lines as they were printed, and their sum.
+#[derive(Default)]
+pub(super) struct Summary {
+    lines: Vec<String>,
+    sum: Counts,
+}
+
+impl Summary {
+    /// Takes the closing lines out of a runner's output; answers whether there was one.
+    pub(super) fn add(&mut self, runner: Runner, output: &[String]) -> bool {
+        let mut found = false;
+        for line in output {
+            let Some(counts) = closing(runner, line) else { continue };
+            found = true;
+            // Crates without tests say so one by one; that is noise here.
+            if counts != Counts::default() {
+                self.lines.push(line.clone());
+            }
+            self.sum.passed += counts.passed;
+            self.sum.failed += counts.failed;
+            self.sum.skipped += counts.skipped;
+        }
+        found
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.sum.failed
+    }
+
+    pub(super) fn print(&self) {
+        println!();
+        for line in &self.lines {
+            println!("{line}");
+        }
+        let Counts { passed, failed, skipped } = self.sum;
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+    }
+}
+
+fn closing(runner: Runner, line: &str) -> Option<Counts> {
+    let line = line.trim();
+    let counts = match runner {
+        Runner::Nextest => line.strip_prefix("Summary [")?.split_once(" run: ")?.1,
+        Runner::CargoTest => line.strip_prefix("test result:")?.split_once('.')?.1,
+        Runner::Vitest => line.strip_prefix("Tests ")?,
+        Runner::Playwright => {
+            let (number, what) = line.split_once(' ')?;
+            let what = what.split(" (").next()?;
+            let known = ["passed", "failed", "skipped", "flaky", "did not run", "interrupted"];
+            (number.parse::<u64>().is_ok() && known.contains(&what)).then_some(line)?
+        }
+    };
+    Some(numbers(counts))
+}
+
+/// Adds up `12 passed`, `1 failed`, `3 ignored` and the like, wherever they stand.
+fn numbers(text: &str) -> Counts {
+    let words: Vec<&str> =
+        text.split([' ', ',', ';', '|', '(', ')', '.']).filter(|word| !word.is_empty()).collect();
+    let mut counts = Counts::default();
+    for pair in words.windows(2) {
+        let Ok(number) = pair[0].parse::<u64>() else { continue };
+        match pair[1] {
+            "passed" => counts.passed += number,
+            "failed" | "timed" | "exec" | "interrupted" => counts.failed += number,
+            // What passed only at a second try is a failure that hides.
+            "flaky" => counts.failed += number,
+            "skipped" | "ignored" | "todo" | "did" => counts.skipped += number,
+            _ => {}
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(runner: Runner, line: &str, expected: Option<(u64, u64, u64)>) {
+        let counts = closing(runner, line).map(|counts| (counts.passed, counts.failed, counts.skipped));
+        assert_eq!(counts, expected, "{line}");
+    }
+
+    #[test]
+    fn closing_lines_of_the_runners_are_understood() {
+        check(
+            Runner::Nextest,
+            "     Summary [  62.411s] 22 tests run: 21 passed (1 slow), 1 failed, 3 skipped",
+            Some((21, 1, 3)),
+        );
+        check(
+            Runner::Nextest,
+            "     Summary [   0.1s] 2 tests run: 1 passed, 1 timed out, 0 skipped",
+            Some((1, 1, 0)),
+        );
+        check(
+            Runner::CargoTest,
+            "test result: ok. 7 passed; 0 failed; 2 ignored; 0 measured; 1 filtered out; finished in 0.01s",
+            Some((7, 0, 2)),
+        );
+        check(Runner::Vitest, "      Tests  2 failed | 12 passed | 1 skipped (15)", Some((12, 2, 1)));
+        check(Runner::Playwright, "  12 passed (3.4s)", Some((12, 0, 0)));
+        check(Runner::Playwright, "  1 flaky", Some((0, 1, 0)));
+        check(Runner::Playwright, "  2 did not run", Some((0, 0, 2)));
+    }
+
+    #[test]
+    fn other_lines_are_not_counted() {
+        check(Runner::Nextest, "        PASS [   0.007s] ( 1/22) crate a::b", None);
+        check(Runner::Playwright, "  ok 1 fleet.spec.ts passed (1s)", None);
+        check(Runner::Playwright, "Running 12 tests using 1 worker", None);
+    }
+}
