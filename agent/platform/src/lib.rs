@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The host: the only code of the agent that touches the operating system.
+//!
+//! Holds: the trait [`Host`] (what observing and applying need), [`LinuxHost`] (the real one, with an optional root
+//! folder for the rootless mode) and [`FakeHost`] (in memory, with faults on demand, for the tests of the fleet).
+//! Must not: know resources, assignments or the controller; decide anything.
+//! Start here: [`host`]. Whatever [`FakeHost`] does is pinned against [`LinuxHost`] by `tests/contract.rs`.
+
+pub mod fake;
+pub mod host;
+pub mod linux;
+
+pub use fake::FakeHost;
+pub use host::{
+    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
+    Ownership, WriteFile,
+};
+pub use linux::LinuxHost;

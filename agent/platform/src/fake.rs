@@ -1,0 +1,413 @@
+//! A host in memory, for tests of the whole fleet. Each behaviour mirrors [`crate::LinuxHost`]; `tests/contract.rs`
+//! holds both to it.
+
+use crate::host::{
+    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
+    Ownership, WriteFile,
+};
+use chrono::{DateTime, Utc};
+use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// A host in memory.
+#[derive(Debug)]
+pub struct FakeHost {
+    world: Mutex<World>,
+}
+
+/// What goes wrong on purpose.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// Every write fails as on a read-only file system.
+    pub read_only: bool,
+    /// Every write fails as on a full disk, and no space is reported.
+    pub disk_full: bool,
+    /// Writes to these paths, or to anything below them, are denied.
+    pub denied: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: FileKind,
+    content: Vec<u8>,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Entry {
+    fn directory(mode: u32) -> Self {
+        Self { kind: FileKind::Directory, content: Vec::new(), mode, uid: 0, gid: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct World {
+    tree: BTreeMap<PathBuf, Entry>,
+    users: BTreeMap<String, Account>,
+    groups: BTreeMap<String, u32>,
+    runtimes: Vec<NodeRuntime>,
+    programs: BTreeMap<String, CommandOutput>,
+    commands: Vec<CommandLine>,
+    faults: Faults,
+    privileged: bool,
+    writes: u64,
+    hostname: String,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        Self::new("fake")
+    }
+}
+
+impl FakeHost {
+    /// A host with the usual folders, the users root and www-data, and one Node.js.
+    pub fn new(hostname: &str) -> Self {
+        let folders = ["/", "/etc", "/opt", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib"];
+        let world = World {
+            tree: folders.iter().map(|path| (PathBuf::from(path), Entry::directory(0o755))).collect(),
+            users: BTreeMap::from([
+                ("root".to_owned(), Account { uid: 0, gid: 0 }),
+                ("www-data".to_owned(), Account { uid: 33, gid: 33 }),
+            ]),
+            groups: BTreeMap::from([("root".to_owned(), 0), ("www-data".to_owned(), 33)]),
+            runtimes: vec![NodeRuntime { version: "20.20.2".into(), path: "/usr/bin/node".into() }],
+            programs: BTreeMap::new(),
+            commands: Vec::new(),
+            faults: Faults::default(),
+            privileged: true,
+            writes: 0,
+            hostname: hostname.to_owned(),
+        };
+        Self { world: Mutex::new(world) }
+    }
+
+    /// The same without the right to give files away.
+    #[must_use]
+    pub fn unprivileged(self) -> Self {
+        self.world().privileged = false;
+        self
+    }
+
+    /// Changes what goes wrong.
+    pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.world().faults);
+    }
+
+    /// Replaces the installed Node.js runtimes.
+    pub fn set_runtimes(&self, runtimes: Vec<NodeRuntime>) {
+        self.world().runtimes = runtimes;
+    }
+
+    /// Installs a program that always answers this.
+    pub fn set_program(&self, name: &str, output: CommandOutput) {
+        self.world().programs.insert(name.to_owned(), output);
+    }
+
+    /// What was run, in order.
+    pub fn commands(&self) -> Vec<CommandLine> {
+        self.world().commands.clone()
+    }
+
+    /// How many changes were made since the host was made: a converged host stays at its number.
+    pub fn writes(&self) -> u64 {
+        self.world().writes
+    }
+
+    /// Changes a file behind the agent's back, faults or not; its folder is made when it is missing.
+    pub fn tamper(&self, path: impl AsRef<Path>, content: impl Into<Vec<u8>>) {
+        let mut world = self.world();
+        let path = path.as_ref();
+        for parent in path.ancestors().skip(1) {
+            world.tree.entry(parent.to_owned()).or_insert_with(|| Entry::directory(0o755));
+        }
+        let entry = world.tree.entry(path.to_owned()).or_insert(Entry {
+            kind: FileKind::File,
+            content: Vec::new(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        });
+        entry.kind = FileKind::File;
+        entry.content = content.into();
+    }
+
+    /// Deletes whatever is at a path and below it, behind the agent's back.
+    pub fn tamper_delete(&self, path: impl AsRef<Path>) {
+        self.world().tree.retain(|known, _| !known.starts_with(path.as_ref()));
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    fn check_path(path: &Path) -> Result<(), Fault> {
+        let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if path.is_absolute() && plain { Ok(()) } else { Err(Fault::Other("the path is not plain".into())) }
+    }
+
+    /// Where a path leads when the links before its last name are followed.
+    fn resolve(&self, path: &Path) -> Result<PathBuf, Fault> {
+        Self::check_path(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path.to_owned()) };
+        let mut folder = PathBuf::from("/");
+        let mut left: Vec<_> = parent.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+        let mut hops = 0;
+        while let Some(part) = left.pop() {
+            if part == "/" {
+                folder = PathBuf::from("/");
+                continue;
+            }
+            if part == ".." {
+                folder.pop();
+                continue;
+            }
+            let next = folder.join(&part);
+            match self.tree.get(&next).map(|entry| (&entry.kind, entry.uid)) {
+                None => return Err(Fault::NotFound),
+                Some((FileKind::Directory, _)) => folder = next,
+                Some((FileKind::Symlink { target }, owner)) => {
+                    if owner != 0 {
+                        return Err(Fault::UnsafeLink { link: next.display().to_string(), owner });
+                    }
+                    hops += 1;
+                    if hops > 40 {
+                        return Err(Fault::Other("too many symbolic links".into()));
+                    }
+                    left.extend(Path::new(target).components().rev().map(|part| part.as_os_str().to_owned()));
+                }
+                Some((FileKind::File | FileKind::Other, _)) => return Err(Fault::NotADirectory),
+            }
+        }
+        Ok(folder.join(name))
+    }
+
+    fn before_write(&self, path: &Path) -> Result<(), Fault> {
+        if self.faults.read_only {
+            return Err(Fault::ReadOnly);
+        }
+        if self.faults.denied.iter().any(|denied| path.starts_with(denied)) {
+            return Err(Fault::PermissionDenied);
+        }
+        Ok(())
+    }
+
+    /// A write that takes space.
+    fn before_create(&self, path: &Path) -> Result<(), Fault> {
+        self.before_write(path)?;
+        if self.faults.disk_full { Err(Fault::DiskFull) } else { Ok(()) }
+    }
+
+    fn check_owner(&self, ownership: Ownership) -> Result<(), Fault> {
+        let foreign = ownership.uid.is_some_and(|uid| uid != 0) || ownership.gid.is_some_and(|gid| gid != 0);
+        if foreign && !self.privileged { Err(Fault::PermissionDenied) } else { Ok(()) }
+    }
+
+    fn write(&mut self, file: &WriteFile<'_>) -> Result<(), Fault> {
+        let path = self.resolve(file.path)?;
+        self.before_create(&path)?;
+        self.check_owner(file.ownership)?;
+        let former = self.tree.get(&path);
+        if former.is_some_and(|entry| entry.kind == FileKind::Directory) {
+            return Err(Fault::IsADirectory);
+        }
+        let kept = former.filter(|entry| entry.kind == FileKind::File).map_or((0, 0), |entry| (entry.uid, entry.gid));
+        let entry = Entry {
+            kind: FileKind::File,
+            content: file.content.to_vec(),
+            mode: file.mode,
+            uid: file.ownership.uid.unwrap_or(kept.0),
+            gid: file.ownership.gid.unwrap_or(kept.1),
+        };
+        self.put(path, entry);
+        Ok(())
+    }
+
+    fn put(&mut self, path: PathBuf, entry: Entry) {
+        self.tree.insert(path, entry);
+        self.writes += 1;
+    }
+
+    fn file(&self, path: &Path) -> Result<&Entry, Fault> {
+        let path = self.resolve(path)?;
+        match self.tree.get(&path) {
+            None => Err(Fault::NotFound),
+            Some(entry) if entry.kind == FileKind::File => Ok(entry),
+            Some(_) => Err(Fault::NotAFile),
+        }
+    }
+}
+
+impl Host for FakeHost {
+    fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
+        let world = self.world();
+        let path = match world.resolve(path) {
+            Ok(path) => path,
+            Err(Fault::NotFound | Fault::NotADirectory) => return Ok(None),
+            Err(fault) => return Err(HostError::new("look at", path, fault)),
+        };
+        Ok(world.tree.get(&path).map(|entry| FileStat {
+            kind: entry.kind.clone(),
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            size_bytes: entry.content.len() as u64,
+        }))
+    }
+
+    fn digest(&self, path: &Path) -> Result<Digest, HostError> {
+        let world = self.world();
+        let entry = world.file(path).map_err(|fault| HostError::new("read", path, fault))?;
+        Ok(Digest::from_bytes(*blake3::hash(&entry.content).as_bytes()))
+    }
+
+    fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
+        let world = self.world();
+        let entry = world.file(path).map_err(|fault| HostError::new("read", path, fault))?;
+        if entry.content.len() as u64 > max_bytes {
+            return Err(HostError::new("read", path, Fault::TooLarge { max_bytes }));
+        }
+        Ok(entry.content.clone())
+    }
+
+    fn write(&self, file: &WriteFile<'_>) -> Result<(), HostError> {
+        self.world().write(file).map_err(|fault| HostError::new("write", file.path, fault))
+    }
+
+    fn make_directory(&self, path: &Path, mode: u32, ownership: Ownership) -> Result<(), HostError> {
+        let mut world = self.world();
+        let made = world.resolve(path).and_then(|path| {
+            world.before_create(&path)?;
+            world.check_owner(ownership)?;
+            if world.tree.contains_key(&path) { Err(Fault::AlreadyExists) } else { Ok(path) }
+        });
+        let path = made.map_err(|fault| HostError::new("create", path, fault))?;
+        let (uid, gid) = (ownership.uid.unwrap_or(0), ownership.gid.unwrap_or(0));
+        world.put(path, Entry { uid, gid, ..Entry::directory(mode) });
+        Ok(())
+    }
+
+    fn set_attributes(&self, path: &Path, mode: u32, ownership: Ownership) -> Result<(), HostError> {
+        let mut world = self.world();
+        let fail = |fault| HostError::new("set owner and mode of", path, fault);
+        let resolved = world.resolve(path).map_err(fail)?;
+        world.before_write(&resolved).map_err(fail)?;
+        world.check_owner(ownership).map_err(fail)?;
+        let entry = world.tree.get_mut(&resolved).ok_or_else(|| fail(Fault::NotFound))?;
+        if matches!(entry.kind, FileKind::Symlink { .. }) {
+            return Err(fail(Fault::UnsafeLink { link: path.display().to_string(), owner: entry.uid }));
+        }
+        entry.mode = mode;
+        entry.uid = ownership.uid.unwrap_or(entry.uid);
+        entry.gid = ownership.gid.unwrap_or(entry.gid);
+        world.writes += 1;
+        Ok(())
+    }
+
+    fn make_symlink(&self, path: &Path, target: &str) -> Result<(), HostError> {
+        let mut world = self.world();
+        let fail = |fault| HostError::new("link", path, fault);
+        let resolved = world.resolve(path).map_err(fail)?;
+        world.before_create(&resolved).map_err(fail)?;
+        if world.tree.get(&resolved).is_some_and(|entry| entry.kind == FileKind::Directory) {
+            return Err(fail(Fault::IsADirectory));
+        }
+        let kind = FileKind::Symlink { target: target.to_owned() };
+        world.put(resolved, Entry { kind, content: Vec::new(), mode: 0o777, uid: 0, gid: 0 });
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), HostError> {
+        let mut world = self.world();
+        let fail = |fault| HostError::new("remove", path, fault);
+        let resolved = match world.resolve(path) {
+            Err(Fault::NotFound) => return Ok(()),
+            other => other.map_err(fail)?,
+        };
+        if !world.tree.contains_key(&resolved) {
+            return Ok(());
+        }
+        world.before_write(&resolved).map_err(fail)?;
+        if world.tree.keys().any(|known| known != &resolved && known.starts_with(&resolved)) {
+            return Err(fail(Fault::from(std::io::Error::from(std::io::ErrorKind::DirectoryNotEmpty))));
+        }
+        world.tree.remove(&resolved);
+        world.writes += 1;
+        Ok(())
+    }
+
+    fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
+        Ok(self.world().users.get(name).copied())
+    }
+
+    fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
+        Ok(self.world().groups.get(name).copied())
+    }
+
+    fn own_account(&self) -> Account {
+        Account { uid: 0, gid: 0 }
+    }
+
+    fn privileged(&self) -> bool {
+        self.world().privileged
+    }
+
+    fn node_runtimes(&self, _side_by_side: &Path) -> Vec<NodeRuntime> {
+        self.world().runtimes.clone()
+    }
+
+    fn find_program(&self, name: &str) -> Option<PathBuf> {
+        self.world().programs.contains_key(name).then(|| Path::new("/usr/bin").join(name))
+    }
+
+    fn run(&self, command: &CommandLine) -> Result<CommandOutput, HostError> {
+        let mut world = self.world();
+        world.commands.push(command.clone());
+        let name = command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let output = world.programs.get(&name).cloned();
+        output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))
+    }
+
+    fn facts(&self, agent_version: &str) -> HostFacts {
+        let world = self.world();
+        HostFacts {
+            hostname: world.hostname.clone(),
+            os: "Fake Linux 1".into(),
+            kernel: "6.0.0-fake".into(),
+            architecture: "x86_64".into(),
+            cpus: 2,
+            memory_bytes: 2 * GIB,
+            agent_version: agent_version.to_owned(),
+            rootless: !world.privileged,
+        }
+    }
+
+    fn metrics(&self, now: DateTime<Utc>) -> NodeMetrics {
+        NodeMetrics {
+            at: now,
+            cpu_percent: 3.0,
+            memory_used_bytes: GIB,
+            memory_total_bytes: 2 * GIB,
+            swap_used_bytes: 0,
+            disk_used_bytes: 10 * GIB,
+            disk_total_bytes: 40 * GIB,
+            load_1: 0.1,
+            load_5: 0.1,
+            load_15: 0.1,
+            network_rx_bytes_per_s: 0,
+            network_tx_bytes_per_s: 0,
+        }
+    }
+
+    fn disk_space(&self, _path: &Path) -> Result<DiskSpace, HostError> {
+        let available_bytes = if self.world().faults.disk_full { 0 } else { 30 * GIB };
+        Ok(DiskSpace { total_bytes: 40 * GIB, available_bytes })
+    }
+}
