@@ -1,0 +1,1 @@
+//! Invitations, and what became of them.

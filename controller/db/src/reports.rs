@@ -1,0 +1,413 @@
+//! What nodes report: beats, resources, processes, convergence runs.
+
+use crate::{Conn, DbError};
+use chrono::{DateTime, Utc};
+use muster_domain::{
+    ApplicationName, EnvironmentName, NodeId, NodeName,
+    assignment::Generation,
+    node::{HostFacts, Liveness},
+    observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceReport, ResourceStatus},
+    resource::ResourceKey,
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A node as reports change it. Read under a lock.
+#[derive(Debug, Clone)]
+pub struct ReportingNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Whether it is heard from.
+    pub liveness: Liveness,
+    /// The last beat.
+    pub last_heartbeat_at: Option<DateTime<Utc>>,
+    /// The highest stored report.
+    pub report_sequence: u64,
+    /// The generation that it last reported.
+    pub reported_generation: Generation,
+    /// Everything is as it should be.
+    pub converged: Option<bool>,
+}
+
+/// How a resource was last reported.
+#[derive(Debug, Clone)]
+pub struct KnownResource {
+    /// Its status.
+    pub status: ResourceStatus,
+    /// What was said of it.
+    pub detail: String,
+    /// The generation of that report.
+    pub generation: Generation,
+}
+
+struct NodeRow {
+    id: Uuid,
+    name: String,
+    environment: String,
+    liveness: String,
+    last_heartbeat_at: Option<DateTime<Utc>>,
+    report_sequence: i64,
+    reported_generation: i64,
+    converged: Option<bool>,
+}
+
+/// Reads the word for a liveness.
+pub fn liveness(text: &str) -> Result<Liveness, DbError> {
+    [Liveness::Pending, Liveness::Up, Liveness::Late, Liveness::Down, Liveness::Revoked]
+        .into_iter()
+        .find(|l| l.as_str() == text)
+        .ok_or_else(|| DbError::corrupt("nodes", "liveness", text))
+}
+
+/// Reads the word for a resource status.
+pub fn resource_status(text: &str) -> Result<ResourceStatus, DbError> {
+    use ResourceStatus::{Converged, Drifted, Failed, Skipped, Unsupported};
+    [Converged, Failed, Skipped, Unsupported, Drifted]
+        .into_iter()
+        .find(|s| s.as_str() == text)
+        .ok_or_else(|| DbError::corrupt("resource_states", "status", text))
+}
+
+fn unsigned(column: &'static str, number: i64) -> Result<u64, DbError> {
+    u64::try_from(number).map_err(|e| DbError::corrupt("nodes", column, e))
+}
+
+fn signed(column: &'static str, number: u64) -> Result<i64, DbError> {
+    i64::try_from(number).map_err(|e| DbError::corrupt("nodes", column, e))
+}
+
+impl TryFrom<NodeRow> for ReportingNode {
+    type Error = DbError;
+    fn try_from(row: NodeRow) -> Result<Self, DbError> {
+        Ok(Self {
+            id: NodeId::from_uuid(row.id),
+            name: NodeName::parse(row.name).map_err(|e| DbError::corrupt("nodes", "name", e))?,
+            environment: EnvironmentName::parse(row.environment)
+                .map_err(|e| DbError::corrupt("nodes", "environment", e))?,
+            liveness: liveness(&row.liveness)?,
+            last_heartbeat_at: row.last_heartbeat_at,
+            report_sequence: unsigned("report_sequence", row.report_sequence)?,
+            reported_generation: Generation::new(unsigned("reported_generation", row.reported_generation)?),
+            converged: row.converged,
+        })
+    }
+}
+
+/// Locks and reads a node that is not revoked.
+pub async fn node_lock(conn: &mut Conn, node: NodeId) -> Result<Option<ReportingNode>, DbError> {
+    sqlx::query_as!(
+        NodeRow,
+        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
+         FROM nodes WHERE id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE",
+        node.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// Every node that is not revoked, by name, without a lock.
+pub async fn nodes(conn: &mut Conn) -> Result<Vec<ReportingNode>, DbError> {
+    sqlx::query_as!(
+        NodeRow,
+        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
+         FROM nodes WHERE revoked_at IS NULL ORDER BY name"
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// Notes a beat.
+pub async fn node_beat(
+    conn: &mut Conn,
+    node: NodeId,
+    at: DateTime<Utc>,
+    facts: &HostFacts,
+) -> Result<(), DbError> {
+    let facts = serde_json::to_value(facts).map_err(|e| DbError::corrupt("nodes", "facts", e))?;
+    sqlx::query!(
+        "UPDATE nodes SET last_heartbeat_at = $2, facts = $3 WHERE id = $1",
+        node.as_uuid(),
+        at,
+        facts
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Moves a node from one liveness to another; `false` when it was no longer at `from`.
+pub async fn node_set_liveness(
+    conn: &mut Conn,
+    node: NodeId,
+    from: Liveness,
+    to: Liveness,
+    at: DateTime<Utc>,
+) -> Result<bool, DbError> {
+    let done = sqlx::query!(
+        "UPDATE nodes SET liveness = $3, liveness_changed_at = $4 WHERE id = $1 AND liveness = $2",
+        node.as_uuid(),
+        from.as_str(),
+        to.as_str(),
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes the highest stored report.
+pub async fn node_set_report_sequence(conn: &mut Conn, node: NodeId, sequence: u64) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE nodes SET report_sequence = $2 WHERE id = $1",
+        node.as_uuid(),
+        signed("report_sequence", sequence)?
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes how a node stands after a convergence run.
+pub async fn node_set_convergence(
+    conn: &mut Conn,
+    node: NodeId,
+    generation: Generation,
+    converged: bool,
+    at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE nodes SET reported_generation = $2, converged = $3,
+                converged_at = CASE WHEN $3 THEN $4 ELSE converged_at END
+         WHERE id = $1",
+        node.as_uuid(),
+        signed("reported_generation", generation.get())?,
+        converged,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How a node's resources were last reported.
+pub async fn resources(
+    conn: &mut Conn,
+    node: NodeId,
+) -> Result<BTreeMap<ResourceKey, KnownResource>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT key, status, detail, generation FROM resource_states WHERE node_id = $1",
+        node.as_uuid()
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let key =
+                ResourceKey::parse(row.key).map_err(|e| DbError::corrupt("resource_states", "key", e))?;
+            let known = KnownResource {
+                status: resource_status(&row.status)?,
+                detail: row.detail,
+                generation: Generation::new(unsigned("generation", row.generation)?),
+            };
+            Ok((key, known))
+        })
+        .collect()
+}
+
+/// One resource of a node, as it was last reported.
+pub async fn resource(
+    conn: &mut Conn,
+    node: NodeId,
+    key: &ResourceKey,
+) -> Result<Option<KnownResource>, DbError> {
+    let row = sqlx::query!(
+        "SELECT status, detail, generation FROM resource_states WHERE node_id = $1 AND key = $2",
+        node.as_uuid(),
+        key.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(KnownResource {
+            status: resource_status(&row.status)?,
+            detail: row.detail,
+            generation: Generation::new(unsigned("generation", row.generation)?),
+        })
+    })
+    .transpose()
+}
+
+/// Stores the resources of a report, and forgets those that are no longer part of the assignment.
+pub async fn resources_replace(
+    conn: &mut Conn,
+    node: NodeId,
+    generation: Generation,
+    at: DateTime<Utc>,
+    resources: &[ResourceReport],
+) -> Result<(), DbError> {
+    let keys: Vec<String> = resources.iter().map(|r| r.key.to_string()).collect();
+    let positions: Vec<i32> = (0..).take(resources.len()).collect();
+    let statuses: Vec<String> = resources.iter().map(|r| r.status.as_str().to_owned()).collect();
+    let details: Vec<String> = resources.iter().map(|r| r.detail.clone()).collect();
+    // An empty text stands for "not changed": arrays of optional texts have no column type of their own.
+    let changes: Vec<String> =
+        resources.iter().map(|r| r.change.map_or("", ChangeCause::as_str).to_owned()).collect();
+    let generation = signed("generation", generation.get())?;
+    sqlx::query!("DELETE FROM resource_states WHERE node_id = $1 AND key <> ALL($2)", node.as_uuid(), &keys)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!(
+        "INSERT INTO resource_states AS s
+                (node_id, key, position, status, detail, generation, reported_at, changed_at, change, change_detail)
+         SELECT $1, u.key, u.position, u.status, u.detail, $2, $3,
+                CASE WHEN u.change <> '' THEN $3 END, NULLIF(u.change, ''), CASE WHEN u.change <> '' THEN u.detail END
+         FROM UNNEST($4::text[], $5::int[], $6::text[], $7::text[], $8::text[]) AS u (key, position, status, detail, change)
+         ON CONFLICT (node_id, key) DO UPDATE
+         SET position = excluded.position, status = excluded.status, detail = excluded.detail,
+             generation = excluded.generation, reported_at = excluded.reported_at,
+             changed_at = COALESCE(excluded.changed_at, s.changed_at), change = COALESCE(excluded.change, s.change),
+             change_detail = COALESCE(excluded.change_detail, s.change_detail)",
+        node.as_uuid(),
+        generation,
+        at,
+        &keys,
+        &positions,
+        &statuses,
+        &details,
+        &changes
+    )
+    .execute(&mut *conn)
+    .await?;
+    Ok(())
+}
+
+/// Appends a convergence run to the node's history, which holds its last `keep` runs that changed or failed something,
+/// or the newest one.
+pub async fn convergence_append(
+    conn: &mut Conn,
+    node: NodeId,
+    report: &ConvergenceReport,
+    keep: i64,
+) -> Result<(), DbError> {
+    let count = |cause| {
+        let count = report.resources.iter().filter(|r| r.change == Some(cause)).count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    };
+    let failed = report.resources.iter().filter(|r| r.status == ResourceStatus::Failed).count();
+    sqlx::query!(
+        "INSERT INTO convergence_reports
+                (node_id, sequence, generation, started_at, finished_at, converged, intentional, corrective, failed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (node_id, sequence) DO NOTHING",
+        node.as_uuid(),
+        signed("sequence", report.sequence)?,
+        signed("generation", report.generation.get())?,
+        report.started_at,
+        report.finished_at,
+        report.converged(),
+        count(ChangeCause::Intentional),
+        count(ChangeCause::Corrective),
+        i32::try_from(failed).unwrap_or(i32::MAX)
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM convergence_reports
+         WHERE node_id = $1 AND sequence <= (
+             SELECT sequence FROM convergence_reports WHERE node_id = $1 ORDER BY sequence DESC OFFSET $2 LIMIT 1)",
+        node.as_uuid(),
+        keep
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores the processes of a beat over the former ones.
+pub async fn processes_replace(
+    conn: &mut Conn,
+    node: NodeId,
+    at: DateTime<Utc>,
+    processes: &[ProcessReport],
+) -> Result<(), DbError> {
+    let applications: Vec<String> = processes.iter().map(|p| p.application.to_string()).collect();
+    let instances: Vec<i32> =
+        processes.iter().map(|p| i32::try_from(p.instance).unwrap_or(i32::MAX)).collect();
+    sqlx::query!(
+        "DELETE FROM processes WHERE node_id = $1 AND (application, instance) NOT IN (
+             SELECT * FROM UNNEST($2::text[], $3::int[]))",
+        node.as_uuid(),
+        &applications,
+        &instances
+    )
+    .execute(&mut *conn)
+    .await?;
+    for process in processes {
+        process_put(conn, node, at, process).await?;
+    }
+    Ok(())
+}
+
+async fn process_put(
+    conn: &mut Conn,
+    node: NodeId,
+    at: DateTime<Utc>,
+    process: &ProcessReport,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "INSERT INTO processes (node_id, application, instance, release_id, release_version, state, pid, restarts,
+                                started_at, cpu_percent, memory_bytes, last_exit, reported_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT (node_id, application, instance) DO UPDATE
+         SET release_id = excluded.release_id, release_version = excluded.release_version, state = excluded.state,
+             pid = excluded.pid, restarts = excluded.restarts, started_at = excluded.started_at,
+             cpu_percent = excluded.cpu_percent, memory_bytes = excluded.memory_bytes,
+             last_exit = excluded.last_exit, reported_at = excluded.reported_at",
+        node.as_uuid(),
+        process.application.as_str(),
+        i32::try_from(process.instance).unwrap_or(i32::MAX),
+        process.release_id.map(|id| id.as_uuid()),
+        process.release_version.as_ref().map(|v| v.as_str()),
+        process.state.as_str(),
+        process.pid.map(i64::from),
+        signed("restarts", process.restarts)?,
+        process.started_at,
+        process.cpu_percent,
+        signed("memory_bytes", process.memory_bytes)?,
+        process.last_exit,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The name of a node, revoked or not.
+pub async fn node_name(conn: &mut Conn, node: NodeId) -> Result<Option<NodeName>, DbError> {
+    sqlx::query_scalar!("SELECT name FROM nodes WHERE id = $1", node.as_uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(|name| NodeName::parse(name).map_err(|e| DbError::corrupt("nodes", "name", e)))
+        .transpose()
+}
+
+/// Applications that have processes somewhere, by node: what a live view of an application follows.
+pub async fn node_applications(conn: &mut Conn, node: NodeId) -> Result<Vec<ApplicationName>, DbError> {
+    sqlx::query_scalar!(
+        "SELECT DISTINCT application FROM processes WHERE node_id = $1 ORDER BY application",
+        node.as_uuid()
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|name| ApplicationName::parse(name).map_err(|e| DbError::corrupt("processes", "application", e)))
+    .collect()
+}
