@@ -3,14 +3,25 @@
 //! Must not: decide anything; begin or commit a transaction by itself (the caller holds the [`Tx`]); read a clock.
 //! Start here: [`Db`], then the module of the aggregate.
 
+pub mod applications;
+pub mod artifacts;
 pub mod assignments;
+pub mod audit;
 pub mod enrolments;
 pub mod events;
 pub mod fleet_configurations;
+pub mod metrics;
+pub mod nodes;
+pub mod processes;
+pub mod releases;
 pub mod reports;
 pub mod rollouts;
 pub mod secrets;
+pub mod sessions;
+pub mod tokens;
+pub mod users;
 
+mod decode;
 mod error;
 
 pub use error::DbError;

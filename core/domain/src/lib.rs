@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod digest;
 pub mod event;
 pub mod fleet;
+pub mod host_path;
 pub mod ids;
 pub mod metrics;
 pub mod names;
@@ -17,7 +18,9 @@ pub mod observed;
 pub mod release;
 pub mod resource;
 pub mod rollout;
+pub mod selection;
+pub mod user;
 
 pub use digest::Digest;
-pub use ids::{EnrolmentId, NodeId, ReleaseId, RolloutId, TokenId, UserId};
+pub use ids::{EnrolmentId, FleetId, NodeId, ReleaseId, RolloutId, TokenId, UserId};
 pub use names::{ApplicationName, EnvironmentName, InvalidName, NodeName, ReleaseVersion};
