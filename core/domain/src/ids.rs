@@ -39,6 +39,8 @@ macro_rules! typed_id {
 }
 
 typed_id! {
+    /// One fleet: everything below one root certificate.
+    FleetId,
     /// An enrolled VPS.
     NodeId,
     /// One invitation of a node, and what became of it.
