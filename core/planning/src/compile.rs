@@ -1,8 +1,7 @@
 //! From intent to the assignment of one node: fleet configuration + what should run there -> ordered primitive resources.
 //!
 //! Holds: one module per concern ([`app_server`]: applications and their Node.js; [`files`]: declared files, folders and
-//! links; [`order`]: the order in which they are applied; [`select`]: which nodes are meant). A new role is a new module
-//! here; agents need no change for it.
+//! links; [`order`]: the order in which they are applied). A new role is a new module here; agents need no change for it.
 //! Must not: depend on the order of declaration, on a clock or on anything but its input: the same input gives the same
 //! content, the same content the same revision, and so no churn.
 //! Start here: [`compile`].
@@ -10,12 +9,11 @@
 pub mod app_server;
 pub mod files;
 pub mod order;
-pub mod select;
 
-use crate::compile::select::Target;
 use muster_domain::{
     ApplicationName, Digest, EnvironmentName, NodeName, ReleaseId, ReleaseVersion,
     assignment::AssignmentContent, fleet::FleetConfiguration, node::Role, resource::ResourceKey,
+    selection::Target,
 };
 use std::{collections::BTreeMap, fmt};
 

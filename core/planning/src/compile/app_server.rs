@@ -1,10 +1,11 @@
 //! Applications on the nodes that run them, and the Node.js versions that they need.
 
-use super::{CompileInput, CompileProblem, ReleaseFacts, select::Target};
+use super::{CompileInput, CompileProblem, ReleaseFacts};
 use muster_domain::{
     ApplicationName,
     fleet::{self, ApplicationOverride, Duration, EnvValue, Health, Instances},
     resource::{Application, DesiredState, ExecMode, Nodejs, Readiness, Resource, ResourceKey},
+    selection::Target,
 };
 use std::collections::BTreeMap;
 

@@ -1,9 +1,11 @@
 //! Declared files, folders and links.
 
-use super::{CompileInput, CompileProblem, select::Target};
+use super::{CompileInput, CompileProblem};
 use muster_domain::{
     fleet::FileEntry,
+    host_path::{ancestors, normal},
     resource::{DesiredState, Directory, File, Resource, ResourceKey, Symlink},
+    selection::Target,
 };
 use std::collections::BTreeMap;
 
@@ -51,13 +53,6 @@ pub(super) fn compile(
     }
 }
 
-/// The folders above an absolute path, nearest first, without the root.
-pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above))
-        .skip(1)
-        .filter(|above| !above.is_empty())
-}
-
 fn desired(
     input: &CompileInput<'_>,
     name: &str,
@@ -68,7 +63,7 @@ fn desired(
         reason: reason.to_owned(),
     };
     let FileEntry { path, content, source, link_to, directory, mode, owner, group, on: _ } = entry;
-    let path = normal_path(path).ok_or_else(|| invalid("path", "use a plain absolute path"))?;
+    let path = normal(path).map(str::to_owned).ok_or_else(|| invalid("path", "use a plain absolute path"))?;
     let mode = mode
         .as_deref()
         .map(|text| {
@@ -112,15 +107,4 @@ fn desired(
         _ => return Err(invalid("path", "give one of content, source, link_to and directory: true")),
     };
     Ok((path, desired))
-}
-
-/// The path without a slash at its end; `None` unless it is absolute and has no empty, `.` or `..` part.
-pub fn normal_path(path: &str) -> Option<String> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let plain = path.len() < 4096
-        && path.strip_prefix('/').is_some_and(|rest| {
-            rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && part.len() <= 255)
-        })
-        && !path.chars().any(char::is_control);
-    plain.then(|| path.to_owned())
 }

@@ -1,6 +1,6 @@
-//! Which nodes a selector means.
+//! Which nodes a selector means. Asked by the compiler for the node at hand, and by the checks on fleet files for all nodes.
 
-use muster_domain::{
+use crate::{
     EnvironmentName, NodeName,
     fleet::{Application, FileEntry, Selector},
     node::Role,
