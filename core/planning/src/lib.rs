@@ -6,6 +6,7 @@
 //! Start here: [`compile`] and [`rollout`].
 
 pub mod compile;
+pub mod convergence;
 pub mod liveness;
 pub mod retention;
 pub mod rollout;

@@ -1,0 +1,145 @@
+//! Convergence: desired x observed -> plan. What a node should be against what was found on it, resource by resource.
+//!
+//! Holds: [`plan`] and its reasons, [`check`] (what no assignment may look like), [`Outcomes`] (who is skipped when
+//! something fails) and [`NodeRange`] (npm's grammar for versions of Node.js).
+//! Must not: look at a host. An observation that could not be made is a value like any other.
+//! Start here: [`plan`]. A converged node gives an empty plan; after a plan was applied the next one is empty.
+
+mod application;
+mod check;
+mod nodejs;
+mod observed;
+mod outcomes;
+mod paths;
+
+pub use check::{AssignmentFault, check};
+pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
+pub use observed::{
+    Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
+};
+pub use outcomes::Outcomes;
+
+use muster_domain::resource::{DesiredState, Resource, ResourceKey};
+use std::collections::BTreeMap;
+
+/// What to do, in the order of the assignment: one step for each resource.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// What becomes of one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// What was decided about it.
+    pub verdict: Verdict,
+}
+
+/// What was decided about a resource, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as it should be.
+    InPlace,
+    /// It differs: do this, in this order.
+    Change {
+        /// What to do.
+        actions: Vec<Action>,
+        /// Why, for a person: `content differs, mode is 0600 instead of 0644`.
+        reason: String,
+    },
+    /// It differs, and somebody else is already on it (the supervisor restarts a process).
+    Waiting {
+        /// What is going on.
+        reason: String,
+    },
+    /// It differs, and nothing that the agent may do would help.
+    Impossible {
+        /// What is in the way, and who can mend it.
+        reason: String,
+    },
+    /// This agent cannot manage it here, and nothing is wrong.
+    Unsupported {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One thing to do for a resource. What it needs to know stands in the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Create the folder with its owner and mode.
+    CreateDirectory,
+    /// Put the file into place with its owner and mode.
+    WriteFile,
+    /// Set owner and mode, leave the content.
+    SetAttributes,
+    /// Put the link into place.
+    MakeSymlink,
+    /// Install the newest Node.js that satisfies the range.
+    InstallNodejs,
+    /// Fetch and assemble the release.
+    FetchRelease,
+    /// Have the supervisor run the release.
+    RunRelease,
+    /// End a crash loop with one more start.
+    StartAgain,
+    /// Flip the link `current` to the release.
+    PointCurrent,
+}
+
+/// How hard a run tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Effort {
+    /// Start applications again that the supervisor has given up. Only when a person asked for the run.
+    pub start_crash_looping: bool,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step.verdict, Verdict::Change { .. }))
+    }
+}
+
+/// Decides for each resource what to do. `observed` holds what was found under each key.
+pub fn plan(resources: &[Resource], observed: &BTreeMap<ResourceKey, Observed>, effort: Effort) -> Plan {
+    let steps = resources
+        .iter()
+        .map(|resource| {
+            let verdict = match observed.get(&resource.key) {
+                Some(observed) => verdict(&resource.desired, observed, effort),
+                None => Verdict::Impossible { reason: "it was not looked at".into() },
+            };
+            Step { key: resource.key.clone(), verdict }
+        })
+        .collect();
+    Plan { steps }
+}
+
+/// Decides about one resource.
+pub fn verdict(desired: &DesiredState, observed: &Observed, effort: Effort) -> Verdict {
+    match (desired, observed) {
+        (_, Observed::Unreadable(reason)) => Verdict::Impossible { reason: reason.clone() },
+        (DesiredState::Directory(directory), Observed::Path(path)) => paths::directory(directory, path),
+        (DesiredState::File(file), Observed::Path(path)) => paths::file(file, path),
+        (DesiredState::Symlink(symlink), Observed::Path(path)) => paths::symlink(symlink, path),
+        (DesiredState::Nodejs(wanted), Observed::Nodejs { versions }) => nodejs::verdict(wanted, versions),
+        (DesiredState::Application(wanted), Observed::Application(found)) => {
+            application::verdict(wanted, found, effort)
+        }
+        (
+            DesiredState::Directory(_) | DesiredState::File(_) | DesiredState::Symlink(_),
+            Observed::Nodejs { .. } | Observed::Application(_),
+        )
+        | (DesiredState::Nodejs(_), Observed::Path(_) | Observed::Application(_))
+        | (DesiredState::Application(_), Observed::Path(_) | Observed::Nodejs { .. }) => {
+            Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
