@@ -1,6 +1,6 @@
 //! Secrets at rest: XChaCha20-Poly1305 under a key that lies beside the database, never in it.
 //!
-//! A sealed value is bound to its place: its context (`secret/production/STRIPE_KEY`) takes part as associated data, so a
+//! A sealed value is bound to its place: the purpose (table and column) and the row take part as associated data, so a
 //! value that was copied to another row does not open. Format 1, in bytes:
 //! `1 | key id (8) | nonce (24) | ciphertext and tag`. Nonces are random; 192 bits make a repetition impossible in
 //! practice. The file may hold several keys: the first seals, every one opens, so keys can be changed step by step.
@@ -37,9 +37,6 @@ pub enum SealError {
     /// It is not a sealed value of a known format.
     #[error("the value is not sealed in a format that this version knows")]
     Format,
-    /// The value is beyond what the cipher takes (256 GiB).
-    #[error("the value is too long to be sealed")]
-    TooLong,
     /// The key file cannot be read.
     #[error("line {line} is not a seal key")]
     KeyFile {
@@ -96,25 +93,26 @@ impl Seal {
         if keys.is_empty() { Err(SealError::NoKey) } else { Ok(Self { keys }) }
     }
 
-    /// Seals `plaintext` for a place. `context` names the kind and the row, unambiguously.
-    pub fn seal(&self, context: &str, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+    /// Seals `plaintext` for the place `purpose` (`secrets.sealed`) and `row` (its key).
+    #[must_use]
+    pub fn seal(&self, purpose: &str, row: &str, plaintext: &[u8]) -> Vec<u8> {
         let key = &self.keys[0];
         let nonce = random::bytes::<NONCE_LEN>();
-        let aad = associated(context);
+        let aad = associated(purpose, row);
         let ciphertext = key
             .cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad })
-            .map_err(|_| SealError::TooLong)?;
+            .expect("only a plaintext beyond 256 GiB cannot be encrypted");
         let mut sealed = Vec::with_capacity(HEADER_LEN + ciphertext.len());
         sealed.push(FORMAT);
         sealed.extend_from_slice(&key.id);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&ciphertext);
-        Ok(sealed)
+        sealed
     }
 
     /// Opens what [`Self::seal`] made for the same place.
-    pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(&self, purpose: &str, row: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (header, ciphertext) = sealed.split_at_checked(HEADER_LEN).ok_or(SealError::Format)?;
         if header[0] != FORMAT {
             return Err(SealError::Format);
@@ -126,7 +124,7 @@ impl Seal {
             .find(|key| key.id == *id)
             .ok_or_else(|| SealError::UnknownKey { key_id: hex::encode(id) })?;
         let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| SealError::Format)?;
-        let aad = associated(context);
+        let aad = associated(purpose, row);
         key.cipher
             .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
             .map(Zeroizing::new)
@@ -140,8 +138,13 @@ impl Seal {
     }
 }
 
-fn associated(context: &str) -> Vec<u8> {
-    [b"muster.seal.v1\0", context.as_bytes()].concat()
+/// The length keeps `("ab", "c")` and `("a", "bc")` apart.
+fn associated(purpose: &str, row: &str) -> Vec<u8> {
+    let mut aad = b"muster.seal.v1\0".to_vec();
+    aad.extend_from_slice(&(purpose.len() as u64).to_be_bytes());
+    aad.extend_from_slice(purpose.as_bytes());
+    aad.extend_from_slice(row.as_bytes());
+    aad
 }
 
 #[cfg(test)]
@@ -155,31 +158,38 @@ mod tests {
     #[test]
     fn values_open_in_their_place_and_nowhere_else() {
         let seal = seal();
-        let sealed = seal.seal("secret/production/DATABASE_URL", b"hunter2").unwrap();
+        let sealed = seal.seal("secrets.sealed", "production/DATABASE_URL", b"hunter2");
         assert!(!sealed.windows(7).any(|w| w == b"hunter2"));
-        assert_eq!(seal.open("secret/production/DATABASE_URL", &sealed).unwrap().as_slice(), b"hunter2");
-        for context in ["secret/staging/DATABASE_URL", "secret/production/DATABASE_UR", "", "assignment/x"] {
-            assert_eq!(seal.open(context, &sealed), Err(SealError::Altered));
+        assert_eq!(
+            seal.open("secrets.sealed", "production/DATABASE_URL", &sealed).unwrap().as_slice(),
+            b"hunter2"
+        );
+        for (purpose, row) in [
+            ("secrets.sealed", "staging/DATABASE_URL"),
+            ("secrets.sealedp", "roduction/DATABASE_URL"),
+            ("other", "production/DATABASE_URL"),
+        ] {
+            assert_eq!(seal.open(purpose, row, &sealed), Err(SealError::Altered));
         }
-        assert_ne!(sealed, seal.seal("secret/production/DATABASE_URL", b"hunter2").unwrap());
+        assert_ne!(sealed, seal.seal("secrets.sealed", "production/DATABASE_URL", b"hunter2"));
     }
 
     #[test]
     fn every_altered_bit_is_noticed() {
         let seal = seal();
-        let sealed = seal.seal("p/r", b"value").unwrap();
+        let sealed = seal.seal("p", "r", b"value");
         for index in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[index] ^= 1;
-            assert!(seal.open("p/r", &altered).is_err(), "byte {index}");
-            assert!(seal.open("p/r", &sealed[..index]).is_err(), "cut at {index}");
+            assert!(seal.open("p", "r", &altered).is_err(), "byte {index}");
+            assert!(seal.open("p", "r", &sealed[..index]).is_err(), "cut at {index}");
         }
     }
 
     #[test]
     fn another_key_says_so() {
-        let sealed = seal().seal("p/r", b"value").unwrap();
-        let error = seal().open("p/r", &sealed).unwrap_err();
+        let sealed = seal().seal("p", "r", b"value");
+        let error = seal().open("p", "r", &sealed).unwrap_err();
         assert!(matches!(error, SealError::UnknownKey { .. }));
         assert!(error.to_string().contains("restore the identity folder"), "{error}");
     }
@@ -187,13 +197,13 @@ mod tests {
     #[test]
     fn keys_can_be_changed() {
         let (old, new) = (Seal::generate_file(), Seal::generate_file());
-        let sealed = Seal::from_file(&old).unwrap().seal("p/r", b"value").unwrap();
+        let sealed = Seal::from_file(&old).unwrap().seal("p", "r", b"value");
         let both = Seal::from_file(&format!("{}\n{}", *new, *old)).unwrap();
-        assert_eq!(both.open("p/r", &sealed).unwrap().as_slice(), b"value");
+        assert_eq!(both.open("p", "r", &sealed).unwrap().as_slice(), b"value");
         assert!(both.outdated(&sealed));
-        let sealed = both.seal("p/r", b"value").unwrap();
+        let sealed = both.seal("p", "r", b"value");
         assert!(!both.outdated(&sealed));
-        assert!(Seal::from_file(&new).unwrap().open("p/r", &sealed).is_ok());
+        assert!(Seal::from_file(&new).unwrap().open("p", "r", &sealed).is_ok());
     }
 
     #[test]

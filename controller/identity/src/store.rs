@@ -2,7 +2,7 @@
 //! it belongs into the backup, apart from the database.
 
 use crate::{
-    AssignmentSigner, FleetCa, IdentityError, Revocations, Seal, ca,
+    AssignmentSigner, FleetCa, IdentityError, Seal, ca,
     files::{self, Readers},
     random,
 };
@@ -19,17 +19,19 @@ const ASSIGNMENT_KEYS: &str = "assignment.keys";
 const SEAL_KEYS: &str = "seal.keys";
 const SERVERS: &str = "servers";
 
-/// The identity of one fleet: its CA, the key for assignments, the keys for secrets at rest, what was revoked.
+/// The identity of one fleet: its CA, the key for assignments, the keys for secrets at rest.
 #[derive(Debug)]
-pub struct Identity {
+pub struct FleetIdentity {
     folder: PathBuf,
-    ca: FleetCa,
-    signer: AssignmentSigner,
-    seal: Seal,
-    revocations: Revocations,
+    /// Issues certificates.
+    pub ca: FleetCa,
+    /// Signs assignments.
+    pub signer: AssignmentSigner,
+    /// Seals values of the database.
+    pub seal: Seal,
 }
 
-impl Identity {
+impl FleetIdentity {
     /// Reads the identity in `data_dir`, or makes one at the first start. It is made beside its place and moved there in
     /// one step, so there is a whole one or none. Answers whether it was made.
     pub fn open_or_create(data_dir: &Path, now: DateTime<Utc>) -> Result<(Self, bool), IdentityError> {
@@ -71,32 +73,7 @@ impl Identity {
         let seal = std::str::from_utf8(&content)
             .map_err(|e| IdentityError::damaged(&path, e))
             .and_then(|text| Seal::from_file(text).map_err(|e| IdentityError::damaged(&path, e)))?;
-        Ok(Self { folder, ca, signer, seal, revocations: Revocations::new([]) })
-    }
-
-    /// Issues certificates.
-    #[must_use]
-    pub const fn ca(&self) -> &FleetCa {
-        &self.ca
-    }
-
-    /// Signs assignments.
-    #[must_use]
-    pub const fn signer(&self) -> &AssignmentSigner {
-        &self.signer
-    }
-
-    /// Seals values of the database.
-    #[must_use]
-    pub const fn seal(&self) -> &Seal {
-        &self.seal
-    }
-
-    /// The certificates that were withdrawn. Empty at first: the database knows them, and whoever opens a listener for
-    /// agents loads them before.
-    #[must_use]
-    pub const fn revocations(&self) -> &Revocations {
-        &self.revocations
+        Ok(Self { folder, ca, signer, seal })
     }
 
     /// The folder, for messages.

@@ -1,6 +1,6 @@
 //! The CA on disk, and what it issues.
 
-use crate::{Identity, IdentityError, IssueError, PeerNode, ca};
+use crate::{FleetIdentity, IdentityError, IssueError, PeerNode, ca};
 use chrono::{DateTime, TimeDelta, Utc};
 use muster_domain::{FleetId, NodeId, NodeName};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
@@ -13,8 +13,8 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 5_000_000).unwrap()
 }
 
-fn make(folder: &Path) -> Identity {
-    Identity::open_or_create(folder, now()).unwrap().0
+fn make(folder: &Path) -> FleetIdentity {
+    FleetIdentity::open_or_create(folder, now()).unwrap().0
 }
 
 fn node() -> (NodeId, NodeName) {
@@ -28,14 +28,14 @@ fn csr(params: &CertificateParams, key: &KeyPair) -> Vec<u8> {
 #[test]
 fn a_fleet_is_made_once_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, made) = Identity::open_or_create(folder.path(), now()).unwrap();
+    let (first, made) = FleetIdentity::open_or_create(folder.path(), now()).unwrap();
     assert!(made);
-    let (second, made) = Identity::open_or_create(folder.path(), now() + TimeDelta::days(1)).unwrap();
+    let (second, made) = FleetIdentity::open_or_create(folder.path(), now() + TimeDelta::days(1)).unwrap();
     assert!(!made);
-    assert_eq!(first.ca().fleet_id(), second.ca().fleet_id());
-    assert_eq!(first.ca().root_sha256(), second.ca().root_sha256());
-    assert_eq!(first.signer().public_keys(), second.signer().public_keys());
-    assert!(second.seal().open("p/r", &first.seal().seal("p/r", b"x").unwrap()).is_ok());
+    assert_eq!(first.ca.fleet_id(), second.ca.fleet_id());
+    assert_eq!(first.ca.root_sha256(), second.ca.root_sha256());
+    assert_eq!(first.signer.public_keys(), second.signer.public_keys());
+    assert!(second.seal.open("p", "r", &first.seal.seal("p", "r", b"x")).is_ok());
 
     let identity = folder.path().join("identity");
     assert_eq!(fs::metadata(&identity).unwrap().permissions().mode() & 0o777, 0o700);
@@ -66,7 +66,7 @@ fn keys_that_others_may_read_are_refused() {
         make(folder.path());
         let path = folder.path().join("identity").join(file);
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let error = Identity::open(folder.path()).unwrap_err();
+        let error = FleetIdentity::open(folder.path()).unwrap_err();
         assert!(matches!(error, IdentityError::Exposed { .. }), "{file}: {error}");
         assert!(error.to_string().contains("chmod"), "{error}");
     }
@@ -81,17 +81,17 @@ fn parts_that_do_not_belong_together_are_refused_by_name() {
         let (from, to) = (theirs.path().join("identity").join(file), ours.path().join("identity").join(file));
         let kept = fs::read(&to).unwrap();
         fs::copy(from, &to).unwrap();
-        let error = Identity::open(ours.path()).unwrap_err();
+        let error = FleetIdentity::open(ours.path()).unwrap_err();
         assert!(matches!(error, IdentityError::Damaged { .. }), "{file}: {error}");
         fs::write(&to, b"").unwrap();
-        assert!(matches!(Identity::open(ours.path()), Err(IdentityError::Damaged { .. })), "{file}");
+        assert!(matches!(FleetIdentity::open(ours.path()), Err(IdentityError::Damaged { .. })), "{file}");
         fs::write(&to, kept).unwrap();
     }
-    Identity::open(ours.path()).unwrap();
+    FleetIdentity::open(ours.path()).unwrap();
     fs::remove_file(ours.path().join("identity/root.key")).unwrap();
-    Identity::open(ours.path()).expect("the root key may lie elsewhere");
+    FleetIdentity::open(ours.path()).expect("the root key may lie elsewhere");
     fs::remove_file(ours.path().join("identity/seal.keys")).unwrap();
-    let error = Identity::open(ours.path()).unwrap_err().to_string();
+    let error = FleetIdentity::open(ours.path()).unwrap_err().to_string();
     assert!(error.contains("seal.keys"), "{error}");
 }
 
@@ -102,13 +102,13 @@ fn only_the_key_is_taken_from_a_request() {
     let (id, name) = node();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["evil.example".to_owned(), "10.0.0.1".to_owned()]).unwrap();
-    let other = crate::peer::node_uri(identity.ca().fleet_id(), node().0);
+    let other = crate::peer::node_uri(identity.ca.fleet_id(), node().0);
     params.subject_alt_names.push(SanType::URI(other.try_into().unwrap()));
     params.distinguished_name.push(DnType::CommonName, "evil");
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::Any];
 
-    let issued = identity.ca().issue_node_certificate(&csr(&params, &key), id, &name, now()).unwrap();
+    let issued = identity.ca.issue_node_certificate(&csr(&params, &key), id, &name, now()).unwrap();
     let (_, parsed) = X509Certificate::from_der(&issued.chain_der[0]).unwrap();
     assert_eq!(parsed.subject().to_string(), "O=Muster, CN=web-1");
     assert!(!parsed.is_ca());
@@ -117,7 +117,7 @@ fn only_the_key_is_taken_from_a_request() {
     let names = &parsed.subject_alternative_name().unwrap().unwrap().value.general_names;
     assert_eq!(names.len(), 1);
 
-    let peer = PeerNode::from_certificate(&issued.chain_der[0], identity.ca().fleet_id()).unwrap();
+    let peer = PeerNode::from_certificate(&issued.chain_der[0], identity.ca.fleet_id()).unwrap();
     assert_eq!((peer.node_id, &peer.serial, peer.not_after), (id, &issued.serial, issued.not_after));
     assert_eq!(peer.public_key_sha256, issued.public_key_sha256);
     let raw: [u8; 32] = Sha256::digest(parsed.public_key().raw).into();
@@ -152,18 +152,18 @@ fn unusable_requests_are_refused_with_a_reason() {
         ("longer", longer),
         ("cut", good[..good.len() - 1].to_vec()),
     ] {
-        let error = identity.ca().issue_node_certificate(&bad, id, &name, now()).unwrap_err();
+        let error = identity.ca.issue_node_certificate(&bad, id, &name, now()).unwrap_err();
         assert!(matches!(error, IssueError::Request(_)), "{what}: {error}");
     }
     for algorithm in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P384_SHA384] {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let request = csr(&CertificateParams::default(), &key);
-        identity.ca().issue_node_certificate(&request, id, &name, now()).unwrap();
+        identity.ca.issue_node_certificate(&request, id, &name, now()).unwrap();
     }
     let request =
         csr(&CertificateParams::default(), &KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap());
     assert!(matches!(
-        identity.ca().issue_node_certificate(&request, id, &name, now()),
+        identity.ca.issue_node_certificate(&request, id, &name, now()),
         Err(IssueError::Request(_))
     ));
 }
@@ -174,11 +174,10 @@ fn a_certificate_never_outlives_its_issuer() {
     let identity = make(folder.path());
     let (id, name) = node();
     let request = csr(&CertificateParams::default(), &KeyPair::generate().unwrap());
-    let end = identity.ca().issuers_expire_at();
-    let issued =
-        identity.ca().issue_node_certificate(&request, id, &name, end - TimeDelta::hours(1)).unwrap();
+    let end = identity.ca.issuers_expire_at();
+    let issued = identity.ca.issue_node_certificate(&request, id, &name, end - TimeDelta::hours(1)).unwrap();
     assert_eq!(issued.not_after, end);
-    let error = identity.ca().issue_node_certificate(&request, id, &name, end).unwrap_err();
+    let error = identity.ca.issue_node_certificate(&request, id, &name, end).unwrap_err();
     assert!(matches!(error, IssueError::IssuerExpired(_)), "{error}");
 }
 
@@ -189,7 +188,7 @@ fn a_listener_keeps_its_certificate_until_it_must_change() {
     let names = ["Muster.example".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let first = identity.server_certificate("people", &names, now()).unwrap();
     assert_eq!(first.chain.len(), 3);
-    assert_eq!(&first.chain[2], identity.ca().root());
+    assert_eq!(&first.chain[2], identity.ca.root());
     let again = identity.server_certificate("people", &names, now() + TimeDelta::days(59)).unwrap();
     assert_eq!(first.chain[0], again.chain[0]);
     assert_eq!(first.not_after, again.not_after);

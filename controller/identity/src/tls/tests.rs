@@ -1,7 +1,7 @@
 //! Real handshakes over an in-memory pipe.
 
 use super::*;
-use crate::{Identity, PeerNode, Serial};
+use crate::{FleetIdentity, PeerNode, Serial};
 use muster_domain::{NodeId, NodeName};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
@@ -11,7 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use uuid::Uuid;
 
 struct Fleet {
-    identity: Identity,
+    identity: FleetIdentity,
     revocations: Revocations,
     config: Arc<ServerConfig>,
     serving: Arc<ServingCertificate>,
@@ -20,13 +20,14 @@ struct Fleet {
 
 fn fleet() -> Fleet {
     let folder = tempfile::tempdir().unwrap();
-    let (identity, _) = Identity::open_or_create(folder.path(), Utc::now() - TimeDelta::days(100)).unwrap();
+    let (identity, _) =
+        FleetIdentity::open_or_create(folder.path(), Utc::now() - TimeDelta::days(100)).unwrap();
     let serving = ServingCertificate::new(
-        identity.ca().issue_server_certificate(&["localhost".into()], Utc::now()).unwrap(),
+        identity.ca.issue_server_certificate(&["localhost".into()], Utc::now()).unwrap(),
     )
     .unwrap();
     let revocations = Revocations::new([]);
-    let config = agents_config(identity.ca(), serving.clone(), revocations.clone()).unwrap();
+    let config = agents_config(&identity.ca, serving.clone(), revocations.clone()).unwrap();
     Fleet { identity, revocations, config, serving, _folder: folder }
 }
 
@@ -43,8 +44,7 @@ impl Fleet {
         let csr = CertificateParams::default().serialize_request(&key).unwrap();
         let id = NodeId::from_uuid(Uuid::now_v7());
         let name = NodeName::parse("web-1").unwrap();
-        let issued =
-            self.identity.ca().issue_node_certificate(csr.der(), id, &name, Utc::now() - age).unwrap();
+        let issued = self.identity.ca.issue_node_certificate(csr.der(), id, &name, Utc::now() - age).unwrap();
         Node {
             id,
             serial: issued.serial,
@@ -55,7 +55,7 @@ impl Fleet {
 
     fn client(&self, node: Option<&Node>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.identity.ca().root().clone()).unwrap();
+        roots.add(self.identity.ca.root().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -104,7 +104,7 @@ async fn connect(fleet: &Fleet, client: Arc<ClientConfig>) -> Result<Seen, Strin
     match server.await.unwrap() {
         Ok(certificate) => {
             let peer =
-                certificate.map(|c| PeerNode::from_certificate(&c, fleet.identity.ca().fleet_id()).unwrap());
+                certificate.map(|c| PeerNode::from_certificate(&c, fleet.identity.ca.fleet_id()).unwrap());
             Ok(Seen { peer, kind, presented })
         }
         Err(error) => Err(error.to_string()),
@@ -133,7 +133,7 @@ async fn a_host_without_a_certificate_gets_a_connection_and_no_identity() {
     let seen = connect(&fleet, fleet.client(None)).await.unwrap();
     assert!(seen.peer.is_none());
     // A host that knows only the fingerprint of the root finds the root in what is presented.
-    assert_eq!(seen.presented.last(), Some(fleet.identity.ca().root()));
+    assert_eq!(seen.presented.last(), Some(fleet.identity.ca.root()));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_node_of_another_fleet_is_refused() {
 #[tokio::test]
 async fn a_controller_cannot_pass_as_a_node() {
     let fleet = fleet();
-    let server = fleet.identity.ca().issue_server_certificate(&["localhost".into()], Utc::now()).unwrap();
+    let server = fleet.identity.ca.issue_server_certificate(&["localhost".into()], Utc::now()).unwrap();
     let node = Node { chain: server.chain, key: server.key, ..fleet.node(TimeDelta::zero()) };
     let error = refusal(&fleet, &node).await;
     assert!(error.contains("extended key usage"), "{error}");
@@ -163,7 +163,7 @@ async fn what_the_issuer_of_controllers_signed_is_not_a_node_however_it_is_worde
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    let uri = crate::peer::node_uri(fleet.identity.ca().fleet_id(), NodeId::from_uuid(Uuid::now_v7()));
+    let uri = crate::peer::node_uri(fleet.identity.ca.fleet_id(), NodeId::from_uuid(Uuid::now_v7()));
     params.subject_alt_names = vec![rcgen::SanType::URI(uri.try_into().unwrap())];
     let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
     let issuer = CertificateDer::from_pem_slice(read("controller-issuer.crt").as_bytes()).unwrap();
@@ -180,10 +180,9 @@ async fn what_the_issuer_of_controllers_signed_is_not_a_node_however_it_is_worde
 #[tokio::test]
 async fn an_issuer_is_not_a_node() {
     let fleet = fleet();
-    let node =
-        Node { chain: vec![fleet.identity.ca().node_issuer().clone()], ..fleet.node(TimeDelta::zero()) };
+    let node = Node { chain: vec![fleet.identity.ca.node_issuer().clone()], ..fleet.node(TimeDelta::zero()) };
     // rustls would not even build a client that presents a certificate with another's key.
-    let verifier = NodeVerifier::new(fleet.identity.ca(), fleet.revocations.clone(), RENEWAL_GRACE).unwrap();
+    let verifier = NodeVerifier::new(&fleet.identity.ca, fleet.revocations.clone(), RENEWAL_GRACE).unwrap();
     use rustls::server::danger::ClientCertVerifier as _;
     assert!(verifier.verify_client_cert(&node.chain[0], &[], rustls_pki_types::UnixTime::now()).is_err());
     for garbage in [&b""[..], b"rubbish", &[0x30; 2000]] {
@@ -245,7 +244,7 @@ async fn a_server_certificate_can_be_exchanged_while_serving() {
     let first = connect(&fleet, fleet.client(None)).await.unwrap().presented;
     fleet
         .serving
-        .replace(fleet.identity.ca().issue_server_certificate(&["localhost".into()], Utc::now()).unwrap())
+        .replace(fleet.identity.ca.issue_server_certificate(&["localhost".into()], Utc::now()).unwrap())
         .unwrap();
     let second = connect(&fleet, fleet.client(None)).await.unwrap().presented;
     assert_ne!(first[0], second[0]);
@@ -256,7 +255,7 @@ async fn a_server_certificate_can_be_exchanged_while_serving() {
 async fn tls_1_2_is_not_spoken_to_agents() {
     let fleet = fleet();
     let mut roots = RootCertStore::empty();
-    roots.add(fleet.identity.ca().root().clone()).unwrap();
+    roots.add(fleet.identity.ca.root().clone()).unwrap();
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
