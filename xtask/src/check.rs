@@ -80,10 +80,5 @@ fn ui() -> Result<()> {
     let dir = web_ui::dir();
     let node = Node::ensure()?;
     web_ui::install(&node)?;
-    for script in ["lint", "typecheck"] {
-        if web_ui::has_script(script)? {
-            node.npm(&dir, &["run", "--silent", script]).run()?;
-        }
-    }
-    Ok(())
+    node.npm(&dir, &["run", "--silent", "check"]).run()
 }

@@ -46,11 +46,6 @@ impl Program {
         self
     }
 
-    pub(crate) fn envs(mut self, pairs: &[(String, String)]) -> Self {
-        self.command.envs(pairs.iter().map(|(name, value)| (name, value)));
-        self
-    }
-
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self

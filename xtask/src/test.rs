@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Part::Check => check::run(&check::Options::all()),
             Part::Rust => rust(&mut summary),
             Part::Ui => script(&node, "test", Runner::Vitest, &mut summary),
-            Part::Browser => script(&node, "e2e", Runner::Playwright, &mut summary),
+            Part::Browser => script(&node, "e2e", Runner::Node, &mut summary),
         };
         if let Err(error) = outcome {
             eprintln!("error: {error:#}");

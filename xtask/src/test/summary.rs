@@ -6,7 +6,8 @@ pub(super) enum Runner {
     Nextest,
     CargoTest,
     Vitest,
-    Playwright,
+    /// Node's own test runner, which prints one line per number.
+    Node,
 }
 
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -61,11 +62,15 @@ fn closing(runner: Runner, line: &str) -> Option<Counts> {
         Runner::Nextest => line.strip_prefix("Summary [")?.split_once(" run: ")?.1,
         Runner::CargoTest => line.strip_prefix("test result:")?.split_once('.')?.1,
         Runner::Vitest => line.strip_prefix("Tests ")?,
-        Runner::Playwright => {
-            let (number, what) = line.split_once(' ')?;
-            let what = what.split(" (").next()?;
-            let known = ["passed", "failed", "skipped", "flaky", "did not run", "interrupted"];
-            (number.parse::<u64>().is_ok() && known.contains(&what)).then_some(line)?
+        Runner::Node => {
+            let (what, number) = line.strip_prefix("# ").or(line.strip_prefix("ℹ "))?.split_once(' ')?;
+            let number = number.parse().ok()?;
+            return match what {
+                "pass" => Some(Counts { passed: number, ..Counts::default() }),
+                "fail" | "cancelled" => Some(Counts { failed: number, ..Counts::default() }),
+                "skipped" | "todo" => Some(Counts { skipped: number, ..Counts::default() }),
+                _ => None,
+            };
         }
     };
     Some(numbers(counts))
@@ -80,10 +85,8 @@ fn numbers(text: &str) -> Counts {
         let Ok(number) = pair[0].parse::<u64>() else { continue };
         match pair[1] {
             "passed" => counts.passed += number,
-            "failed" | "timed" | "exec" | "interrupted" => counts.failed += number,
-            // What passed only at a second try is a failure that hides.
-            "flaky" => counts.failed += number,
-            "skipped" | "ignored" | "todo" | "did" => counts.skipped += number,
+            "failed" | "timed" | "exec" => counts.failed += number,
+            "skipped" | "ignored" | "todo" => counts.skipped += number,
             _ => {}
         }
     }
@@ -117,15 +120,15 @@ mod tests {
             Some((7, 0, 2)),
         );
         check(Runner::Vitest, "      Tests  2 failed | 12 passed | 1 skipped (15)", Some((12, 2, 1)));
-        check(Runner::Playwright, "  12 passed (3.4s)", Some((12, 0, 0)));
-        check(Runner::Playwright, "  1 flaky", Some((0, 1, 0)));
-        check(Runner::Playwright, "  2 did not run", Some((0, 0, 2)));
+        check(Runner::Node, "# pass 12", Some((12, 0, 0)));
+        check(Runner::Node, "ℹ fail 1", Some((0, 1, 0)));
+        check(Runner::Node, "# skipped 2", Some((0, 0, 2)));
     }
 
     #[test]
     fn other_lines_are_not_counted() {
         check(Runner::Nextest, "        PASS [   0.007s] ( 1/22) crate a::b", None);
-        check(Runner::Playwright, "  ok 1 fleet.spec.ts passed (1s)", None);
-        check(Runner::Playwright, "Running 12 tests using 1 worker", None);
+        check(Runner::Node, "# tests 12", None);
+        check(Runner::Node, "# Subtest: pass 3", None);
     }
 }

@@ -1,6 +1,6 @@
 //! Rules about the text of files: headers, sizes, names, and words that tie the repository to one machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -79,7 +79,7 @@ fn size(file: &Path, text: &str, findings: &mut Findings) {
     }
 }
 
-fn words(file: &PathBuf, text: &str, findings: &mut Findings) {
+fn words(file: &Path, text: &str, findings: &mut Findings) {
     // Cargo's lock names the index by design; it is the same for everybody.
     if file.file_name().is_some_and(|name| name == "Cargo.lock") {
         return;

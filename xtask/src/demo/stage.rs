@@ -1,0 +1,374 @@
+//! Everything a demo runs: one controller with its private database, three agents, an application in three versions.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Interrupted;
+use super::cli::Cli;
+use super::http::Connection;
+use super::load;
+use super::machine::{Daemon, free_address, sweep};
+use crate::deps::{self, Need};
+use crate::node::Node;
+use crate::shell::{Program, note, step};
+use crate::{repo, web_ui};
+
+pub(super) const APPLICATION: &str = "shop";
+pub(super) const ENVIRONMENT: &str = "production";
+/// The nodes of demo/fleet/fleet.yaml, and the port of the application where there is one.
+const NODES: [(&str, Option<u16>); 3] = [("edge-1", None), ("app-1", Some(4101)), ("app-2", Some(4102))];
+const START_BOUND: Duration = Duration::from_secs(90);
+
+/// A node of the run.
+pub(super) struct Host {
+    pub(super) name: &'static str,
+    pub(super) state_dir: PathBuf,
+    pub(super) agent: Daemon,
+    /// Where its application answers.
+    pub(super) application: Option<SocketAddr>,
+}
+
+/// A running demo.
+pub(super) struct Stage {
+    pub(super) dir: PathBuf,
+    pub(super) cli: Cli,
+    pub(super) controller: Daemon,
+    pub(super) hosts: Vec<Host>,
+    pub(super) interrupted: Interrupted,
+    url: String,
+    password: String,
+    running: bool,
+}
+
+impl Stage {
+    /// Installs, builds, starts and joins everything, and deploys version 1.
+    pub(super) fn set(release: bool, interrupted: Interrupted) -> Result<Self> {
+        deps::ensure(&[Need::Postgres, Need::Node, Need::Compiler, Need::UtilLinux])?;
+        let node = Node::ensure()?;
+        web_ui::build(&node, false)?;
+        let programs = build(release)?;
+        let dir = repo::scratch(&format!("demo/{}", std::process::id()))?;
+        let logs = dir.join("logs");
+        std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+        let cli = Cli::new(programs.join("muster"), &dir.join("config"), node.path());
+        let people = free_address(8080)?;
+        let controller = controller(&programs, &dir, people, &node.path(), &logs)?;
+        let mut stage = Self {
+            cli,
+            controller,
+            hosts: Vec::new(),
+            interrupted,
+            url: format!("http://{people}"),
+            password: String::new(),
+            running: true,
+            dir,
+        };
+        stage.start_controller()?;
+        stage.password = stage.read_password()?;
+        stage.cli.login(&stage.url, "admin", &stage.password)?;
+        let applications = stage.apply_fleet()?;
+        stage.join_nodes(&applications, &programs, &logs)?;
+        for version in ["1", "2", "3"] {
+            stage.create_release(version)?;
+        }
+        step("muster deploy: version 1 to both application servers");
+        stage.deploy("1")?;
+        stage.await_version("1")?;
+        Ok(stage)
+    }
+
+    /// Starts the controller and waits until it serves.
+    pub(super) fn start_controller(&mut self) -> Result<()> {
+        step("starting the controller");
+        self.controller.start()?;
+        let addresses = self.dir.join("controller/run/addresses.json");
+        let url = self.url.clone();
+        let controller = &mut self.controller;
+        self.interrupted.wait("the controller serves", START_BOUND, || {
+            controller.check()?;
+            std::fs::metadata(&addresses).context("no addresses yet")?;
+            get(address_of(&url)?, "/readyz").map(drop)
+        })
+    }
+
+    fn read_password(&self) -> Result<String> {
+        let path = self.dir.join("admin-password");
+        Ok(std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .trim()
+            .into())
+    }
+
+    /// Applies a copy of demo/fleet, with other ports where those in it are taken. Answers the application's address
+    /// per node.
+    fn apply_fleet(&self) -> Result<Vec<Option<SocketAddr>>> {
+        step("muster apply");
+        let fleet = self.fleet_dir();
+        copy(&repo::root().join("demo/fleet"), &fleet)?;
+        let file = fleet.join("fleet.yaml");
+        let mut text = std::fs::read_to_string(&file)?;
+        let mut addresses = Vec::new();
+        for (_, port) in NODES {
+            let address = port.map(free_address).transpose()?;
+            if let (Some(wanted), Some(address)) = (port, address) {
+                text = text.replace(&format!("port: {wanted}"), &format!("port: {}", address.port()));
+            }
+            addresses.push(address);
+        }
+        std::fs::write(&file, text)?;
+        self.apply()?;
+        Ok(addresses)
+    }
+
+    /// `muster apply` of the fleet files of this run.
+    pub(super) fn apply(&self) -> Result<super::cli::Outcome> {
+        self.cli.ok(&["apply", "-f", &self.fleet_dir().to_string_lossy(), "--yes"])
+    }
+
+    pub(super) fn fleet_dir(&self) -> PathBuf {
+        self.dir.join("fleet")
+    }
+
+    fn join_nodes(
+        &mut self,
+        applications: &[Option<SocketAddr>],
+        programs: &Path,
+        logs: &Path,
+    ) -> Result<()> {
+        step("three agents join");
+        let program = programs.join("muster-agent");
+        for ((name, _), &application) in NODES.into_iter().zip(applications) {
+            let invitation = self.cli.json(&["node", "invite", name])?;
+            let field = |field: &str| {
+                let value = invitation[field].as_str();
+                value
+                    .with_context(|| format!("`muster node invite` answered without `{field}`: {invitation}"))
+            };
+            let state_dir = self.dir.join("nodes").join(name);
+            let state = state_dir.to_string_lossy().into_owned();
+            Program::new(&program)
+                .args(["join", field("token")?, "--controller", field("controller_url")?])
+                .args(["--state-dir", &state, "--rootless"])
+                .read()?;
+            let args = vec!["run".to_owned(), "--state-dir".to_owned(), state];
+            let mut agent = Daemon::new(name, &program, args, self.cli.path(), logs);
+            agent.start()?;
+            self.hosts.push(Host { name, state_dir, agent, application });
+        }
+        self.await_nodes()
+    }
+
+    /// Waits until every node beats and is as it should be.
+    pub(super) fn await_nodes(&mut self) -> Result<()> {
+        let (cli, hosts) = (&self.cli, &mut self.hosts);
+        self.interrupted.wait("every node is up and converged", START_BOUND, || {
+            for host in hosts.iter_mut() {
+                host.agent.check()?;
+            }
+            let nodes = cli.json(&["node", "list"])?;
+            let nodes = nodes["items"]
+                .as_array()
+                .or(nodes.as_array())
+                .context("`muster node list`: no list")?
+                .clone();
+            let settled = |node: &serde_json::Value| {
+                node["liveness"] == "up"
+                    && node["converged"] == true
+                    && node["generation"] == node["reported_generation"]
+            };
+            if nodes.len() != hosts.len() || !nodes.iter().all(settled) {
+                bail!("`muster node list` says {}", serde_json::Value::from(nodes));
+            }
+            Ok(())
+        })
+    }
+
+    /// Builds a version of the application out of demo/app and makes a release of it.
+    fn create_release(&self, version: &str) -> Result<()> {
+        step(&format!("muster release create: version {version}"));
+        let app = self.dir.join("app");
+        copy(&repo::root().join("demo/app"), &app)?;
+        std::fs::write(app.join("version.json"), format!("{{ \"version\": \"{version}\" }}\n"))?;
+        if version == "3" {
+            // The classic: works on the laptop, because the file was never committed.
+            let server = app.join("server.js");
+            let text = std::fs::read_to_string(&server)?;
+            std::fs::write(
+                &server,
+                text.replacen("'use strict';", "'use strict';\n\nrequire('./prices');", 1),
+            )?;
+        }
+        let directory = app.to_string_lossy();
+        self.cli.ok(&["release", "create", APPLICATION, "--dir", &directory, "--version", version])?;
+        Ok(())
+    }
+
+    pub(super) fn deploy(&self, version: &str) -> Result<()> {
+        let outcome = self.try_deploy(version)?;
+        if outcome.code != 0 {
+            bail!("deploying version {version} ended with {}: {}", outcome.code, outcome.last_word());
+        }
+        Ok(())
+    }
+
+    pub(super) fn try_deploy(&self, version: &str) -> Result<super::cli::Outcome> {
+        self.cli.run(&["deploy", APPLICATION, "--release", version, "--environment", ENVIRONMENT, "--wait"])
+    }
+
+    /// The addresses of the application.
+    pub(super) fn targets(&self) -> Vec<SocketAddr> {
+        self.hosts.iter().filter_map(|host| host.application).collect()
+    }
+
+    /// Fails unless both application servers answer with this version, every time.
+    pub(super) fn expect_version(&self, version: &str) -> Result<()> {
+        for target in self.targets() {
+            // More often than there are instances, so that each is asked.
+            for _ in 0..8 {
+                let found = load::version(&get(target, "/")?).map_err(anyhow::Error::msg)?;
+                if found != version {
+                    bail!("{target} answers with version {found} instead of {version}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn await_version(&self, version: &str) -> Result<()> {
+        self.interrupted.wait("the application answers", START_BOUND, || self.expect_version(version))
+    }
+
+    /// What a person has to know.
+    pub(super) fn welcome(&self) -> Result<String> {
+        let muster = self.cli.shown();
+        let mut text = format!(
+            "\nThe fleet is up.\n\n  dashboard   {}\n  sign in     admin / {}\n\n  application",
+            self.url, self.password
+        );
+        for host in self.hosts.iter().filter(|host| host.application.is_some()) {
+            if let Some(address) = host.application {
+                write!(text, "  http://{address} ({})", host.name)?;
+            }
+        }
+        let fleet = self.fleet_dir();
+        write!(text, "\n  fleet files {}\n\nThings to try in another terminal:\n\n", fleet.display())?;
+        writeln!(text, "  alias muster='{muster}'")?;
+        for line in [
+            "muster node list".to_owned(),
+            "muster ps".to_owned(),
+            format!("muster logs {APPLICATION} -f"),
+            format!("muster deploy {APPLICATION} --release 2 --environment {ENVIRONMENT} --wait"),
+            format!(
+                "muster deploy {APPLICATION} --release 3 --environment {ENVIRONMENT} --wait   # broken: watch it return"
+            ),
+            format!("muster rollback {APPLICATION} --environment {ENVIRONMENT} --wait"),
+            format!("muster apply -f {}   # after changing something in there", fleet.display()),
+            "muster events".to_owned(),
+        ] {
+            writeln!(text, "  {line}")?;
+        }
+        write!(text, "\nCtrl-C stops everything.")?;
+        Ok(text)
+    }
+
+    /// Stops everything; removes the files unless they are to be kept.
+    pub(super) fn finish(mut self, keep: bool) -> Result<()> {
+        self.stop_all()?;
+        if keep {
+            note(&format!("the files and logs of this run are in {}", self.dir.display()));
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
+    }
+
+    fn stop_all(&mut self) -> Result<()> {
+        self.running = false;
+        for host in &mut self.hosts {
+            host.agent.stop(Duration::from_secs(15))?;
+        }
+        // The private database needs its time after the controller was asked.
+        self.controller.stop(Duration::from_secs(45))?;
+        sweep(&self.dir)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.running {
+            return;
+        }
+        if let Err(error) = self.stop_all() {
+            eprintln!("error: {error:#}");
+        }
+        note(&format!("the files and logs of this run are in {}", self.dir.display()));
+    }
+}
+
+fn build(release: bool) -> Result<PathBuf> {
+    let packages = ["muster-controller", "muster-agent", "muster-supervisor", "muster"];
+    let mut cargo = Program::cargo().dir(&repo::root()).env("SQLX_OFFLINE", "true").args(["build", "--bins"]);
+    for package in packages {
+        cargo = cargo.args(["--package", package]);
+    }
+    if release {
+        cargo.arg("--release").run()?;
+        return Ok(repo::target().join("release"));
+    }
+    cargo.run()?;
+    Ok(repo::target().join("debug"))
+}
+
+fn controller(programs: &Path, dir: &Path, people: SocketAddr, path: &str, logs: &Path) -> Result<Daemon> {
+    let agents = free_address(8444)?;
+    let https = free_address(8443)?;
+    let data = dir.join("controller");
+    let password = dir.join("admin-password");
+    let args = [
+        ("--data-dir", data.to_string_lossy().into_owned()),
+        ("--listen", https.to_string()),
+        ("--http-listen", people.to_string()),
+        ("--agent-listen", agents.to_string()),
+        ("--agent-url", format!("https://{agents}")),
+        ("--admin-password-file", password.to_string_lossy().into_owned()),
+    ];
+    let args = std::iter::once("serve".to_owned())
+        .chain(args.into_iter().flat_map(|(name, value)| [name.to_owned(), value]))
+        .collect();
+    Ok(Daemon::new("controller", &programs.join("muster-controller"), args, path, logs))
+}
+
+fn address_of(url: &str) -> Result<SocketAddr> {
+    url.trim_start_matches("http://").parse().with_context(|| format!("{url} has no address"))
+}
+
+fn get(address: SocketAddr, path: &str) -> Result<super::http::Answer> {
+    let answer = Connection::open(address).and_then(|mut connection| connection.get(path, false));
+    let answer = answer.map_err(|failure| anyhow::anyhow!("http://{address}{path}: {failure:?}"))?;
+    if answer.status != 200 {
+        bail!("http://{address}{path}: status {}", answer.status);
+    }
+    Ok(answer)
+}
+
+/// Copies a folder's files; what is there already is replaced.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            // Packages that a person installed in the source are not part of it.
+            if entry.file_name() != "node_modules" {
+                copy(&entry.path(), &target)?;
+            }
+        } else {
+            std::fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}
