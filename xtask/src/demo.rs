@@ -3,13 +3,16 @@
 //! Start here: `Stage::set` brings everything up; `proof` is what `--once` does with it.
 
 mod cli;
+mod foreign;
 mod http;
 mod load;
 mod machine;
 mod memory;
 mod proof;
 mod report;
+mod setup;
 mod stage;
+mod welcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +28,9 @@ pub(crate) struct Options {
     /// Prove everything without a person, then clean up
     #[arg(long)]
     once: bool,
+    /// With --once: also run applications from npm that were not written for this (json-server, node-red)
+    #[arg(long, requires = "once")]
+    foreign: bool,
     /// Build with optimisations: a longer build, and the memory figures of real installations
     #[arg(long)]
     release: bool,
@@ -37,14 +43,15 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let interrupted = Interrupted::install()?;
     let mut stage = Stage::set(options.release, interrupted.clone())?;
-    let outcome = if options.once { proof::run(&mut stage) } else { stay(&stage, &interrupted) };
+    let outcome =
+        if options.once { proof::run(&mut stage, options.foreign) } else { stay(&stage, &interrupted) };
     // What failed is worth reading, so its files stay.
     stage.finish(options.keep || outcome.is_err())?;
     outcome
 }
 
 fn stay(stage: &Stage, interrupted: &Interrupted) -> Result<()> {
-    println!("{}", stage.welcome()?);
+    println!("{}", welcome::text(stage)?);
     while interrupted.check().is_ok() {
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -69,7 +76,7 @@ impl Interrupted {
         Ok(Self(flag))
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             bail!("interrupted");
         }

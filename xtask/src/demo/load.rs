@@ -44,6 +44,16 @@ struct Shared {
     versions: Mutex<BTreeMap<String, u64>>,
 }
 
+/// What to ask.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    /// Answers at once with JSON that names a `version`.
+    pub(super) path: String,
+    /// The same, but takes a while.
+    pub(super) slow_path: Option<String>,
+}
+
 /// What was counted so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
@@ -72,13 +82,18 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn start(targets: &[SocketAddr]) -> Self {
+    pub(super) fn start(targets: &[Target]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut clients = Vec::new();
-        for &target in targets {
+        for target in targets {
             for (kind, pace) in CLIENTS {
-                let shared = Arc::clone(&shared);
-                clients.push(std::thread::spawn(move || client(&shared, target, kind, pace)));
+                let path = match kind {
+                    Kind::Slow => target.slow_path.clone(),
+                    Kind::Kept | Kind::Short => Some(target.path.clone()),
+                };
+                let Some(path) = path else { continue };
+                let (shared, address) = (Arc::clone(&shared), target.address);
+                clients.push(std::thread::spawn(move || client(&shared, address, kind, &path, pace)));
             }
         }
         Self { shared, clients, started: Instant::now() }
@@ -128,9 +143,8 @@ impl Drop for Load {
     }
 }
 
-fn client(shared: &Shared, target: SocketAddr, kind: Kind, pace: Duration) {
+fn client(shared: &Shared, target: SocketAddr, kind: Kind, path: &str, pace: Duration) {
     let mut kept: Option<Connection> = None;
-    let path = if kind == Kind::Slow { "/slow" } else { "/" };
     while !shared.stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let outcome = request(shared, target, kind, path, &mut kept);
@@ -200,4 +214,53 @@ pub(super) fn version(answer: &Answer) -> Result<String, String> {
     let body: serde_json::Value =
         serde_json::from_slice(&answer.body).map_err(|error| format!("body: {error}"))?;
     body["version"].as_str().map(str::to_owned).ok_or_else(|| format!("body without a version: {body}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    /// Answers each connection once with these bytes, then closes it.
+    fn server(answer: &'static str) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let mut line = String::new();
+                while stream.read_line(&mut line).unwrap() > 2 {
+                    line.clear();
+                }
+                stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Target { address, path: "/".into(), slow_path: None }
+    }
+
+    fn count(answer: &'static str) -> Counts {
+        let mut load = Load::start(&[server(answer)]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while load.counts().requests < 50 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        load.stop();
+        load.counts()
+    }
+
+    #[test]
+    fn every_answer_that_is_not_a_good_one_is_a_failure() {
+        let counts = count("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        assert_eq!((counts.failed, counts.reopened), (counts.requests, 0));
+        let counts = count("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}");
+        assert_eq!(counts.failed, counts.requests, "cut off in the middle");
+    }
+
+    #[test]
+    fn a_kept_connection_that_the_server_closes_in_between_is_opened_again() {
+        let counts = count("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"version\":\"1\"}");
+        assert_eq!(counts.failed, 0);
+        assert!(counts.reopened > 0);
+    }
 }

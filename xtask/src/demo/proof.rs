@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::load::Load;
-use super::memory;
+use super::load::{Load, Target};
 use super::report::{self, Row};
 use super::stage::{APPLICATION, ENVIRONMENT, Stage};
+use super::{foreign, memory};
 use crate::shell::step;
 
 /// How long something stays dead: longer than one missed beat, shorter than anybody's patience.
@@ -22,8 +22,12 @@ struct Proof<'a> {
     rows: Vec<Row>,
 }
 
-pub(super) fn run(stage: &mut Stage) -> Result<()> {
-    let load = Load::start(&stage.targets());
+pub(super) fn run(stage: &mut Stage, foreign: bool) -> Result<()> {
+    let targets = stage.targets().into_iter();
+    let targets: Vec<Target> = targets
+        .map(|address| Target { address, path: "/".to_owned(), slow_path: Some("/slow".to_owned()) })
+        .collect();
+    let load = Load::start(&targets);
     let mut proof = Proof { stage, load, rows: Vec::new() };
     proof.under_load("deploy version 2", deploy_good)?;
     proof.under_load("deploy version 3, which is broken", deploy_broken)?;
@@ -34,6 +38,9 @@ pub(super) fn run(stage: &mut Stage) -> Result<()> {
     proof.load.stop();
     proof.whole_load();
     proof.memory();
+    if foreign {
+        proof.rows.extend(foreign::rows(proof.stage)?);
+    }
     println!("\n{}", report::table(&proof.rows));
     for error in proof.load.errors() {
         println!("  failed request: {error}");
@@ -120,7 +127,7 @@ fn deploy_good(stage: &mut Stage) -> Result<String> {
 
 fn deploy_broken(stage: &mut Stage) -> Result<String> {
     let begun = Instant::now();
-    let outcome = stage.try_deploy("3")?;
+    let outcome = stage.try_deploy(APPLICATION, "3")?;
     let took = begun.elapsed();
     if outcome.code != 1 {
         bail!("`muster deploy --wait` ended with {} instead of 1: {}", outcome.code, outcome.last_word());
@@ -204,6 +211,6 @@ fn roll_back(stage: &mut Stage) -> Result<String> {
     Ok(format!("both nodes serve 1 after {}", seconds(took)))
 }
 
-fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }

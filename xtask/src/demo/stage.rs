@@ -1,6 +1,5 @@
 //! Everything a demo runs: one controller with its private database, three agents, an application in three versions.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Interrupted;
 use super::cli::Cli;
-use super::http::Connection;
 use super::load;
 use super::machine::{Daemon, free_address, sweep};
+use super::setup::{address_of, build, controller, copy, get};
 use crate::deps::{self, Need};
 use crate::node::Node;
 use crate::shell::{Program, note, step};
@@ -39,8 +38,8 @@ pub(super) struct Stage {
     pub(super) controller: Daemon,
     pub(super) hosts: Vec<Host>,
     pub(super) interrupted: Interrupted,
-    url: String,
-    password: String,
+    pub(super) url: String,
+    pub(super) password: String,
     running: bool,
 }
 
@@ -208,15 +207,24 @@ impl Stage {
     }
 
     pub(super) fn deploy(&self, version: &str) -> Result<()> {
-        let outcome = self.try_deploy(version)?;
+        self.deploy_application(APPLICATION, version)
+    }
+
+    /// Deploys a release of any application, and wants success.
+    pub(super) fn deploy_application(&self, application: &str, version: &str) -> Result<()> {
+        let outcome = self.try_deploy(application, version)?;
         if outcome.code != 0 {
-            bail!("deploying version {version} ended with {}: {}", outcome.code, outcome.last_word());
+            bail!(
+                "deploying version {version} of {application} ended with {}: {}",
+                outcome.code,
+                outcome.last_word()
+            );
         }
         Ok(())
     }
 
-    pub(super) fn try_deploy(&self, version: &str) -> Result<super::cli::Outcome> {
-        self.cli.run(&["deploy", APPLICATION, "--release", version, "--environment", ENVIRONMENT, "--wait"])
+    pub(super) fn try_deploy(&self, application: &str, version: &str) -> Result<super::cli::Outcome> {
+        self.cli.run(&["deploy", application, "--release", version, "--environment", ENVIRONMENT, "--wait"])
     }
 
     /// The addresses of the application.
@@ -240,39 +248,6 @@ impl Stage {
 
     fn await_version(&self, version: &str) -> Result<()> {
         self.interrupted.wait("the application answers", START_BOUND, || self.expect_version(version))
-    }
-
-    /// What a person has to know.
-    pub(super) fn welcome(&self) -> Result<String> {
-        let muster = self.cli.shown();
-        let mut text = format!(
-            "\nThe fleet is up.\n\n  dashboard   {}\n  sign in     admin / {}\n\n  application",
-            self.url, self.password
-        );
-        for host in self.hosts.iter().filter(|host| host.application.is_some()) {
-            if let Some(address) = host.application {
-                write!(text, "  http://{address} ({})", host.name)?;
-            }
-        }
-        let fleet = self.fleet_dir();
-        write!(text, "\n  fleet files {}\n\nThings to try in another terminal:\n\n", fleet.display())?;
-        writeln!(text, "  alias muster='{muster}'")?;
-        for line in [
-            "muster node list".to_owned(),
-            "muster ps".to_owned(),
-            format!("muster logs {APPLICATION} -f"),
-            format!("muster deploy {APPLICATION} --release 2 --environment {ENVIRONMENT} --wait"),
-            format!(
-                "muster deploy {APPLICATION} --release 3 --environment {ENVIRONMENT} --wait   # broken: watch it return"
-            ),
-            format!("muster rollback {APPLICATION} --environment {ENVIRONMENT} --wait"),
-            format!("muster apply -f {}   # after changing something in there", fleet.display()),
-            "muster events".to_owned(),
-        ] {
-            writeln!(text, "  {line}")?;
-        }
-        write!(text, "\nCtrl-C stops everything.")?;
-        Ok(text)
     }
 
     /// Stops everything; removes the files unless they are to be kept.
@@ -306,69 +281,4 @@ impl Drop for Stage {
         }
         note(&format!("the files and logs of this run are in {}", self.dir.display()));
     }
-}
-
-fn build(release: bool) -> Result<PathBuf> {
-    let packages = ["muster-controller", "muster-agent", "muster-supervisor", "muster"];
-    let mut cargo = Program::cargo().dir(&repo::root()).env("SQLX_OFFLINE", "true").args(["build", "--bins"]);
-    for package in packages {
-        cargo = cargo.args(["--package", package]);
-    }
-    if release {
-        cargo.arg("--release").run()?;
-        return Ok(repo::target().join("release"));
-    }
-    cargo.run()?;
-    Ok(repo::target().join("debug"))
-}
-
-fn controller(programs: &Path, dir: &Path, people: SocketAddr, path: &str, logs: &Path) -> Result<Daemon> {
-    let agents = free_address(8444)?;
-    let https = free_address(8443)?;
-    let data = dir.join("controller");
-    let password = dir.join("admin-password");
-    let args = [
-        ("--data-dir", data.to_string_lossy().into_owned()),
-        ("--listen", https.to_string()),
-        ("--http-listen", people.to_string()),
-        ("--agent-listen", agents.to_string()),
-        ("--agent-url", format!("https://{agents}")),
-        ("--admin-password-file", password.to_string_lossy().into_owned()),
-    ];
-    let args = std::iter::once("serve".to_owned())
-        .chain(args.into_iter().flat_map(|(name, value)| [name.to_owned(), value]))
-        .collect();
-    Ok(Daemon::new("controller", &programs.join("muster-controller"), args, path, logs))
-}
-
-fn address_of(url: &str) -> Result<SocketAddr> {
-    url.trim_start_matches("http://").parse().with_context(|| format!("{url} has no address"))
-}
-
-fn get(address: SocketAddr, path: &str) -> Result<super::http::Answer> {
-    let answer = Connection::open(address).and_then(|mut connection| connection.get(path, false));
-    let answer = answer.map_err(|failure| anyhow::anyhow!("http://{address}{path}: {failure:?}"))?;
-    if answer.status != 200 {
-        bail!("http://{address}{path}: status {}", answer.status);
-    }
-    Ok(answer)
-}
-
-/// Copies a folder's files; what is there already is replaced.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    for entry in std::fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            // Packages that a person installed in the source are not part of it.
-            if entry.file_name() != "node_modules" {
-                copy(&entry.path(), &target)?;
-            }
-        } else {
-            std::fs::copy(entry.path(), &target)
-                .with_context(|| format!("cannot write {}", target.display()))?;
-        }
-    }
-    Ok(())
 }
