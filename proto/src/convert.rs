@@ -1,7 +1,7 @@
 //! The one mapping between wire and domain. Decoding parses: what comes out is valid or the call is refused.
 
 mod desired_state;
-mod report;
+pub mod report;
 
 use crate::v1;
 use muster_domain::{Digest, NodeId, ReleaseId, assignment::AssignmentContent};

@@ -172,3 +172,14 @@ pub async fn list(conn: &mut Conn, filter: &EventFilter) -> Result<Vec<Event>, D
 pub async fn delete_before(conn: &mut Conn, before: DateTime<Utc>) -> Result<u64, DbError> {
     Ok(sqlx::query!("DELETE FROM events WHERE at < $1", before).execute(conn).await?.rows_affected())
 }
+
+/// How many events of a kind there were since a time.
+pub async fn count_since(conn: &mut Conn, kind: &str, since: DateTime<Utc>) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM events WHERE at > $2 AND kind = $1"#,
+        kind,
+        since
+    )
+    .fetch_one(conn)
+    .await?)
+}

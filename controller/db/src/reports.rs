@@ -268,8 +268,8 @@ pub async fn resources_replace(
     sqlx::query!(
         "INSERT INTO resource_states AS s
                 (node_id, key, position, status, detail, generation, reported_at, changed_at, change, change_detail)
-         SELECT $1, u.key, u.position, u.status, u.detail, $2, $3,
-                CASE WHEN u.change <> '' THEN $3 END, NULLIF(u.change, ''), CASE WHEN u.change <> '' THEN u.detail END
+         SELECT $1, u.key, u.position, u.status, u.detail, $2, $3::timestamptz,
+                CASE WHEN u.change <> '' THEN $3::timestamptz END, NULLIF(u.change, ''), CASE WHEN u.change <> '' THEN u.detail END
          FROM UNNEST($4::text[], $5::int[], $6::text[], $7::text[], $8::text[]) AS u (key, position, status, detail, change)
          ON CONFLICT (node_id, key) DO UPDATE
          SET position = excluded.position, status = excluded.status, detail = excluded.detail,

@@ -1,0 +1,349 @@
+//! What nodes say: signs of life, convergence runs, things that happened. Who says it comes from the verified certificate.
+
+use crate::{
+    App, AppError,
+    events::CONTROLLER,
+    hubs::{Announcements, LiveMessage},
+};
+use chrono::{DateTime, Utc};
+use muster_db::{Conn, reports::{KnownResource, ReportingNode}};
+use muster_domain::{
+    ApplicationName, NodeId,
+    assignment::Generation,
+    event::{Severity, Subject},
+    metrics::NodeMetrics,
+    node::{HostFacts, Liveness},
+    observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceReport, ResourceStatus},
+    resource::ResourceKey,
+};
+use muster_planning::liveness;
+use std::collections::BTreeMap;
+
+/// A sign of life.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// The node's figures.
+    pub metrics: Option<NodeMetrics>,
+    /// Its processes.
+    pub processes: Vec<ProcessReport>,
+    /// What the host says of itself.
+    pub facts: HostFacts,
+}
+
+/// How often a node should call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// Between signs of life.
+    pub heartbeat_interval_ms: u32,
+    /// Between polls.
+    pub poll_interval_ms: u32,
+}
+
+/// Something that happened on a node.
+#[derive(Debug, Clone)]
+pub struct NodeEvent {
+    /// Orders the reports of the node.
+    pub sequence: u64,
+    /// When, by the node's clock.
+    pub at: DateTime<Utc>,
+    /// Dotted word from the node.
+    pub kind: String,
+    /// How much to care.
+    pub severity: Severity,
+    /// One line.
+    pub message: String,
+    /// The application that it is about.
+    pub application: Option<ApplicationName>,
+}
+
+/// A report of a node.
+#[derive(Debug, Clone)]
+pub enum NodeReport {
+    /// A convergence run.
+    Convergence(ConvergenceReport),
+    /// The node would not take an assignment.
+    Refusal {
+        /// Orders the reports of the node.
+        sequence: u64,
+        /// The generation that it refused.
+        generation: Generation,
+        /// Why.
+        reason: String,
+    },
+    /// Something happened.
+    Event(NodeEvent),
+}
+
+impl NodeReport {
+    /// Orders the reports of the node.
+    pub const fn sequence(&self) -> u64 {
+        match self {
+            Self::Convergence(report) => report.sequence,
+            Self::Refusal { sequence, .. } => *sequence,
+            Self::Event(event) => event.sequence,
+        }
+    }
+}
+
+/// Runs in a node's history.
+const CONVERGENCE_RUNS_KEPT: i64 = 200;
+
+/// How many processes of one node are stored: far more than a VPS runs, and few enough for one transaction.
+const MAX_PROCESSES: usize = 2_000;
+
+/// How many resources of one report are stored.
+const MAX_RESOURCES: usize = 20_000;
+
+/// Kinds that a node may report. A word from outside never becomes an event kind by itself.
+const NODE_EVENT_KINDS: [&str; 16] = [
+    "agent.started",
+    "agent.stopped",
+    "ledger.damaged",
+    "reports.dropped",
+    "supervisor.started",
+    "supervisor.lost",
+    "process.started",
+    "process.ready",
+    "process.exited",
+    "process.restarting",
+    "process.backing_off",
+    "process.crash_looping",
+    "process.stopped",
+    "process.replaced",
+    "application.removed",
+    "resource.removed",
+];
+
+fn subject(node: &ReportingNode) -> Subject {
+    Subject { node: Some(node.name.clone()), environment: Some(node.environment.clone()), ..Subject::default() }
+}
+
+/// The application that a resource is about, for the event list.
+fn application_of(key: &ResourceKey) -> Option<ApplicationName> {
+    let (kind, name) = key.as_str().split_once(':')?;
+    if kind == "application" { ApplicationName::parse(name).ok() } else { None }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+impl App {
+    async fn reporting_node(&self, conn: &mut Conn, node: NodeId) -> Result<ReportingNode, AppError> {
+        muster_db::reports::node_lock(conn, node).await?.ok_or_else(|| AppError::Unauthenticated {
+            code: "node_unknown",
+            detail: format!("node {node} is not part of this fleet, or its identity was withdrawn"),
+        })
+    }
+
+    /// Notes a sign of life, with the figures that came with it.
+    pub async fn heartbeat(&self, node: NodeId, beat: Heartbeat) -> Result<Intervals, AppError> {
+        let now = self.now();
+        let mut announcements = Announcements::default();
+        let mut tx = self.db().begin().await?;
+        let node = self.reporting_node(&mut tx, node).await?;
+        muster_db::reports::node_beat(&mut tx, node.id, now, &beat.facts).await?;
+        self.liveness_move(&mut tx, &mut announcements, &node, Liveness::Up).await?;
+        if let Some(metrics) = beat.metrics {
+            // The node's clock may be wrong by hours; the axis of the graphs is the controller's.
+            muster_db::metrics::insert_sample(&mut tx, node.id, &NodeMetrics { at: now, ..metrics }).await?;
+        }
+        let mut processes = beat.processes;
+        processes.truncate(MAX_PROCESSES);
+        // One row per instance, whatever the node sends.
+        processes.sort_by(|a, b| (&a.application, a.instance).cmp(&(&b.application, b.instance)));
+        processes.dedup_by(|a, b| (&a.application, a.instance) == (&b.application, b.instance));
+        muster_db::reports::processes_replace(&mut tx, node.id, now, &processes).await?;
+        tx.commit().await.map_err(muster_db::DbError::from)?;
+        announcements.live(LiveMessage::Node(node.name));
+        self.publish(announcements);
+        let settings = self.settings();
+        Ok(Intervals {
+            heartbeat_interval_ms: settings.heartbeat_interval_ms,
+            poll_interval_ms: settings.poll_interval_ms,
+        })
+    }
+
+    /// Stores reports in the order of their sequence. Those that are stored already are skipped. Gives back the highest
+    /// stored sequence.
+    pub async fn reports_store(&self, node: NodeId, mut reports: Vec<NodeReport>) -> Result<u64, AppError> {
+        reports.sort_by_key(NodeReport::sequence);
+        let mut announcements = Announcements::default();
+        let mut tx = self.db().begin().await?;
+        let mut node = self.reporting_node(&mut tx, node).await?;
+        let before = node.report_sequence;
+        for report in reports {
+            let sequence = report.sequence();
+            if sequence <= node.report_sequence {
+                continue;
+            }
+            match report {
+                NodeReport::Convergence(report) => {
+                    self.convergence_store(&mut tx, &mut announcements, &mut node, report).await?;
+                }
+                NodeReport::Refusal { generation, reason, .. } => {
+                    let message = format!("node {} refused generation {generation}: {reason}", node.name);
+                    self.event_record(
+                        &mut tx,
+                        &mut announcements,
+                        &format!("node {}", node.name),
+                        (Severity::Error, "assignment.refused"),
+                        subject(&node),
+                        message,
+                    )
+                    .await?;
+                }
+                NodeReport::Event(event) => self.node_event_store(&mut tx, &mut announcements, &node, event).await?,
+            }
+            node.report_sequence = sequence;
+        }
+        if node.report_sequence > before {
+            muster_db::reports::node_set_report_sequence(&mut tx, node.id, node.report_sequence).await?;
+            announcements.live(LiveMessage::Node(node.name.clone()));
+        }
+        tx.commit().await.map_err(muster_db::DbError::from)?;
+        self.publish(announcements);
+        Ok(node.report_sequence)
+    }
+
+    async fn node_event_store(
+        &self,
+        conn: &mut Conn,
+        announcements: &mut Announcements,
+        node: &ReportingNode,
+        event: NodeEvent,
+    ) -> Result<(), AppError> {
+        let kind = NODE_EVENT_KINDS.into_iter().find(|k| *k == event.kind).unwrap_or("node.event");
+        // The time axis is the controller's; a report that waited on the node's disk says when it happened.
+        let age = self.now() - event.at;
+        let message = if age.num_seconds() > 60 {
+            format!("{} (at {} by the node's clock, reported later)", event.message, event.at.format("%Y-%m-%d %H:%M:%SZ"))
+        } else {
+            event.message
+        };
+        self.event_record(
+            conn,
+            announcements,
+            &format!("node {}", node.name),
+            (event.severity, kind),
+            Subject { application: event.application, ..subject(node) },
+            message,
+        )
+        .await
+    }
+
+    async fn convergence_store(
+        &self,
+        conn: &mut Conn,
+        announcements: &mut Announcements,
+        node: &mut ReportingNode,
+        mut report: ConvergenceReport,
+    ) -> Result<(), AppError> {
+        report.resources.truncate(MAX_RESOURCES);
+        let mut seen = std::collections::BTreeSet::new();
+        report.resources.retain(|r| seen.insert(r.key.clone()));
+        let known = muster_db::reports::resources(conn, node.id).await?;
+        let now = self.now();
+        muster_db::reports::resources_replace(conn, node.id, report.generation, now, &report.resources).await?;
+        muster_db::reports::convergence_append(conn, node.id, &report, CONVERGENCE_RUNS_KEPT).await?;
+        muster_db::reports::node_set_convergence(conn, node.id, report.generation, report.converged(), now).await?;
+        self.convergence_tell(conn, announcements, node, &known, &report).await?;
+        node.reported_generation = report.generation;
+        node.converged = Some(report.converged());
+        announcements.rollouts_touched = true;
+        Ok(())
+    }
+
+    /// Turns a run into events: what drifted and was put back, what began to fail, what came right, what was changed.
+    async fn convergence_tell(
+        &self,
+        conn: &mut Conn,
+        announcements: &mut Announcements,
+        node: &ReportingNode,
+        known: &BTreeMap<ResourceKey, KnownResource>,
+        report: &ConvergenceReport,
+    ) -> Result<(), AppError> {
+        let actor = format!("node {}", node.name);
+        let failed_before = |r: &ResourceReport| known.get(&r.key).is_some_and(|k| k.status == ResourceStatus::Failed);
+        for resource in &report.resources {
+            let failed = resource.status == ResourceStatus::Failed;
+            let said = if failed && !known.get(&resource.key).is_some_and(|k| k.status == ResourceStatus::Failed && k.detail == resource.detail) {
+                Some((Severity::Error, "resource.failed", format!("{} failed on {}: {}", resource.key, node.name, first_line(&resource.detail))))
+            } else if !failed && failed_before(resource) && resource.status == ResourceStatus::Converged {
+                Some((Severity::Info, "resource.recovered", format!("{} is as it should be again on {}", resource.key, node.name)))
+            } else if resource.change == Some(ChangeCause::Corrective) {
+                Some((Severity::Warning, "resource.corrected", format!("{} had drifted on {} and was put back: {}", resource.key, node.name, first_line(&resource.detail))))
+            } else {
+                None
+            };
+            if let Some((severity, kind, message)) = said {
+                let subject = Subject { application: application_of(&resource.key), ..subject(node) };
+                self.event_record(conn, announcements, &actor, (severity, kind), subject, message).await?;
+            }
+        }
+        let changed = report.resources.iter().filter(|r| r.change == Some(ChangeCause::Intentional)).count();
+        if report.converged() && (report.generation > node.reported_generation || node.converged == Some(false)) {
+            let message = format!(
+                "{} is converged at generation {}: {} changed",
+                node.name,
+                report.generation,
+                plural(changed, "resource")
+            );
+            self.event_record(conn, announcements, &actor, (Severity::Info, "node.converged"), subject(node), message)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every node's last beat. Silence before this controller started proves nothing, so it counts from then.
+    pub async fn liveness_scan(&self) -> Result<(), AppError> {
+        let now = self.now();
+        let interval_ms = self.settings().heartbeat_interval_ms;
+        let nodes = {
+            let mut conn = self.db().conn().await?;
+            muster_db::reports::nodes(&mut conn).await?
+        };
+        for node in nodes {
+            let last = node.last_heartbeat_at.map(|at| at.max(self.started_at()));
+            let seen = liveness::liveness(last, interval_ms, now);
+            // After a restart of the controller a node stays what it was until it beats or is overdue again.
+            let resting = node.last_heartbeat_at.is_none_or(|at| at < self.started_at()) && seen != Liveness::Down;
+            if seen == node.liveness || resting {
+                continue;
+            }
+            let mut announcements = Announcements::default();
+            let mut tx = self.db().begin().await?;
+            self.liveness_move(&mut tx, &mut announcements, &node, seen).await?;
+            tx.commit().await.map_err(muster_db::DbError::from)?;
+            self.publish(announcements);
+        }
+        Ok(())
+    }
+
+    async fn liveness_move(
+        &self,
+        conn: &mut Conn,
+        announcements: &mut Announcements,
+        node: &ReportingNode,
+        to: Liveness,
+    ) -> Result<(), AppError> {
+        if node.liveness == to
+            || !muster_db::reports::node_set_liveness(conn, node.id, node.liveness, to, self.now()).await?
+        {
+            return Ok(());
+        }
+        announcements.live(LiveMessage::Node(node.name.clone()));
+        announcements.rollouts_touched = true;
+        if let Some(change) = liveness::transition(node.liveness, to) {
+            let message = format!("node {} {}", node.name, change.message);
+            self.event_record(conn, announcements, CONTROLLER, (change.severity, change.kind), subject(node), message)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(300).collect()
+}

@@ -1,0 +1,456 @@
+//! Rollouts: started and aborted by people, driven by what nodes report. What happens next is decided in
+//! `muster_planning::rollout`; here its world is loaded, its step stored and its effects carried out, in one transaction.
+//! A controller that dies in between leaves the former step in force, and the next one goes on from there.
+
+use crate::{
+    Actor, App, AppError, Permission,
+    events::CONTROLLER,
+    hubs::{Announcements, LiveMessage},
+};
+use muster_db::{
+    Conn, DbError, Tx,
+    rollouts::{NewRollout, RolloutFilter, RolloutKind, StoredRollout},
+};
+use muster_domain::{
+    ApplicationName, EnvironmentName, NodeId, NodeName, ReleaseId, ReleaseVersion, RolloutId,
+    event::{Severity, Subject},
+    observed::ResourceStatus,
+    resource::ResourceKey,
+    rollout::{NodeProgress, RolloutNode, RolloutState},
+    selection::Target,
+};
+use muster_planning::{
+    liveness,
+    rollout::{NodeOutcome, Refused, RolloutCtx, RolloutEffect, RolloutEvent, RolloutRecord, preflight, step},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// What a step needs to know of the world.
+struct World {
+    reachable: BTreeSet<NodeId>,
+    names: BTreeMap<NodeId, NodeName>,
+}
+
+impl World {
+    async fn load(conn: &mut Conn) -> Result<Self, DbError> {
+        let nodes = muster_db::reports::nodes(conn).await?;
+        Ok(Self {
+            reachable: nodes.iter().filter(|n| liveness::reachable(n.liveness)).map(|n| n.id).collect(),
+            names: nodes.into_iter().map(|n| (n.id, n.name)).collect(),
+        })
+    }
+
+    fn ctx(&self, app: &App) -> RolloutCtx<'_> {
+        RolloutCtx {
+            now: app.now(),
+            node_deadline_ms: app.settings().rollout_node_deadline_ms,
+            reachable: &self.reachable,
+            names: &self.names,
+        }
+    }
+}
+
+fn subject(rollout: &StoredRollout, node: Option<NodeName>) -> Subject {
+    Subject {
+        node,
+        environment: Some(rollout.environment.clone()),
+        application: Some(rollout.application.clone()),
+        rollout: Some(rollout.id),
+    }
+}
+
+fn record(rollout: &StoredRollout) -> RolloutRecord {
+    RolloutRecord {
+        state: rollout.state.clone(),
+        target: rollout.release_id,
+        nodes: rollout.nodes.iter().map(|n| n.node.clone()).collect(),
+    }
+}
+
+impl App {
+    /// Moves an environment to a release.
+    pub async fn rollout_start(
+        &self,
+        actor: &Actor,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        release: &ReleaseVersion,
+    ) -> Result<StoredRollout, AppError> {
+        actor.require(Permission::RolloutStart)?;
+        let mut tx = self.db().begin().await?;
+        let release_id = self.release_require(&mut tx, application, release).await?;
+        self.rollout_begin(tx, actor, application, environment, (release_id, RolloutKind::Deploy)).await
+    }
+
+    /// Moves an environment back to the release that ran before, or to one that is named.
+    pub async fn rollout_rollback(
+        &self,
+        actor: &Actor,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        release: Option<&ReleaseVersion>,
+    ) -> Result<StoredRollout, AppError> {
+        actor.require(Permission::RolloutStart)?;
+        let mut tx = self.db().begin().await?;
+        let release_id = match release {
+            Some(release) => self.release_require(&mut tx, application, release).await?,
+            None => {
+                let current = muster_db::assignments::target_get(&mut tx, environment, application).await?;
+                let before = match current {
+                    None => None,
+                    Some(current) => {
+                        muster_db::rollouts::release_before(&mut tx, environment, application, current).await?
+                    }
+                };
+                before.ok_or_else(|| {
+                    AppError::conflict(
+                        "nothing_to_roll_back_to",
+                        format!("application {application} has run no other release in environment {environment}"),
+                    )
+                    .with_hint(format!("name one: `muster rollback {application} --environment {environment} --release VERSION`"))
+                })?
+            }
+        };
+        self.rollout_begin(tx, actor, application, environment, (release_id, RolloutKind::Rollback)).await
+    }
+
+    async fn release_require(
+        &self,
+        conn: &mut Conn,
+        application: &ApplicationName,
+        release: &ReleaseVersion,
+    ) -> Result<ReleaseId, AppError> {
+        muster_db::rollouts::release_find(conn, application, release).await?.ok_or_else(|| {
+            AppError::not_found("release", release)
+                .with_hint(format!("`muster release list {application}` shows the releases of the application"))
+        })
+    }
+
+    async fn rollout_begin(
+        &self,
+        mut tx: Tx,
+        actor: &Actor,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        (release_id, kind): (ReleaseId, RolloutKind),
+    ) -> Result<StoredRollout, AppError> {
+        self.environment_require(&mut tx, environment).await?;
+        let ground = self.compile_ground(&mut tx).await?;
+        let Some(declared) = ground.configuration().applications.get(application) else {
+            return Err(AppError::not_found("application", application)
+                .with_hint("declare it in a fleet file and run `muster apply -f DIR`"));
+        };
+        let former = muster_db::assignments::target_get(&mut tx, environment, application).await?;
+        let mut nodes = Vec::new();
+        for node in muster_db::assignments::nodes_for_compile(&mut tx).await? {
+            let target = Target { node: &node.name, environment: &node.environment, roles: &node.roles };
+            if node.environment == *environment && target.runs(declared) {
+                let head = muster_db::assignments::head(&mut tx, node.id).await?;
+                let former_release = head.and_then(|h| h.releases.get(application).map(|r| r.release_id));
+                nodes.push(RolloutNode { node: node.id, former_release, progress: NodeProgress::Pending });
+            }
+        }
+        let world = World::load(&mut tx).await?;
+        preflight(&world.ctx(self), &nodes).map_err(|refused| {
+            let hint = match &refused {
+                Refused::NoNodes => {
+                    "give a node of the environment the role app_server (or name it in the application's `on:`), and let a host join as it"
+                }
+                _ => "`muster node list` shows the nodes; look at their agents",
+            };
+            AppError::conflict("rollout_refused", format!("application {application} cannot be deployed to environment {environment}: {refused}"))
+                .with_hint(hint)
+        })?;
+        let new = NewRollout {
+            id: RolloutId::from_uuid(Uuid::now_v7()),
+            environment: environment.clone(),
+            application: application.clone(),
+            release_id,
+            former_release_id: former,
+            kind,
+            created_by: actor.name.clone(),
+            created_at: self.now(),
+            nodes,
+        };
+        if let Err(error) = muster_db::rollouts::insert(&mut tx, &new).await {
+            if error.constraint() != Some(muster_db::rollouts::ONE_ACTIVE) {
+                return Err(error.into());
+            }
+            drop(tx);
+            return Err(self.rollout_in_progress(application, environment).await);
+        }
+        let mut announcements = Announcements::default();
+        let stored = muster_db::rollouts::get(&mut tx, new.id)
+            .await?
+            .ok_or_else(|| AppError::internal("the rollout was not stored", "no row"))?;
+        let verb = match kind {
+            RolloutKind::Deploy => "deploys",
+            RolloutKind::Rollback => "rolls back to",
+        };
+        let message = format!(
+            "{} {verb} {application} {} in {environment}, on {} one after another",
+            actor.name,
+            stored.release_version,
+            match stored.nodes.len() {
+                1 => "1 node".to_owned(),
+                n => format!("{n} nodes"),
+            }
+        );
+        self.event_record(
+            &mut tx,
+            &mut announcements,
+            &actor.name,
+            (Severity::Info, "rollout.started"),
+            subject(&stored, None),
+            message,
+        )
+        .await?;
+        announcements.live(LiveMessage::Rollout(stored.id, application.clone()));
+        announcements.rollouts_touched = true;
+        tx.commit().await.map_err(DbError::from)?;
+        self.publish(announcements);
+        Ok(stored)
+    }
+
+    /// Says who holds the place.
+    async fn rollout_in_progress(&self, application: &ApplicationName, environment: &EnvironmentName) -> AppError {
+        let filter = RolloutFilter {
+            application: Some(application.to_string()),
+            environment: Some(environment.to_string()),
+            active: Some(true),
+            before: None,
+            limit: 1,
+        };
+        let holder = match self.db().conn().await {
+            Ok(mut conn) => muster_db::rollouts::list(&mut conn, &filter).await.unwrap_or_default().into_iter().next(),
+            Err(_) => None,
+        };
+        let who = holder.map_or_else(String::new, |r| {
+            format!(" ({} to {}, started by {} at {})", r.id, r.release_version, r.created_by, r.created_at.format("%H:%M:%SZ"))
+        });
+        AppError::conflict(
+            "rollout_in_progress",
+            format!("a rollout of application {application} in environment {environment} is under way{who}"),
+        )
+        .with_hint("wait for it (`muster rollout list`) or stop it (`muster rollout abort ID`)")
+    }
+
+    /// Stops a rollout and gives every touched node its former release back.
+    pub async fn rollout_abort(&self, actor: &Actor, id: RolloutId) -> Result<StoredRollout, AppError> {
+        actor.require(Permission::RolloutStart)?;
+        let mut announcements = Announcements::default();
+        let mut tx = self.db().begin().await?;
+        let Some(stored) = muster_db::rollouts::lock_wait(&mut tx, id).await? else {
+            return Err(AppError::not_found("rollout", id));
+        };
+        let world = World::load(&mut tx).await?;
+        let event = RolloutEvent::Abort { by: actor.name.clone() };
+        let before = record(&stored);
+        let next = step(&world.ctx(self), &before, &event).map_err(|refused| {
+            AppError::conflict("rollout_ended", refused).with_hint("start a new one with `muster deploy` or `muster rollback`")
+        })?;
+        self.step_store(&mut tx, &mut announcements, &stored, &before, next, (&world, &actor.name)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        self.publish(announcements);
+        self.rollout_read(id).await
+    }
+
+    /// One rollout.
+    pub async fn rollout_get(&self, actor: &Actor, id: RolloutId) -> Result<StoredRollout, AppError> {
+        actor.require(Permission::FleetView)?;
+        self.rollout_read(id).await
+    }
+
+    async fn rollout_read(&self, id: RolloutId) -> Result<StoredRollout, AppError> {
+        let mut conn = self.db().conn().await?;
+        muster_db::rollouts::get(&mut conn, id).await?.ok_or_else(|| AppError::not_found("rollout", id))
+    }
+
+    /// Rollouts, newest first.
+    pub async fn rollout_list(&self, actor: &Actor, filter: &RolloutFilter) -> Result<Vec<StoredRollout>, AppError> {
+        actor.require(Permission::FleetView)?;
+        let mut conn = self.db().conn().await?;
+        Ok(muster_db::rollouts::list(&mut conn, filter).await?)
+    }
+
+    /// Waits until something happened that a rollout may wait for. A wake-up may be early; the driver looks again anyway.
+    pub async fn rollouts_wait(&self) {
+        self.inner.rollouts_wake.notified().await;
+    }
+
+    /// Takes every rollout under way as far as it goes now. Another controller's hold on one is respected.
+    pub async fn rollouts_drive(&self) -> Result<(), AppError> {
+        let active = {
+            let mut conn = self.db().conn().await?;
+            muster_db::rollouts::active(&mut conn).await?
+        };
+        let mut first_error = None;
+        for id in active {
+            if let Err(error) = self.rollout_drive(id).await {
+                // One broken rollout must not hold up the others.
+                tracing::error!(rollout.id = %id, error = &error as &dyn std::error::Error, "the rollout could not be driven");
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn rollout_drive(&self, id: RolloutId) -> Result<(), AppError> {
+        let mut announcements = Announcements::default();
+        let mut tx = self.db().begin().await?;
+        let Some(stored) = muster_db::rollouts::lock(&mut tx, id).await? else { return Ok(()) };
+        if stored.state.terminal() {
+            return Ok(());
+        }
+        let world = World::load(&mut tx).await?;
+        let before = record(&stored);
+        let mut current = before.clone();
+        let mut effects = Vec::new();
+        for event in self.rollout_events(&mut tx, &stored).await? {
+            match step(&world.ctx(self), &current, &event) {
+                Ok(next) => {
+                    current = next.record;
+                    effects.extend(next.effects);
+                }
+                // An earlier event of this round ended it.
+                Err(Refused::Terminal { .. }) => break,
+                Err(refused) => return Err(AppError::internal("the rollout does not fit its nodes", refused)),
+            }
+        }
+        if current == before && effects.is_empty() {
+            return Ok(());
+        }
+        let next = muster_planning::rollout::Step { record: current, effects };
+        self.step_store(&mut tx, &mut announcements, &stored, &before, next, (&world, CONTROLLER)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        self.publish(announcements);
+        Ok(())
+    }
+
+    /// What happened since the last step, read from the state of the world: nothing is lost by not having been there.
+    async fn rollout_events(&self, tx: &mut Tx, rollout: &StoredRollout) -> Result<Vec<RolloutEvent>, AppError> {
+        if rollout.state == RolloutState::Planned {
+            return Ok(vec![RolloutEvent::Start]);
+        }
+        let mut events = Vec::new();
+        for node in &rollout.nodes {
+            let given = match &node.node.progress {
+                NodeProgress::Moving { .. } => Some(rollout.release_id),
+                NodeProgress::Returning { .. } => node.node.former_release,
+                NodeProgress::Pending
+                | NodeProgress::Away
+                | NodeProgress::Moved { .. }
+                | NodeProgress::Failed { .. }
+                | NodeProgress::Returned { .. }
+                | NodeProgress::ReturnUnconfirmed { .. } => continue,
+            };
+            if let Some(outcome) = self.node_outcome(tx, node.node.node, &rollout.application, given).await? {
+                events.push(RolloutEvent::NodeReported { node: node.node.node, release: given, outcome });
+            }
+        }
+        events.push(RolloutEvent::Tick);
+        Ok(events)
+    }
+
+    /// How a node fared with the release that it was given; `None` while it has not answered.
+    async fn node_outcome(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+        application: &ApplicationName,
+        given: Option<ReleaseId>,
+    ) -> Result<Option<NodeOutcome>, AppError> {
+        let Some(compiled) = muster_db::assignments::node_for_compile(tx, node).await? else {
+            return Ok(Some(NodeOutcome::Failed { reason: "its identity was withdrawn".to_owned() }));
+        };
+        if let Some(error) = compiled.compile_error {
+            return Ok(Some(NodeOutcome::Failed { reason: format!("its assignment cannot be compiled: {error}") }));
+        }
+        let Some(head) = muster_db::assignments::head(tx, node).await? else { return Ok(None) };
+        if head.releases.get(application).map(|r| r.release_id) != given {
+            return Ok(Some(NodeOutcome::Failed {
+                reason: "its assignment no longer carries the release: the fleet configuration took the application from it".to_owned(),
+            }));
+        }
+        let key = ResourceKey::new("application", application);
+        if given.is_none() {
+            // The application is to be gone: a report of this generation without it says that it is.
+            let Some(node) = muster_db::reports::node_lock(tx, node).await? else { return Ok(None) };
+            return Ok((node.reported_generation >= head.generation).then_some(NodeOutcome::Ready));
+        }
+        let Some(known) = muster_db::reports::resource(tx, node, &key).await? else { return Ok(None) };
+        if known.generation < head.generation {
+            return Ok(None);
+        }
+        Ok(match known.status {
+            ResourceStatus::Converged => Some(NodeOutcome::Ready),
+            ResourceStatus::Failed | ResourceStatus::Unsupported | ResourceStatus::Drifted => {
+                Some(NodeOutcome::Failed { reason: known.detail })
+            }
+            ResourceStatus::Skipped => {
+                Some(NodeOutcome::Failed { reason: format!("it was not tried: {}", known.detail) })
+            }
+        })
+    }
+
+    async fn step_store(
+        &self,
+        tx: &mut Tx,
+        announcements: &mut Announcements,
+        rollout: &StoredRollout,
+        before: &RolloutRecord,
+        next: muster_planning::rollout::Step,
+        (world, actor): (&World, &str),
+    ) -> Result<(), AppError> {
+        let touched: Vec<RolloutNode> =
+            next.record.nodes.iter().zip(&before.nodes).filter(|(new, old)| new != old).map(|(new, _)| new.clone()).collect();
+        muster_db::rollouts::update(tx, rollout.id, rollout.step, &next.record.state, &touched, self.now()).await?;
+        for effect in next.effects {
+            match effect {
+                RolloutEffect::AssignRelease { node, release } => {
+                    muster_db::assignments::node_release_set(tx, node, &rollout.application, release).await?;
+                    self.recompile_node(tx, announcements, node).await?;
+                }
+                RolloutEffect::Announce { severity, kind, message, node } => {
+                    let node = node.and_then(|id| world.names.get(&id).cloned());
+                    self.event_record(tx, announcements, actor, (severity, kind), subject(rollout, node), message)
+                        .await?;
+                }
+                RolloutEffect::Finish { completed } => {
+                    self.rollout_finish(tx, announcements, rollout, completed).await?;
+                }
+            }
+        }
+        announcements.live(LiveMessage::Rollout(rollout.id, rollout.application.clone()));
+        announcements.live(LiveMessage::Application(rollout.application.clone()));
+        // What was given to a node may already be there, and the next step is due.
+        announcements.rollouts_touched = true;
+        Ok(())
+    }
+
+    /// From now on the nodes follow their environment again: its target is the new release, or still the former one.
+    async fn rollout_finish(
+        &self,
+        tx: &mut Tx,
+        announcements: &mut Announcements,
+        rollout: &StoredRollout,
+        completed: bool,
+    ) -> Result<(), AppError> {
+        if completed {
+            muster_db::assignments::target_set(
+                tx,
+                &rollout.environment,
+                &rollout.application,
+                rollout.release_id,
+                self.now(),
+            )
+            .await?;
+        }
+        let nodes: Vec<NodeId> = rollout.nodes.iter().map(|n| n.node.node).collect();
+        muster_db::assignments::node_releases_clear(tx, &nodes, &rollout.application).await?;
+        // Every node of the environment, not only those of the rollout: one may have joined meanwhile.
+        self.recompile_all(tx, announcements).await?;
+        Ok(())
+    }
+}
