@@ -102,11 +102,13 @@ impl Temporary {
         let url_file = dir.join("url");
         let log = dir.join("launcher.log");
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(&program);
+        // Stops when we end in whatever way; in a group of its own, because Ctrl-C is for us and the server has to
+        // outlast what uses it.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "INT", "--"]).arg(&program);
         command.args(server_arguments(&dir, "muster", &url_file));
-        // A group of its own: Ctrl-C is for us, and the server has to outlast what uses it.
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let mut child = command.spawn().context("cannot start `setpriv` (package util-linux)")?;
         let url = await_url(&mut child, &url_file, &log)?;
         Ok(Self { child, dir, url })
     }
