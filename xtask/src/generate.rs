@@ -42,6 +42,9 @@ enum Source {
 
 const ALL: [Source; 3] = [Source::Queries, Source::Openapi, Source::FleetSchema];
 
+/// A change of a table makes dozens of files stale.
+const STALE_SHOWN: usize = 5;
+
 /// The files of one source, relative to the root.
 #[derive(Default)]
 struct Made {
@@ -65,7 +68,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if stale.is_empty() {
         return Ok(());
     }
-    bail!("not up to date, run `cargo xtask gen` and commit: {}", stale.join(", "))
+    let shown = stale.iter().take(STALE_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let rest = stale.len().saturating_sub(STALE_SHOWN);
+    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    bail!("not up to date, run `cargo xtask gen` and commit: {shown}{more}")
 }
 
 fn settle(made: &Made, check: bool, stale: &mut Vec<String>) -> Result<()> {
