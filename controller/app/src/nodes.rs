@@ -1,0 +1,135 @@
+//! Nodes, as people look at them and act on them.
+
+use crate::{
+    Actor, App, AppError, NodeHint, Permission,
+    hubs::{Announcements, LiveMessage},
+    page::{PageRequest, Paged},
+    shorten,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use muster_db::{Conn, nodes::NodeFilter, processes::ProcessFilter};
+use muster_domain::{
+    NodeId,
+    event::{Severity, Subject},
+};
+
+pub use muster_db::nodes::{LatestFigures, NodeOverview, ResourceRecord};
+pub use muster_db::processes::ProcessRecord;
+
+/// Figures that are older say nothing about now.
+const FIGURES_RECENT: TimeDelta = TimeDelta::minutes(5);
+/// Processes shown of one node; the supervisor allows fewer.
+const PROCESSES_OF_A_NODE: i64 = 5_000;
+
+/// Which nodes to list. Absent parts do not restrict.
+#[derive(Debug, Clone, Default)]
+pub struct NodeQuery {
+    /// Of this environment.
+    pub environment: Option<String>,
+    /// With this role.
+    pub role: Option<String>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// A node in full.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// What a list shows.
+    pub overview: NodeOverview,
+    /// When its certificate ends.
+    pub certificate_expires_at: Option<DateTime<Utc>>,
+    /// Its resources, in the order in which they are applied.
+    pub resources: Vec<ResourceRecord>,
+    /// Its processes.
+    pub processes: Vec<ProcessRecord>,
+}
+
+pub(crate) fn node_missing(name: &str) -> AppError {
+    AppError::not_found("node", shorten(name)).with_hint("`muster node list` shows the nodes of the fleet")
+}
+
+impl App {
+    /// Nodes in the order of their names.
+    pub async fn node_list(&self, actor: &Actor, query: &NodeQuery) -> Result<Paged<NodeOverview>, AppError> {
+        actor.require(Permission::FleetView)?;
+        let filter = NodeFilter {
+            environment: query.environment.as_deref(),
+            role: query.role.as_deref(),
+            name: None,
+            after: query.page.cursor.as_deref(),
+        };
+        let mut conn = self.db().conn().await?;
+        let nodes = self.node_overviews(&mut conn, &filter, query.page.rows()).await?;
+        Ok(query.page.page(nodes, |node| node.name.to_string()))
+    }
+
+    pub(crate) async fn node_overviews(
+        &self,
+        conn: &mut Conn,
+        filter: &NodeFilter<'_>,
+        limit: i64,
+    ) -> Result<Vec<NodeOverview>, AppError> {
+        Ok(muster_db::nodes::overviews(conn, filter, self.now() - FIGURES_RECENT, limit).await?)
+    }
+
+    /// One node in full.
+    pub async fn node_get(&self, actor: &Actor, name: &str) -> Result<NodeView, AppError> {
+        actor.require(Permission::FleetView)?;
+        let mut conn = self.db().conn().await?;
+        let filter = NodeFilter { name: Some(name), ..NodeFilter::default() };
+        let overview =
+            self.node_overviews(&mut conn, &filter, 1).await?.pop().ok_or_else(|| node_missing(name))?;
+        let certificate_expires_at = muster_db::nodes::certificate_expires_at(&mut conn, overview.id).await?;
+        let resources = muster_db::nodes::resources(&mut conn, overview.id).await?;
+        let filter = ProcessFilter { node: Some(name), ..ProcessFilter::default() };
+        let processes = muster_db::processes::list(&mut conn, &filter, PROCESSES_OF_A_NODE).await?;
+        Ok(NodeView { overview, certificate_expires_at, resources, processes })
+    }
+
+    pub(crate) async fn node_id(&self, conn: &mut Conn, name: &str) -> Result<NodeId, AppError> {
+        muster_db::nodes::id(conn, name).await?.ok_or_else(|| node_missing(name))
+    }
+
+    /// Asks a node to converge now rather than at its next poll.
+    pub async fn node_converge(&self, actor: &Actor, name: &str) -> Result<(), AppError> {
+        actor.require(Permission::NodeManage)?;
+        let mut conn = self.db().conn().await?;
+        let id = self.node_id(&mut conn, name).await?;
+        if self.hints().send(id, NodeHint::ConvergeNow) {
+            return Ok(());
+        }
+        Err(AppError::conflict("node_not_connected", format!("node {name} is not connected to this controller"))
+            .with_hint("it converges by itself at its next poll, once it is back"))
+    }
+
+    /// Forgets a node whose identity was withdrawn, with everything that it reported. Its name is free again.
+    pub async fn node_remove(&self, actor: &Actor, name: &str) -> Result<(), AppError> {
+        actor.require(Permission::NodeManage)?;
+        let mut announcements = Announcements::default();
+        let mut tx = self.db().begin().await?;
+        let (id, revoked_at) =
+            muster_db::nodes::lock(&mut tx, name).await?.ok_or_else(|| node_missing(name))?;
+        if revoked_at.is_none() {
+            return Err(AppError::conflict("node_not_revoked", format!("node {name} still has a valid identity"))
+                .with_hint(format!("withdraw it first: `muster node revoke {name}`")));
+        }
+        muster_db::nodes::delete(&mut tx, id).await?;
+        self.audit(&mut tx, &actor.name, "node_remove", format!("node {name}"), serde_json::json!({ "id": id }))
+            .await?;
+        let node = name.parse()?;
+        self.event_record(
+            &mut tx,
+            &mut announcements,
+            &actor.name,
+            (Severity::Info, "node.removed"),
+            Subject { node: Some(node), ..Subject::default() },
+            format!("node {name} was removed"),
+        )
+        .await?;
+        announcements.live(LiveMessage::Node(name.parse()?));
+        tx.commit().await.map_err(muster_db::DbError::from)?;
+        self.publish(announcements);
+        Ok(())
+    }
+}
