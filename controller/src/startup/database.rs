@@ -25,7 +25,7 @@ impl Database {
             None => {
                 let config = Config {
                     bin_dir: options.postgres_bin_dir.clone(),
-                    ..Config::new(options.data_dir.join("postgres"))
+                    ..Config::new(&options.data_dir)
                 };
                 let private = PrivatePostgres::start(config).await.context("the private database did not start")?;
                 tracing::info!(major = private.installation().major, log = %private.log_file().display(), "the private database is up");
