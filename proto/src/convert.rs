@@ -3,6 +3,8 @@
 mod desired_state;
 pub mod report;
 
+pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, cut, time};
+
 use crate::v1;
 use muster_domain::{Digest, NodeId, ReleaseId, assignment::AssignmentContent};
 use prost::Message;

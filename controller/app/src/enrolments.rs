@@ -128,7 +128,10 @@ impl App {
     pub async fn node_invite(&self, actor: &Actor, request: InviteRequest) -> Result<Invitation, AppError> {
         actor.require(Permission::NodeManage)?;
         if request.life < TimeDelta::minutes(1) || request.life > MAX_INVITATION_LIFE {
-            return Err(AppError::invalid("invalid_life", "an invitation holds for one minute to seven days"));
+            return Err(AppError::invalid(
+                "invalid_life",
+                "an invitation holds for one minute to seven days",
+            ));
         }
         let now = self.now();
         let mut tx = self.db().begin().await?;
@@ -140,8 +143,9 @@ impl App {
                 roles.clone_from(&declared.roles);
             }
             if let Some(disagreement) = disagreement(configuration, &name, &environment, &roles) {
-                return Err(AppError::conflict("declared_otherwise", disagreement)
-                    .with_hint("invite with what is declared, or change the fleet files and apply them first"));
+                return Err(AppError::conflict("declared_otherwise", disagreement).with_hint(
+                    "invite with what is declared, or change the fleet files and apply them first",
+                ));
             }
         }
         muster_db::enrolments::withdraw_name(&mut tx, &name).await?;
@@ -153,7 +157,8 @@ impl App {
             }
             Some((_, Some(_))) | None => None,
         };
-        let token = JoinToken::generate(EnrolmentId::from_uuid(Uuid::now_v7()), self.identity().ca.root_sha256());
+        let token =
+            JoinToken::generate(EnrolmentId::from_uuid(Uuid::now_v7()), self.identity().ca.root_sha256());
         let enrolment = Enrolment {
             id: token.id,
             node_name: name,
@@ -197,10 +202,14 @@ impl App {
     pub async fn enrolment_withdraw(&self, actor: &Actor, id: EnrolmentId) -> Result<(), AppError> {
         actor.require(Permission::NodeManage)?;
         let mut tx = self.db().begin().await?;
-        let enrolment =
-            muster_db::enrolments::lock(&mut tx, id).await?.ok_or_else(|| AppError::not_found("invitation", id))?;
+        let enrolment = muster_db::enrolments::lock(&mut tx, id)
+            .await?
+            .ok_or_else(|| AppError::not_found("invitation", id))?;
         if !muster_db::enrolments::withdraw(&mut tx, id).await? {
-            return Err(AppError::conflict("not_open", format!("the invitation of node {} is no longer open", enrolment.node_name)));
+            return Err(AppError::conflict(
+                "not_open",
+                format!("the invitation of node {} is no longer open", enrolment.node_name),
+            ));
         }
         let mut announcements = Announcements::default();
         self.enrolment_record(
@@ -264,7 +273,11 @@ impl App {
 
     /// Revokes every certificate of a node. The caller passes the serials to [`App::revocations`] once its transaction is
     /// committed: not before, because a rolled back revocation would lock out a node that nobody revoked.
-    pub(crate) async fn node_identity_withdraw(&self, conn: &mut Conn, node: NodeId) -> Result<Vec<Serial>, AppError> {
+    pub(crate) async fn node_identity_withdraw(
+        &self,
+        conn: &mut Conn,
+        node: NodeId,
+    ) -> Result<Vec<Serial>, AppError> {
         let serials = muster_db::enrolments::certificates_revoke(conn, node, self.now()).await?;
         Ok(serials.into_iter().map(Serial::from_text).collect())
     }
@@ -272,7 +285,8 @@ impl App {
     /// Reads what was revoked before this start. Call it before the agents' listener opens.
     pub async fn revocations_load(&self) -> Result<(), AppError> {
         let mut conn = self.db().conn().await?;
-        let serials = muster_db::enrolments::certificates_revoked(&mut conn, self.now() - RENEWAL_GRACE).await?;
+        let serials =
+            muster_db::enrolments::certificates_revoked(&mut conn, self.now() - RENEWAL_GRACE).await?;
         self.revocations().add(serials.into_iter().map(Serial::from_text));
         Ok(())
     }
@@ -351,7 +365,17 @@ fn summary(enrolment: Enrolment, now: DateTime<Utc>) -> EnrolmentSummary {
         EnrolmentStatus::Enrolled => EnrolmentState::Enrolled,
         EnrolmentStatus::Withdrawn => EnrolmentState::Withdrawn,
     };
-    EnrolmentSummary { id, node_name, environment, roles, created_by, created_at, expires_at, state, enrolled_at }
+    EnrolmentSummary {
+        id,
+        node_name,
+        environment,
+        roles,
+        created_by,
+        created_at,
+        expires_at,
+        state,
+        enrolled_at,
+    }
 }
 
 /// Where an invitation and the fleet configuration say different things of a node.

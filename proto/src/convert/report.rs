@@ -18,7 +18,8 @@ pub const MAX_DETAIL_BYTES: usize = 16 * 1024;
 /// The longest single-line text (host name, version, reason) that is kept.
 pub const MAX_LINE_BYTES: usize = 1024;
 
-pub(super) fn cut(mut text: String, max: usize) -> String {
+/// A text that fits `max` bytes and a Postgres column.
+pub fn cut(mut text: String, max: usize) -> String {
     if text.len() > max {
         let end = (0..=max).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
         text.truncate(end);

@@ -54,7 +54,9 @@ pub struct Enrolled {
 /// Why a host may not join. Each text tells the person at the host what to do.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("this controller does not know the join token; it may belong to another fleet, or its invitation is gone")]
+    #[error(
+        "this controller does not know the join token; it may belong to another fleet, or its invitation is gone"
+    )]
     UnknownToken,
     #[error("the secret of the join token is wrong; paste the token again, whole")]
     WrongSecret,
@@ -62,9 +64,13 @@ enum Refusal {
     Expired(DateTime<Utc>),
     #[error("the join token was used at {0}; a token admits one host, ask for a new invitation")]
     Used(DateTime<Utc>),
-    #[error("the invitation was taken back, or a newer one of the same name replaced it; use the newest token")]
+    #[error(
+        "the invitation was taken back, or a newer one of the same name replaced it; use the newest token"
+    )]
     Withdrawn,
-    #[error("node {0} is already enrolled; ask for an invitation with another name, or one that replaces the node")]
+    #[error(
+        "node {0} is already enrolled; ask for an invitation with another name, or one that replaces the node"
+    )]
     NameTaken(NodeName),
     #[error("{0}; ask for a new invitation")]
     DeclaredOtherwise(String),
@@ -151,7 +157,11 @@ impl App {
         Err(refusal.into())
     }
 
-    async fn enrol(&self, request: &EnrolRequest, known: &mut Option<Enrolment>) -> Result<Enrolled, NotEnrolled> {
+    async fn enrol(
+        &self,
+        request: &EnrolRequest,
+        known: &mut Option<Enrolment>,
+    ) -> Result<Enrolled, NotEnrolled> {
         let now = self.now();
         let id: EnrolmentId = request.token_id.parse().map_err(|_| Refusal::UnknownToken)?;
         let mut tx = self.db().begin().await?;
@@ -159,7 +169,9 @@ impl App {
         let enrolment = muster_db::enrolments::lock(&mut tx, id).await?.ok_or(Refusal::UnknownToken)?;
         let enrolment = &*known.insert(enrolment);
         // The secret first: who does not have it learns nothing of the invitation.
-        if !SecretHash::from_slice(&enrolment.secret_hash).is_some_and(|hash| hash.matches(&request.token_secret)) {
+        if !SecretHash::from_slice(&enrolment.secret_hash)
+            .is_some_and(|hash| hash.matches(&request.token_secret))
+        {
             return Err(Refusal::WrongSecret.into());
         }
         match (enrolment.status, enrolment.enrolled_at) {
@@ -172,15 +184,18 @@ impl App {
         }
         // Fleet files may have changed since the invitation.
         if let Some(stored) = muster_db::fleet_configurations::current(&mut tx).await?
-            && let Some(text) =
-                disagreement(&stored.configuration, &enrolment.node_name, &enrolment.environment, &enrolment.roles)
+            && let Some(text) = disagreement(
+                &stored.configuration,
+                &enrolment.node_name,
+                &enrolment.environment,
+                &enrolment.roles,
+            )
         {
             return Err(Refusal::DeclaredOtherwise(text).into());
         }
         let (node_id, withdrawn) = self.node_place(&mut tx, enrolment, &request.facts).await?;
-        let certificate = self
-            .certificate_issue(&mut tx, node_id, &enrolment.node_name, &request.csr_der)
-            .await?;
+        let certificate =
+            self.certificate_issue(&mut tx, node_id, &enrolment.node_name, &request.csr_der).await?;
         muster_db::enrolments::set_enrolled(&mut tx, enrolment.id, node_id, now).await?;
 
         let mut announcements = Announcements::default();
@@ -260,7 +275,11 @@ impl App {
 
     /// Renews the certificate that a node presented. One that still holds may be renewed with another key; one that has run
     /// out only with the key that the node is bound to, because whoever finds an old certificate must not come back with it.
-    pub async fn node_renew(&self, node: &AuthenticatedNode, csr_der: &[u8]) -> Result<IssuedCertificate, AppError> {
+    pub async fn node_renew(
+        &self,
+        node: &AuthenticatedNode,
+        csr_der: &[u8],
+    ) -> Result<IssuedCertificate, AppError> {
         let now = self.now();
         let mut tx = self.db().begin().await?;
         // The lock orders this against a revocation: whichever comes second sees the other.
@@ -271,7 +290,8 @@ impl App {
         if revoked || self.revocations().contains(&node.peer.serial) {
             return Err(AppError::Unauthenticated {
                 code: "certificate_revoked",
-                detail: "the identity of this node was withdrawn; join again with a new invitation".to_owned(),
+                detail: "the identity of this node was withdrawn; join again with a new invitation"
+                    .to_owned(),
             });
         }
         let bound = muster_db::enrolments::bound_key(&mut tx, node.id).await?;
@@ -298,7 +318,10 @@ impl App {
                 &format!("node {}", node.name),
                 (Severity::Info, "node.certificate_renewed_late"),
                 Subject { node: Some(node.name.clone()), ..Subject::default() },
-                format!("node {} came back and renewed a certificate that had run out at {}", node.name, node.peer.not_after),
+                format!(
+                    "node {} came back and renewed a certificate that had run out at {}",
+                    node.name, node.peer.not_after
+                ),
             )
             .await?;
         }
@@ -316,7 +339,8 @@ impl App {
     ) -> Result<(), AppError> {
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
-        let recent = muster_db::events::count_since(&mut tx, REFUSED, self.now() - TimeDelta::minutes(1)).await?;
+        let recent =
+            muster_db::events::count_since(&mut tx, REFUSED, self.now() - TimeDelta::minutes(1)).await?;
         if recent >= REFUSALS_RECORDED_PER_MINUTE {
             return Ok(());
         }

@@ -1,0 +1,89 @@
+//! Reports, logs and hints between the wire and the use cases. What is domain is mapped in `muster-proto`.
+
+use muster_app::{LogBatch, LogLine, NodeEvent, NodeHint, NodeReport};
+use muster_domain::{ApplicationName, assignment::Generation, event::Severity};
+use muster_proto::{
+    convert::{InvalidMessage, MAX_DETAIL_BYTES, MAX_LINE_BYTES, cut, time},
+    v1,
+};
+use uuid::Uuid;
+
+/// The longest line of a log that is handed on; applications print whole documents in one.
+const MAX_LOG_LINE_BYTES: usize = 64 * 1024;
+
+pub(super) fn report(wire: v1::Report) -> Result<NodeReport, InvalidMessage> {
+    use v1::report::Report as Wire;
+    Ok(match wire.report.ok_or_else(|| InvalidMessage::new("report", "is empty or of an unknown kind"))? {
+        Wire::Convergence(report) => NodeReport::Convergence(report.try_into()?),
+        Wire::Refusal(refusal) => NodeReport::Refusal {
+            sequence: number("refusal.sequence", refusal.sequence)?,
+            generation: Generation::new(number("refusal.generation", refusal.generation)?),
+            reason: cut(refusal.reason, MAX_DETAIL_BYTES),
+        },
+        Wire::Event(event) => NodeReport::Event(NodeEvent {
+            sequence: number("event.sequence", event.sequence)?,
+            at: time("event.at_ms", event.at_ms)?,
+            kind: cut(event.kind, MAX_LINE_BYTES),
+            severity: match event.severity.as_str() {
+                "info" => Severity::Info,
+                "error" => Severity::Error,
+                // A word of a later version is still worth a look.
+                _ => Severity::Warning,
+            },
+            message: cut(event.message, MAX_DETAIL_BYTES),
+            application: if event.application.is_empty() {
+                None
+            } else {
+                let name = ApplicationName::parse(event.application);
+                Some(name.map_err(|e| InvalidMessage::new("event.application", e))?)
+            },
+        }),
+    })
+}
+
+/// A number that a `bigint` column can hold.
+fn number(field: &'static str, value: u64) -> Result<u64, InvalidMessage> {
+    if i64::try_from(value).is_ok() { Ok(value) } else { Err(InvalidMessage::new(field, "is out of range")) }
+}
+
+pub(super) fn hint(hint: NodeHint) -> v1::Hint {
+    use v1::hint::Hint;
+    let id = |request_id: Uuid| request_id.as_bytes().to_vec();
+    let hint = match hint {
+        NodeHint::AssignmentChanged => Hint::AssignmentChanged(v1::AssignmentChanged {}),
+        NodeHint::ConvergeNow => Hint::ConvergeNow(v1::ConvergeNow {}),
+        NodeHint::LogRequest { request_id, application, instance, lines, follow } => {
+            let application = application.to_string();
+            Hint::LogRequest(v1::LogRequest {
+                request_id: id(request_id),
+                application,
+                instance,
+                lines,
+                follow,
+            })
+        }
+        NodeHint::LogRequestEnded { request_id } => {
+            Hint::LogRequestEnded(v1::LogRequestEnded { request_id: id(request_id) })
+        }
+    };
+    v1::Hint { hint: Some(hint) }
+}
+
+pub(super) fn log_batch(wire: v1::LogBatch) -> Result<(Uuid, LogBatch), InvalidMessage> {
+    let v1::LogBatch { request_id, lines, dropped, error } = wire;
+    let request = Uuid::from_slice(&request_id)
+        .map_err(|_| InvalidMessage::new("log.request_id", "an id has 16 bytes"))?;
+    let lines = lines
+        .into_iter()
+        .map(|line| {
+            Ok(LogLine {
+                at: time("log.at_ms", line.at_ms)?,
+                instance: line.instance,
+                stderr: line.stderr,
+                line: cut(line.line, MAX_LOG_LINE_BYTES),
+            })
+        })
+        .collect::<Result<_, InvalidMessage>>()?;
+    let error = if error.is_empty() { None } else { Some(cut(error, MAX_LINE_BYTES)) };
+    Ok((request, LogBatch { lines, dropped, error }))
+}
