@@ -1,0 +1,231 @@
+//! One instance of an application: its state machine and its process.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use muster_planning::supervision::replacement::View;
+use muster_planning::supervision::{Context, Instance, LaunchId, Policy, State};
+use muster_supervisor_protocol::{AppSpec, ExecMode, LastExit};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Shared;
+use crate::logs::Output;
+use crate::process::stats::Sampler;
+use crate::process::{self, Happened, Order, Origin, Process, command, tree};
+use crate::readiness::{self, Check, Probe, Route};
+
+/// Whose instance it is during a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Of the spec in force.
+    Current,
+    /// Of the spec that is being applied.
+    New,
+}
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) id: u64,
+    pub(crate) index: u32,
+    pub(crate) role: Role,
+    pub(crate) spec: Arc<AppSpec>,
+    policy: Policy,
+    pub(crate) machine: Instance,
+    pub(crate) process: Option<Process>,
+    /// To be forgotten once it has ended.
+    pub(crate) retire: bool,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) last_exit: Option<LastExit>,
+    /// Last stderr lines of the process that ended.
+    pub(crate) last_stderr: Option<Vec<String>>,
+    /// Keys of the sockets it uses; kept while it is restarted.
+    pub(crate) keys: BTreeSet<String>,
+    /// What would explain that it did not get ready.
+    pub(crate) hints: Vec<String>,
+    /// Node's cluster module answered.
+    pub(crate) online: bool,
+    pub(crate) sampler: Sampler,
+    hooked: bool,
+    probe: Option<JoinHandle<()>>,
+}
+
+/// Hints kept per launch.
+const MAX_HINTS: usize = 4;
+
+impl Member {
+    pub(crate) fn new(id: u64, index: u32, role: Role, spec: Arc<AppSpec>) -> Self {
+        let mut member = Self {
+            id,
+            index,
+            role,
+            policy: policy(&spec),
+            spec,
+            machine: Instance::default(),
+            process: None,
+            retire: false,
+            started_at: None,
+            last_exit: None,
+            last_stderr: None,
+            keys: BTreeSet::new(),
+            hints: Vec::new(),
+            online: false,
+            sampler: Sampler::default(),
+            hooked: false,
+            probe: None,
+        };
+        member.set_role(role);
+        member
+    }
+
+    /// A new instance is not restarted: that it ended is the answer to whether the spec works.
+    pub(crate) fn set_role(&mut self, role: Role) {
+        self.role = role;
+        self.policy.autorestart = role == Role::Current && self.spec.autorestart;
+    }
+
+    /// Takes over a spec that differs only in what does not concern a running process.
+    pub(crate) fn adopt(&mut self, spec: &Arc<AppSpec>) {
+        self.spec = Arc::clone(spec);
+    }
+
+    pub(crate) fn context(&self, now_ms: u64) -> Context<'_> {
+        Context { now_ms, policy: &self.policy }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        match &self.machine.state {
+            State::Starting { .. } => View::Starting,
+            State::Ready { .. } => View::Ready,
+            State::Stopping { .. } => View::Stopping,
+            State::Stopped { .. } | State::BackingOff { .. } | State::CrashLooping { .. } => View::Down,
+        }
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.view() == View::Ready
+    }
+
+    pub(crate) fn spawn(
+        &mut self,
+        launch: LaunchId,
+        shared: &Shared,
+        news: &mpsc::Sender<(Origin, Happened)>,
+    ) -> Result<(), String> {
+        self.hints.clear();
+        self.online = false;
+        self.hooked = command::takes_hook(&self.spec) && (self.spec.user.is_none() || shared.hook_for_others);
+        if !self.hooked && self.spec.exec_mode == ExecMode::Cluster {
+            tracing::warn!(
+                app = self.spec.name,
+                "the drain hook cannot be used (permission model, or its folder is closed to the application's user): \
+                 connections may be cut when an instance is replaced"
+            );
+        }
+        self.policy.drains = self.hooked;
+        let origin = Origin { member: self.id, launch };
+        let output = Output {
+            hub: shared.logs.clone(),
+            writer: shared.writer.clone(),
+            spec: Arc::clone(&self.spec),
+            instance: self.index,
+        };
+        let hook = self.hooked.then_some(shared.hook.as_path());
+        let process = process::spawn(&self.spec, self.index, self.id, hook, &output, origin, news.clone())?;
+        shared.ledger.started(process.pid);
+        self.started_at = Some(Utc::now());
+        self.process = Some(process);
+        self.follow(readiness::when_started(&self.spec), Route::Port, news);
+        Ok(())
+    }
+
+    /// Starts a probe if one is due; gives true when the process is ready already.
+    pub(crate) fn follow(&mut self, check: Check, route: Route, news: &mpsc::Sender<(Origin, Happened)>) -> bool {
+        match check {
+            Check::Wait => false,
+            Check::Ready => true,
+            Check::Probe(probe) => {
+                self.start_probe(probe, route, news);
+                false
+            }
+        }
+    }
+
+    fn start_probe(&mut self, probe: Probe, route: Route, news: &mpsc::Sender<(Origin, Happened)>) {
+        self.stop_probe();
+        let Some(process) = &self.process else { return };
+        let origin = Origin { member: self.id, launch: process.launch };
+        let news = news.clone();
+        self.probe = Some(tokio::spawn(async move {
+            readiness::until_ready(probe, route).await;
+            // The application may be gone by now; then nobody waits for the answer.
+            drop(news.send((origin, Happened::ProbeSucceeded)).await);
+        }));
+    }
+
+    pub(crate) fn stop_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            probe.abort();
+        }
+    }
+
+    pub(crate) fn hint(&mut self, hint: String) {
+        if self.hints.len() < MAX_HINTS && !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        if let Some(process) = &self.process
+            && process.orders.send(order).is_err()
+        {
+            tracing::debug!(app = self.spec.name, index = self.index, "a process ended before it could be told");
+        }
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.stop_probe();
+        // Idle connections are ended a little before the whole process is.
+        self.order(Order::Drain { idle_after_ms: self.spec.kill_timeout_ms.saturating_mul(3) / 4 });
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.order(Order::Disconnect);
+    }
+
+    pub(crate) fn ask(&mut self) {
+        self.stop_probe();
+        if self.spec.shutdown_with_message {
+            self.order(Order::Message(Value::from("shutdown")));
+        } else {
+            self.order(Order::Signal(tree::signal_number(&self.spec.kill_signal).unwrap_or(2)));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.order(Order::Kill);
+    }
+
+    pub(crate) fn running_for(&self) -> Duration {
+        self.started_at.and_then(|at| (Utc::now() - at).to_std().ok()).unwrap_or_default()
+    }
+}
+
+fn policy(spec: &AppSpec) -> Policy {
+    Policy {
+        autorestart: spec.autorestart,
+        max_restarts: spec.max_restarts,
+        min_uptime_ms: spec.min_uptime_ms,
+        restart_delay_ms: spec.restart_delay_ms,
+        exp_backoff_restart_delay_ms: spec.exp_backoff_restart_delay_ms,
+        stop_exit_codes: spec.stop_exit_codes.clone(),
+        listen_timeout_ms: spec.listen_timeout_ms,
+        kill_timeout_ms: spec.kill_timeout_ms,
+        drains: false,
+        // With a message the application ends itself, and needs its channel to hear it.
+        disconnects: spec.exec_mode == ExecMode::Cluster && !spec.shutdown_with_message,
+    }
+}

@@ -1,0 +1,115 @@
+//! What processes tell, and what it means for their instance.
+
+use chrono::Utc;
+use muster_planning::supervision::{Event, Exit, signal_name};
+use muster_supervisor_protocol::{LastExit, Readiness};
+
+use super::App;
+use crate::cluster::protocol::{Listening, QueryServer};
+use crate::process::{Happened, Order, Origin};
+use crate::readiness::{self, Route};
+
+impl App {
+    pub(super) fn hear(&mut self, origin: Origin, happened: Happened) {
+        let Some(member) = self.members.get_mut(&origin.member) else { return };
+        if member.process.as_ref().is_none_or(|process| process.launch != origin.launch) {
+            return;
+        }
+        let launch = origin.launch;
+        match happened {
+            Happened::Online => member.online = true,
+            Happened::Query(query) => self.answer(origin.member, query),
+            Happened::Listening(listening) => {
+                if self.listening(origin.member, &listening) {
+                    self.feed(origin.member, Event::BecameReady { launch });
+                }
+            }
+            Happened::Closed { key } => self.closed(origin.member, &key),
+            Happened::Ready => {
+                if member.spec.readiness == Readiness::ReadyMessage {
+                    self.feed(origin.member, Event::BecameReady { launch });
+                }
+            }
+            Happened::ProbeSucceeded => self.feed(origin.member, Event::BecameReady { launch }),
+            Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
+            Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
+            Happened::Exited(exit) => {
+                member.stop_probe();
+                if let Some(process) = &member.process {
+                    self.shared.ledger.ended(process.pid);
+                }
+                let ran_ms = member.running_for().as_millis();
+                member.last_exit = Some(match exit {
+                    Exit::Code(code) => LastExit {
+                        code: Some(code),
+                        signal: None,
+                        reason: format!("{exit} after {ran_ms} ms"),
+                        at: Utc::now(),
+                    },
+                    Exit::Signal(signal) => LastExit {
+                        code: None,
+                        signal: Some(signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)),
+                        reason: format!("{exit} after {ran_ms} ms"),
+                        at: Utc::now(),
+                    },
+                });
+                // The stderr of the process that ended is wanted when its failure is told.
+                member.last_stderr = member.process.take().map(|process| process.stderr_tail.lines());
+                self.feed(origin.member, Event::Exited { launch, exit });
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, query: QueryServer) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let user = match crate::process::users::resolve(&member.spec) {
+            Ok(user) => user,
+            Err(reason) => {
+                member.hint(reason);
+                member.order(Order::Refuse { errno: rustix::io::Errno::ACCESS.raw_os_error(), query });
+                return;
+            }
+        };
+        match (self.sockets.get(&query, user.as_ref()), query.kind()) {
+            (Ok(socket), Some(kind)) => {
+                member.keys.insert(query.key());
+                member.order(Order::Grant { kind, socket, query });
+            }
+            (Ok(_), None) => member.order(Order::Refuse { errno: rustix::io::Errno::INVAL.raw_os_error(), query }),
+            (Err(refusal), _) => {
+                tracing::warn!(app = self.name, index = member.index, "{}", refusal.message);
+                member.hint(refusal.message);
+                member.order(Order::Refuse { errno: refusal.errno, query });
+            }
+        }
+    }
+
+    /// True when that makes it ready.
+    fn listening(&mut self, id: u64, listening: &Listening) -> bool {
+        let Some(member) = self.members.get_mut(&id) else { return false };
+        let port = listening.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+        let key = member.keys.iter().find(|key| port.is_some() && self.sockets.port(key) == port).cloned();
+        let place = match (port, &listening.address) {
+            (Some(port), _) => format!("port {port}"),
+            (None, address) => address.clone().unwrap_or_default(),
+        };
+        member.hint(format!("it listened on {place}"));
+        let route = match (key, &member.process) {
+            (Some(key), Some(process)) => Route::Worker { key, orders: process.orders.clone() },
+            _ => Route::Port,
+        };
+        let check = readiness::when_listening(&member.spec, port);
+        member.follow(check, route, &self.news_sender)
+    }
+
+    /// A server was closed by a process that goes on: its socket is let go unless another instance uses it.
+    fn closed(&mut self, id: u64, key: &str) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if matches!(member.view(), muster_planning::supervision::replacement::View::Stopping) {
+            return;
+        }
+        member.keys.remove(key);
+        let members = &self.members;
+        self.sockets.retain(|held| held != key || members.values().any(|member| member.keys.contains(held)));
+    }
+}

@@ -1,0 +1,353 @@
+//! What is being done with an application as a whole: a replacement, or a stop.
+
+use std::sync::Arc;
+
+use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, next};
+use muster_planning::supervision::{AfterStop, Event, State, StopCause};
+use muster_supervisor_protocol::{
+    Applied, AppSpec, ApplyOutcome, DesiredRun, ExecMode, ProcessEventKind, Progress, Reply,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::member::{Member, Role};
+use super::requests::answer;
+use super::{App, status};
+
+#[derive(Debug)]
+pub(super) enum Operation {
+    Replacing(Box<Replacing>),
+    Stopping(Stopping),
+}
+
+impl Operation {
+    pub(super) fn incoming_spec(&self) -> Option<&Arc<AppSpec>> {
+        match self {
+            Self::Replacing(replacing) => Some(&replacing.spec),
+            Self::Stopping(_) => None,
+        }
+    }
+}
+
+/// A new spec (or fresh processes of the same one) takes over.
+#[derive(Debug)]
+pub(super) struct Replacing {
+    spec: Arc<AppSpec>,
+    restart: bool,
+    plan: Plan,
+    replies: Vec<oneshot::Sender<Reply>>,
+    watchers: Vec<mpsc::Sender<Progress>>,
+    notes: Vec<String>,
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    last_stderr: Vec<String>,
+}
+
+impl Replacing {
+    pub(super) fn apply(spec: Arc<AppSpec>) -> Self {
+        let plan = Plan {
+            strategy: Strategy::StartFirst,
+            direction: Direction::Forward,
+            old_count: 0,
+            new_count: spec.instances,
+            keep_existing: false,
+        };
+        Self { spec, restart: false, plan, replies: vec![], watchers: vec![], notes: vec![], failure: None }
+    }
+
+    pub(super) fn restart(spec: Arc<AppSpec>) -> Self {
+        Self { restart: true, ..Self::apply(spec) }
+    }
+
+    /// Whether an apply of this digest asks for what is being done already.
+    pub(super) fn concerns(&self, digest: &str) -> bool {
+        !self.restart && self.spec.spec_digest == digest && self.plan.direction == Direction::Forward
+    }
+
+    pub(super) fn join(&mut self, reply: oneshot::Sender<Reply>, progress: Option<mpsc::Sender<Progress>>) {
+        self.replies.push(reply);
+        self.watchers.extend(progress);
+    }
+
+    /// Decides how the old instances and the new ones can meet.
+    pub(super) fn plan_from(&mut self, old: Option<&AppSpec>, old_count: u32) {
+        self.plan.old_count = old_count;
+        let Some(old) = old.filter(|_| old_count > 0) else { return };
+        self.plan.strategy = match (old.exec_mode, self.spec.exec_mode) {
+            (ExecMode::Cluster, ExecMode::Cluster) => Strategy::StartFirst,
+            (ExecMode::Fork, ExecMode::Fork) => {
+                self.notes.push("fork mode: each old process was stopped before its successor was started".to_owned());
+                Strategy::StopFirst
+            }
+            (ExecMode::Cluster, ExecMode::Fork) | (ExecMode::Fork, ExecMode::Cluster) => {
+                self.notes.push(
+                    "the mode changed: all old processes were stopped before the first new one was started".to_owned(),
+                );
+                Strategy::StopAllFirst
+            }
+        };
+        self.plan.keep_existing = !self.restart && differs_in_count_only(old, &self.spec);
+    }
+
+    pub(super) fn intent(&self, name: &str) -> String {
+        let verb = match (self.restart, self.plan.old_count) {
+            (true, _) => "restarting",
+            (false, 0) => "starting",
+            (false, _) => "replacing",
+        };
+        format!("{verb} {name} {}: {} instances", self.spec.release, self.spec.instances)
+    }
+
+    pub(super) fn tell(&mut self, instance: Option<u32>, message: String) {
+        // A watcher that does not read misses lines; it must not hold us up.
+        self.watchers.retain(|watcher| {
+            !matches!(
+                watcher.try_send(status::progress(instance, message.clone())),
+                Err(mpsc::error::TrySendError::Closed(_))
+            )
+        });
+    }
+
+    pub(super) fn finish(self, reply: Reply) {
+        for waiting in self.replies {
+            answer(waiting, reply.clone());
+        }
+    }
+}
+
+fn differs_in_count_only(old: &AppSpec, new: &AppSpec) -> bool {
+    let as_new = AppSpec { instances: new.instances, spec_digest: new.spec_digest.clone(), ..old.clone() };
+    as_new == *new
+}
+
+/// Everything ends.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    then: AfterStopping,
+    replies: Vec<oneshot::Sender<Reply>>,
+}
+
+/// What follows; a stronger wish wins over a weaker one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum AfterStopping {
+    Keep,
+    Delete,
+    End,
+}
+
+impl Stopping {
+    pub(super) fn new(then: AfterStopping, reply: oneshot::Sender<Reply>) -> Self {
+        Self { then, replies: vec![reply] }
+    }
+
+    pub(super) fn join(&mut self, then: AfterStopping, reply: oneshot::Sender<Reply>) {
+        self.then = self.then.max(then);
+        self.replies.push(reply);
+    }
+}
+
+impl App {
+    /// Goes on with what is being done as far as it can without waiting.
+    pub(super) fn advance(&mut self) {
+        loop {
+            match self.operation.take() {
+                None => {}
+                Some(Operation::Stopping(stopping)) => {
+                    if self.members.values().all(|member| matches!(member.machine.state, State::Stopped { .. })) {
+                        self.stopped(stopping);
+                    } else {
+                        self.operation = Some(Operation::Stopping(stopping));
+                    }
+                }
+                Some(Operation::Replacing(mut replacing)) => match self.replace(&mut replacing) {
+                    None => self.operation = Some(Operation::Replacing(replacing)),
+                    Some(reply) => replacing.finish(reply),
+                },
+            }
+            if self.operation.is_some() || self.ended {
+                return;
+            }
+            let Some(command) = self.waiting.pop_front() else { return };
+            self.command(command);
+        }
+    }
+
+    fn stopped(&mut self, stopping: Stopping) {
+        self.sockets.retain(|_| false);
+        match stopping.then {
+            AfterStopping::Keep => {
+                // Those that were on their way in are gone; the spec in force is shown as stopped.
+                if let Some(spec) = self.spec.clone() {
+                    self.take_over(&spec);
+                }
+            }
+            AfterStopping::Delete => self.deleted(),
+            AfterStopping::End => self.ended = true,
+        }
+        for reply in stopping.replies {
+            answer(reply, Reply::Done);
+        }
+    }
+
+    /// `Some` when it is over.
+    fn replace(&mut self, replacing: &mut Replacing) -> Option<Reply> {
+        loop {
+            match next(&replacing.plan, &self.slots()) {
+                Next::Wait => return None,
+                Next::StartNew(index) => {
+                    self.make_room(&replacing.plan);
+                    replacing.tell(Some(index), format!("starting instance {index}"));
+                    let id = self.add_member(index, Role::New, &replacing.spec);
+                    self.feed(id, Event::Start);
+                }
+                Next::StartOld(index) => {
+                    let Some(spec) = self.spec.clone() else { return Some(self.replacement_failed(replacing)) };
+                    self.make_room(&replacing.plan);
+                    replacing.tell(Some(index), format!("starting the former instance {index} again"));
+                    let id = self.add_member(index, Role::Current, &spec);
+                    self.feed(id, Event::Start);
+                }
+                Next::StopNew(index) => self.retire_all(index, Role::New),
+                Next::StopOld(index) => {
+                    replacing.tell(Some(index), format!("the former instance {index} finishes its work"));
+                    self.retire_all(index, Role::Current);
+                }
+                Next::Failed(index) => {
+                    let failure = self.failure(index, replacing);
+                    replacing.tell(Some(index), format!("failed: {}", failure.reason));
+                    replacing.failure = Some(failure);
+                    replacing.plan.direction = Direction::Back;
+                }
+                Next::Finished => {
+                    return Some(match replacing.failure {
+                        None => self.replacement_succeeded(replacing),
+                        Some(_) => self.replacement_failed(replacing),
+                    });
+                }
+            }
+        }
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let count = self.members.values().map(|member| member.index as usize + 1).max().unwrap_or(0);
+        let mut slots = vec![Slot::default(); count];
+        for member in self.members.values() {
+            let slot = &mut slots[member.index as usize];
+            match member.role {
+                Role::Current => slot.old = Some(member.view()),
+                Role::New => slot.new = Some(member.view()),
+            }
+        }
+        slots
+    }
+
+    /// When the modes differ, a process of the other mode needs the port we may still hold for those that are gone.
+    fn make_room(&mut self, plan: &Plan) {
+        if plan.strategy == Strategy::StopAllFirst {
+            self.let_go_of_unused_sockets();
+        }
+    }
+
+    fn let_go_of_unused_sockets(&mut self) {
+        let members = &self.members;
+        self.sockets.retain(|key| members.values().any(|member| member.keys.contains(key)));
+    }
+
+    fn retire_all(&mut self, index: u32, role: Role) {
+        let ids: Vec<u64> = self
+            .members
+            .values()
+            .filter(|member| member.index == index && member.role == role)
+            .map(|member| member.id)
+            .collect();
+        for id in ids {
+            self.retire(id);
+        }
+    }
+
+    fn failure(&self, index: u32, replacing: &Replacing) -> Failure {
+        let Some(member) = self.members.values().find(|member| member.role == Role::New && member.index == index)
+        else {
+            return Failure { reason: format!("instance {index} is gone"), last_stderr: Vec::new() };
+        };
+        let last_stderr = member
+            .process
+            .as_ref()
+            .map(|process| process.stderr_tail.lines())
+            .or_else(|| member.last_stderr.clone())
+            .unwrap_or_default();
+        Failure {
+            reason: format!("instance {index} of release {:?} {}", replacing.spec.release, why_down(member)),
+            last_stderr,
+        }
+    }
+
+    fn replacement_succeeded(&mut self, replacing: &mut Replacing) -> Reply {
+        let fresh = replacing.plan.old_count == 0;
+        self.spec = Some(Arc::clone(&replacing.spec));
+        for member in self.members.values_mut() {
+            member.adopt(&replacing.spec);
+            member.set_role(Role::Current);
+        }
+        // Ports only the old release listened on are free from now on.
+        self.let_go_of_unused_sockets();
+        self.last_failure = None;
+        self.save();
+        let (outcome, reason) = match (fresh, replacing.restart) {
+            (true, _) => (ApplyOutcome::Started, "every instance is ready"),
+            (false, true) => (ApplyOutcome::Replaced, "every instance was restarted and is ready"),
+            (false, false) => (ApplyOutcome::Replaced, "every instance is ready"),
+        };
+        self.publish(None, replacing.spec.release.clone(), ProcessEventKind::Replaced, reason.to_owned());
+        Reply::Applied(Applied { outcome, notes: std::mem::take(&mut replacing.notes) })
+    }
+
+    fn replacement_failed(&mut self, replacing: &mut Replacing) -> Reply {
+        let Failure { reason, last_stderr } = replacing.failure.take().unwrap_or_else(|| Failure {
+            reason: "the former spec is not known".to_owned(),
+            last_stderr: Vec::new(),
+        });
+        let previous_kept = replacing.plan.old_count > 0 && self.members.values().all(Member::ready);
+        self.let_go_of_unused_sockets();
+        if let Some(spec) = self.spec.clone() {
+            // It was stopped before, or its instances went down: what is left of it stays visible.
+            if self.members.is_empty() {
+                self.desired = DesiredRun::Stopped;
+            }
+            self.take_over(&spec);
+        }
+        self.last_failure = Some(reason.clone());
+        self.publish(None, replacing.spec.release.clone(), ProcessEventKind::ReplaceFailed, reason.clone());
+        let notes = std::mem::take(&mut replacing.notes);
+        Reply::Applied(Applied { outcome: ApplyOutcome::Failed { reason, last_stderr, previous_kept }, notes })
+    }
+}
+
+fn why_down(member: &Member) -> String {
+    let mut why = match &member.machine.state {
+        State::Stopped { cause: StopCause::Ended { reason } }
+        | State::BackingOff { reason, .. }
+        | State::CrashLooping { reason }
+        | State::Stopping { then: AfterStop::Fail { reason }, .. } => reason.clone(),
+        State::Stopped { .. } | State::Starting { .. } | State::Ready { .. } | State::Stopping { .. } => {
+            "is not running".to_owned()
+        }
+    };
+    if member.spec.exec_mode == ExecMode::Cluster && !member.online && member.started_at.is_some() {
+        why.push_str(" (its Node.js never opened the cluster channel)");
+    }
+    if !member.hints.is_empty() {
+        why.push_str(" (");
+        why.push_str(&member.hints.join("; "));
+        if let Some(port) = member.spec.port
+            && member.hints.iter().all(|hint| hint.starts_with("it listened on"))
+        {
+            why.push_str(&format!(", its port is {port}"));
+        }
+        why.push(')');
+    }
+    why
+}

@@ -1,0 +1,104 @@
+//! What a person can ask on the machine itself: `muster-supervisor list` and `logs`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use chrono::SecondsFormat;
+use muster_supervisor_protocol::{AppStatus, Client, ClientError, LogLine, LogStreamName, LogsRequest};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Talking to the supervisor failed.
+    #[error("no answer from the supervisor (is it running with this --state-dir?)")]
+    Client(#[source] ClientError),
+    /// Standard output failed.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+/// Prints what runs.
+pub async fn list(state_dir: &Path) -> Result<(), CommandError> {
+    let mut client = connect(state_dir).await?;
+    let apps = client.list().await.map_err(CommandError::Client)?;
+    print(&table(&apps))
+}
+
+/// Prints log lines.
+pub async fn logs(state_dir: &Path, app: Option<String>, lines: u32, follow: bool) -> Result<(), CommandError> {
+    let client = connect(state_dir).await?;
+    let mut stream = client.logs(LogsRequest { app, lines, follow }).await.map_err(CommandError::Client)?;
+    while let Some(line) = stream.next().await.map_err(CommandError::Client)? {
+        print(&log_line(&line))?;
+    }
+    Ok(())
+}
+
+async fn connect(state_dir: &Path) -> Result<Client, CommandError> {
+    Client::connect(state_dir.join("supervisor.sock")).await.map_err(CommandError::Client)
+}
+
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `... | head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(CommandError::Output),
+    }
+}
+
+fn log_line(line: &LogLine) -> String {
+    let stream = match line.stream {
+        LogStreamName::Out => "out",
+        LogStreamName::Err => "err",
+    };
+    let at = line.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    format!("{at} {}/{} {stream}: {}\n", line.app, line.instance, line.line)
+}
+
+fn table(apps: &[AppStatus]) -> String {
+    let header = ["APPLICATION", "RELEASE", "INSTANCE", "STATE", "PID", "UPTIME", "RESTARTS", "CPU %", "MEMORY MB", "LISTENING"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for app in apps {
+        let listening = app.listening.join(", ");
+        if app.instances.is_empty() {
+            let state = if app.awaiting_apply { "waits for the agent" } else { "not running" };
+            rows.push([&app.name, &app.release, "-", state, "-", "-", "-", "-", "-", &listening].map(str::to_owned).to_vec());
+        }
+        for instance in &app.instances {
+            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+            let megabytes = instance.memory_bytes as f64 / 1_048_576.0;
+            rows.push(vec![
+                app.name.clone(),
+                instance.release.clone(),
+                instance.index.to_string(),
+                instance.state.to_string(),
+                instance.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                uptime(instance.uptime_ms),
+                instance.restarts.to_string(),
+                format!("{:.1}", instance.cpu_percent),
+                format!("{megabytes:.1}"),
+                listening.clone(),
+            ]);
+        }
+    }
+    let widths: Vec<usize> =
+        (0..header.len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn uptime(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0..=59 => format!("{seconds}s"),
+        60..=3_599 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3_600..=86_399 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}

@@ -1,0 +1,18 @@
+//! The Muster supervisor: the process that owns the applications of one machine.
+//!
+//! Holds processes, their listening sockets and their output, and answers the agent over a unix socket. It survives
+//! the agent, listens on no network address but those of the applications, and decides nothing by itself: the rules
+//! are in `muster_planning::supervision`. Start with [`serve`]; one application is `app::App`.
+
+mod app;
+mod cluster;
+pub mod commands;
+mod clock;
+mod logs;
+mod process;
+mod readiness;
+mod registry;
+mod saved;
+mod server;
+
+pub use server::{ServeError, serve};

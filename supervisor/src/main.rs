@@ -1,0 +1,67 @@
+//! `muster-supervisor`: thin shell around the library.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use muster_supervisor::{commands, serve};
+use tracing_subscriber::EnvFilter;
+
+/// Owns the Node.js processes of this machine.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM; applications are stopped then.
+    Run {
+        /// Folder for the socket, the lock and the list of applications.
+        #[arg(long)]
+        state_dir: PathBuf,
+    },
+    /// Show what runs.
+    List {
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+    },
+    /// Show what applications wrote.
+    Logs {
+        /// Only this application.
+        app: Option<String>,
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+        /// How many of the last lines of each application.
+        #[arg(long, default_value_t = 100)]
+        lines: u32,
+        /// Go on with new lines.
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let arguments = Arguments::parse();
+    // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Run { state_dir } => serve(&state_dir).await?,
+            Command::List { state_dir } => commands::list(&state_dir).await?,
+            Command::Logs { app, state_dir, lines, follow } => {
+                commands::logs(&state_dir, app, lines, follow).await?;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,199 @@
+//! When is a process ready? What has to be asked, and the probes that ask.
+//!
+//! Instances of a cluster share their port, so a probe of the port would be answered by just any of them. A probe of
+//! a worker therefore makes a connection of its own and hands it to exactly that worker, as a cluster primary may.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::process::Order;
+
+const PAUSE: Duration = Duration::from_millis(50);
+/// The status line of an answer is not longer.
+const HEAD_BYTES: usize = 512;
+
+/// What to do at some point of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Nothing: something else will tell.
+    Wait,
+    /// It is ready.
+    Ready,
+    /// Ask until it answers.
+    Probe(Probe),
+}
+
+/// A question that is repeated until it is answered well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// It is still alive after this time.
+    Alive { after: Duration },
+    /// A connection is accepted.
+    Tcp { port: u16, timeout: Duration },
+    /// A request is answered with a status below 400.
+    Http { port: u16, path: String, timeout: Duration },
+}
+
+/// What to do as soon as the process is started.
+pub(crate) fn when_started(spec: &AppSpec) -> Check {
+    let alive = || {
+        let after_ms = spec.min_uptime_ms.min(spec.listen_timeout_ms / 2);
+        Check::Probe(Probe::Alive { after: Duration::from_millis(after_ms) })
+    };
+    match (&spec.readiness, spec.exec_mode) {
+        (Readiness::Started, _) => alive(),
+        (Readiness::ReadyMessage, _) => Check::Wait,
+        (Readiness::Listening, ExecMode::Fork) => match spec.port {
+            Some(port) => Check::Probe(Probe::Tcp { port, timeout: Duration::from_secs(1) }),
+            None => alive(),
+        },
+        (Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Fork) => probe(spec).map_or(Check::Wait, Check::Probe),
+        (Readiness::Listening | Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster) => Check::Wait,
+    }
+}
+
+/// What to do when a cluster worker listens on a port (`None`: on a unix socket).
+pub(crate) fn when_listening(spec: &AppSpec, port: Option<u16>) -> Check {
+    let wanted = match &spec.readiness {
+        Readiness::Listening => spec.port,
+        Readiness::Tcp { port, .. } | Readiness::Http { port, .. } => port.or(spec.port),
+        Readiness::ReadyMessage | Readiness::Started => return Check::Wait,
+    };
+    if wanted.is_some() && wanted != port {
+        return Check::Wait;
+    }
+    match probe(spec) {
+        Some(probe @ Probe::Http { .. }) => Check::Probe(probe),
+        _ => Check::Ready,
+    }
+}
+
+fn probe(spec: &AppSpec) -> Option<Probe> {
+    match &spec.readiness {
+        Readiness::Tcp { port, timeout_ms } => {
+            Some(Probe::Tcp { port: port.or(spec.port)?, timeout: Duration::from_millis(*timeout_ms) })
+        }
+        Readiness::Http { port, path, timeout_ms } => Some(Probe::Http {
+            port: port.or(spec.port)?,
+            path: path.clone(),
+            timeout: Duration::from_millis(*timeout_ms),
+        }),
+        Readiness::Listening | Readiness::ReadyMessage | Readiness::Started => None,
+    }
+}
+
+/// How a probe reaches the process.
+#[derive(Debug, Clone)]
+pub(crate) enum Route {
+    /// By the port on loopback.
+    Port,
+    /// By a connection handed to one worker.
+    Worker { key: String, orders: mpsc::UnboundedSender<Order> },
+}
+
+/// Ends when the process answered well. Its caller has the deadline.
+pub(crate) async fn until_ready(probe: Probe, route: Route) {
+    match probe {
+        Probe::Alive { after } => tokio::time::sleep(after).await,
+        Probe::Tcp { port, timeout } => {
+            while tokio::time::timeout(timeout, connect(port)).await.ok().flatten().is_none() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Probe::Http { port, path, timeout } => loop {
+            let attempt = async {
+                match &route {
+                    Route::Port => ask(connect(port).await?, &path).await,
+                    Route::Worker { key, orders } => {
+                        let (ours, theirs) = connection_pair().await.ok()?;
+                        orders.send(Order::Connection { key: key.clone(), connection: Arc::new(theirs) }).ok()?;
+                        ask(ours, &path).await
+                    }
+                }
+            };
+            if let Ok(Some(status)) = tokio::time::timeout(timeout, attempt).await
+                && (200..400).contains(&status)
+            {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        },
+    }
+}
+
+async fn connect(port: u16) -> Option<TcpStream> {
+    match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await {
+        Ok(stream) => Some(stream),
+        Err(_) => TcpStream::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await.ok(),
+    }
+}
+
+/// Both ends of a connection over loopback.
+async fn connection_pair() -> std::io::Result<(TcpStream, OwnedFd)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let own_address = ours.local_addr()?;
+    loop {
+        let (theirs, peer) = listener.accept().await?;
+        // Somebody else on the machine may have been quicker.
+        if peer == own_address {
+            return Ok((ours, OwnedFd::from(theirs.into_std()?)));
+        }
+    }
+}
+
+/// One request; gives the status.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, path: &str) -> Option<u16> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: muster-supervisor\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    while !head.contains(&b'\n') && head.len() < HEAD_BYTES {
+        if stream.read_buf(&mut head).await.ok()? == 0 {
+            break;
+        }
+    }
+    status(&head)
+}
+
+fn status(head: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(head.split(|byte| *byte == b'\r' || *byte == b'\n').next()?).ok()?;
+    let mut words = line.split(' ');
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_is_read_strictly() {
+        assert_eq!(status(b"HTTP/1.1 204 No Content\r\nServer: x\r\n"), Some(204));
+        assert_eq!(status(b"HTTP/1.0 500\r\n"), Some(500));
+        assert_eq!(status(b"SSH-2.0-OpenSSH\r\n"), None);
+        assert_eq!(status(b""), None);
+    }
+
+    #[test]
+    fn a_worker_is_ready_only_on_the_port_that_is_expected() {
+        let mut spec = AppSpec::new("a", "/", "a.js");
+        spec.exec_mode = ExecMode::Cluster;
+        assert_eq!(when_listening(&spec, Some(9100)), Check::Ready);
+        spec.port = Some(3000);
+        assert_eq!(when_listening(&spec, Some(9100)), Check::Wait);
+        assert_eq!(when_listening(&spec, Some(3000)), Check::Ready);
+        spec.readiness = Readiness::Http { port: None, path: "/health".into(), timeout_ms: 5 };
+        assert!(matches!(when_listening(&spec, Some(3000)), Check::Probe(Probe::Http { port: 3000, .. })));
+        spec.readiness = Readiness::ReadyMessage;
+        assert_eq!(when_listening(&spec, Some(3000)), Check::Wait);
+    }
+}

@@ -1,0 +1,202 @@
+//! One client. Whatever it sends or does not read, it harms only itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_supervisor_protocol::{
+    ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_REQUEST_BYTES, Pong, ProcessEvent,
+    ProcessEventKind, Reply, Request, write_message,
+};
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::app::Shared;
+use crate::registry::Ask;
+
+/// A client that says nothing for this long is let go; its next request makes a new connection.
+const IDLE_LIMIT: Duration = Duration::from_secs(300);
+/// A client that does not take its answer for this long is let go.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// Progress lines that wait for the client.
+const PROGRESS_CAPACITY: usize = 64;
+
+/// What a connection may reach.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    pub(super) pong: Pong,
+    pub(super) registry: mpsc::Sender<Ask>,
+    pub(super) shared: Shared,
+}
+
+struct Client {
+    lines: LineReader<BufReader<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+}
+
+/// The client has gone or must go.
+struct Gone;
+
+impl Door {
+    /// Answers requests until the client hangs up.
+    pub(super) async fn serve(self, stream: UnixStream) {
+        // The mode of the socket says so already; this holds even when someone changes the mode.
+        let ours = rustix::process::geteuid().as_raw();
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == ours || peer.uid() == 0 => {}
+            Ok(peer) => {
+                tracing::warn!(uid = peer.uid(), "a client of another user was turned away");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a client that cannot be identified was turned away");
+                return;
+            }
+        }
+        let (reader, writer) = stream.into_split();
+        let mut client = Client { lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES), writer };
+        while let Ok(request) = client.next_request().await {
+            if self.answer(&mut client, request).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn answer(&self, client: &mut Client, request: Request) -> Result<(), Gone> {
+        match request {
+            Request::Ping => client.send(&Reply::Pong(self.pong.clone())).await,
+            Request::Apply { spec, progress } => {
+                let (sender, mut lines) = mpsc::channel(PROGRESS_CAPACITY);
+                let (reply, mut answer) = oneshot::channel();
+                let progress = progress.then_some(sender);
+                self.ask(Ask::Apply { spec, progress, reply }).await;
+                loop {
+                    tokio::select! {
+                        biased;
+                        Some(line) = lines.recv() => client.send(&Reply::Progress(line)).await?,
+                        reply = &mut answer => return client.send(&reply.unwrap_or_else(|_| lost())).await,
+                    }
+                }
+            }
+            Request::Stop { app } => self.relay(client, |reply| Ask::Stop { app, reply }).await,
+            Request::Start { app } => self.relay(client, |reply| Ask::Start { app, reply }).await,
+            Request::Restart { app } => self.relay(client, |reply| Ask::Restart { app, reply }).await,
+            Request::Delete { app } => self.relay(client, |reply| Ask::Delete { app, reply }).await,
+            Request::List => self.relay(client, |reply| Ask::List { reply }).await,
+            Request::Logs(request) => self.logs(client, request).await,
+            Request::Watch => self.watch(client).await,
+        }
+    }
+
+    async fn ask(&self, ask: Ask) {
+        if self.registry.send(ask).await.is_err() {
+            tracing::debug!("a request came while the supervisor ended");
+        }
+    }
+
+    async fn relay(&self, client: &mut Client, ask: impl FnOnce(oneshot::Sender<Reply>) -> Ask) -> Result<(), Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(ask(reply)).await;
+        let reply = answer.await.unwrap_or_else(|_| lost());
+        client.send(&reply).await
+    }
+
+    async fn logs(&self, client: &mut Client, request: LogsRequest) -> Result<(), Gone> {
+        let count = usize::try_from(request.lines).unwrap_or(usize::MAX);
+        let app = request.app.as_deref();
+        let (lines, mut live) = self.shared.logs.read(app, count);
+        for line in lines {
+            client.send(&Reply::LogLine(LogLine::clone(&line))).await?;
+        }
+        if !request.follow {
+            return client.send(&Reply::Done).await;
+        }
+        let wanted = |line: &Arc<LogLine>| app.is_none_or(|app| app == line.app);
+        loop {
+            tokio::select! {
+                line = live.recv() => match line {
+                    Ok(line) if wanted(&line) => client.send(&Reply::LogLine(LogLine::clone(&line))).await?,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(count)) => {
+                        let line = format!("[muster: {count} lines were skipped, the reader was too slow]");
+                        let app = app.unwrap_or("muster").to_owned();
+                        let note = LogLine { at: chrono::Utc::now(), app, instance: 0, stream: LogStreamName::Err, line };
+                        client.send(&Reply::LogLine(note)).await?;
+                    }
+                    Err(RecvError::Closed) => return Err(Gone),
+                },
+                () = client.hung_up() => return Err(Gone),
+            }
+        }
+    }
+
+    async fn watch(&self, client: &mut Client) -> Result<(), Gone> {
+        let mut events = self.shared.events.subscribe();
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => client.send(&Reply::Event(event)).await?,
+                    Err(RecvError::Lagged(count)) => {
+                        let note = ProcessEvent {
+                            at: chrono::Utc::now(),
+                            app: String::new(),
+                            instance: None,
+                            release: String::new(),
+                            kind: ProcessEventKind::Missed,
+                            reason: format!("{count} events were missed, the watcher was too slow"),
+                        };
+                        client.send(&Reply::Event(note)).await?;
+                    }
+                    Err(RecvError::Closed) => return Err(Gone),
+                },
+                () = client.hung_up() => return Err(Gone),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// The next request that is one; what is none is answered, and only framing that is lost ends the connection.
+    async fn next_request(&mut self) -> Result<Request, Gone> {
+        loop {
+            let line = match tokio::time::timeout(IDLE_LIMIT, self.lines.next_line()).await {
+                Ok(Ok(Some(line))) => line,
+                Ok(Err(FramingError::TooLong { cap })) => {
+                    let message = format!("a request may have {cap} bytes");
+                    self.send(&Reply::Error { code: ErrorCode::BadRequest, message }).await?;
+                    return Err(Gone);
+                }
+                Ok(Ok(None) | Err(_)) | Err(_) => return Err(Gone),
+            };
+            match serde_json::from_slice(&line) {
+                Ok(request) => return Ok(request),
+                Err(error) => {
+                    let message = format!("this is not a request: {error}");
+                    self.send(&Reply::Error { code: ErrorCode::BadRequest, message }).await?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, reply: &Reply) -> Result<(), Gone> {
+        match tokio::time::timeout(WRITE_LIMIT, write_message(&mut self.writer, reply)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    /// A client that follows says nothing more; anything but silence ends it.
+    async fn hung_up(&mut self) {
+        // Whatever it is, it means the end.
+        drop(self.lines.next_line().await);
+    }
+}
+
+fn lost() -> Reply {
+    Reply::Error {
+        code: ErrorCode::Internal,
+        message: "the supervisor gave no answer; it may be stopping, or the application was just deleted".to_owned(),
+    }
+}

@@ -1,0 +1,149 @@
+//! Unmodified applications as cluster workers.
+
+use std::collections::BTreeSet;
+
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, InstanceState, Readiness};
+
+use crate::harness::{SERVER, Supervisor, free_port, signal, until};
+use crate::load::{Load, get};
+
+#[tokio::test]
+async fn two_instances_share_one_port_and_know_their_numbers() {
+    let supervisor = Supervisor::start().await;
+    let spec = AppSpec { instances: 2, ..supervisor.app("shop", "1", SERVER) };
+    assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
+    let status = supervisor.status("shop").await;
+    assert!(status.settled(), "{status:?}");
+    assert_eq!(status.instances.iter().map(|i| i.index).collect::<Vec<_>>(), [0, 1]);
+    assert!(status.instances.iter().all(|instance| instance.memory_bytes > 1_000_000));
+    let port = supervisor.port("shop").await;
+    let seen: BTreeSet<String> = until("both instances answered", async || {
+        let load = Load::start(port, 8);
+        until("some load", async || (load.answered() > 200).then_some(())).await;
+        Some(load.stop().await.bodies).filter(|bodies| bodies.len() == 2)
+    })
+    .await;
+    let numbers: BTreeSet<_> = seen.iter().map(|body| body.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(numbers, BTreeSet::from(["0", "1"]));
+    assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Unchanged);
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_replaced_and_no_connection_is_refused() {
+    let supervisor = Supervisor::start().await;
+    supervisor.run(&supervisor.app("shop", "1", SERVER)).await;
+    let port = supervisor.port("shop").await;
+    let before = supervisor.status("shop").await.instances[0].pid.unwrap();
+    signal(before, "KILL");
+    // The only worker is dead: these connections wait in the held socket until its successor takes them.
+    for _ in 0..20 {
+        let body = get(port).await.unwrap();
+        assert!(body.starts_with("shop-1.js"), "{body}");
+    }
+    let status = supervisor.until("shop", "ready again", |status| status.settled()).await;
+    let instance = &status.instances[0];
+    assert_ne!(instance.pid, Some(before));
+    assert_eq!(instance.restarts, 1);
+    assert_eq!(instance.last_exit.as_ref().unwrap().signal.as_deref(), Some("SIGKILL"));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_to_the_application_and_to_people() {
+    let supervisor = Supervisor::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let spec = AppSpec { port: Some(port), ..supervisor.app("shop", "1", SERVER) };
+    let applied = supervisor.apply(&spec).await;
+    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else { panic!("{applied:?}") };
+    assert!(reason.contains(&format!("127.0.0.1:{port} is in use")), "{reason}");
+    assert!(last_stderr.iter().any(|line| line.contains("EADDRINUSE")), "{last_stderr:?}");
+    assert!(!previous_kept);
+    let status = supervisor.status("shop").await;
+    assert!(status.instances.is_empty() && status.last_failure.is_some(), "{status:?}");
+}
+
+#[tokio::test]
+async fn an_application_may_listen_late_and_on_several_addresses() {
+    let supervisor = Supervisor::start().await;
+    let source = format!(
+        r"
+        const http = require('http');
+        const answer = (text) => (request, response) => response.end(text);
+        http.createServer(answer('first')).listen(0, '127.0.0.1', () => setTimeout(() => {{
+          http.createServer(answer('second')).listen({{ port: 0, host: '127.0.0.1' }}, () => {{
+            http.createServer(answer('third')).listen('{}');
+          }});
+        }}, 50));
+        require('dgram').createSocket('udp4').bind(0, '127.0.0.1');
+        ",
+        supervisor.dir.path().join("app.sock").display()
+    );
+    supervisor.run(&AppSpec { instances: 2, ..supervisor.app("shop", "1", &source) }).await;
+    let status = supervisor.until("shop", "everything listens", |status| status.listening.len() == 4).await;
+    for kind in ["tcp ", "udp ", "unix "] {
+        assert!(status.listening.iter().any(|address| address.starts_with(kind)), "{status:?}");
+    }
+    let ports = status.listening.iter().filter_map(|a| a.strip_prefix("tcp 127.0.0.1:")?.parse::<u16>().ok());
+    let mut bodies = BTreeSet::new();
+    for port in ports {
+        bodies.insert(get(port).await.unwrap());
+    }
+    assert_eq!(bodies, BTreeSet::from(["first".to_owned(), "second".to_owned()]));
+    supervisor.client().await.stop("shop").await.unwrap();
+    assert!(!supervisor.dir.path().join("app.sock").exists(), "the socket file is gone");
+}
+
+#[tokio::test]
+async fn a_port_is_let_go_when_the_next_release_no_longer_uses_it() {
+    let supervisor = Supervisor::start().await;
+    let (first, second) = (free_port(), free_port());
+    supervisor.run(&AppSpec { port: Some(first), ..supervisor.app("shop", "1", SERVER) }).await;
+    supervisor.run(&AppSpec { port: Some(second), ..supervisor.app("shop", "2", SERVER) }).await;
+    assert_eq!(supervisor.status("shop").await.listening, [format!("tcp 127.0.0.1:{second}")]);
+    assert!(get(first).await.is_err());
+}
+
+#[tokio::test]
+async fn ready_means_what_the_spec_says() {
+    let supervisor = Supervisor::start().await;
+    let slow = r"
+        const http = require('http');
+        let warm = false;
+        http.createServer((request, response) => {
+          response.statusCode = request.url === '/health' && !warm ? 503 : 200;
+          response.end('ok');
+        }).listen(Number(process.env.PORT), '127.0.0.1', () => setTimeout(() => {
+          warm = true;
+          if (process.send) process.send('ready');
+        }, 300));
+    ";
+    for (release, readiness) in [
+        ("http", Readiness::Http { port: None, path: "/health".into(), timeout_ms: 1_000 }),
+        ("message", Readiness::ReadyMessage),
+    ] {
+        let spec = AppSpec { port: Some(free_port()), readiness, ..supervisor.app(release, "1", slow) };
+        supervisor.run(&spec).await;
+        let uptime_ms = supervisor.status(release).await.instances[0].uptime_ms;
+        assert!(uptime_ms >= 300, "{release} was called ready after {uptime_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_loop_ends_and_closes_the_port() {
+    let supervisor = Supervisor::start().await;
+    let marker = supervisor.dir.path().join("broken");
+    let source = format!("if (require('fs').existsSync('{}')) process.exit(3);\n{SERVER}", marker.display());
+    let spec = AppSpec { max_restarts: 3, ..supervisor.app("shop", "1", &source) };
+    supervisor.run(&spec).await;
+    let port = supervisor.port("shop").await;
+    std::fs::write(&marker, "").unwrap();
+    signal(supervisor.status("shop").await.instances[0].pid.unwrap(), "KILL");
+    let status = supervisor
+        .until("shop", "crash looping", |status| status.instances[0].state == InstanceState::CrashLooping)
+        .await;
+    assert_eq!(status.instances[0].last_exit.as_ref().unwrap().code, Some(3));
+    until("the port is closed", async || get(port).await.err()).await;
+    std::fs::remove_file(&marker).unwrap();
+    supervisor.client().await.start("shop").await.unwrap();
+    supervisor.until("shop", "ready again", |status| status.settled()).await;
+}

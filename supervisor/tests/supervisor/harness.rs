@@ -1,0 +1,199 @@
+//! Starts the real binary on a state directory of its own, and waits for conditions.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use muster_supervisor_protocol::{AppSpec, AppStatus, Applied, ApplyOutcome, Client, ExecMode};
+
+/// Bound of every wait: far above what anything needs, even on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Supervisor {
+    pub(crate) dir: tempfile::TempDir,
+    child: Child,
+}
+
+impl Supervisor {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn start_in(dir: tempfile::TempDir) -> Self {
+        let child = Self::command(dir.path()).spawn().unwrap();
+        let supervisor = Self { dir, child };
+        until("the supervisor answers", async || {
+            let mut client = Client::connect(supervisor.socket()).await.ok()?;
+            client.ping().await.ok()
+        })
+        .await;
+        supervisor
+    }
+
+    pub(crate) fn command(dir: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster-supervisor"));
+        command.args(["run", "--state-dir"]).arg(dir.join("state")).stdin(Stdio::null()).stdout(Stdio::null());
+        // A failing test shows what the supervisor thought.
+        command.stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("stderr.log")).unwrap());
+        command
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("state/supervisor.sock")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.socket()).await.unwrap()
+    }
+
+    pub(crate) async fn apply(&self, spec: &AppSpec) -> Applied {
+        self.client().await.apply(spec).await.unwrap()
+    }
+
+    /// Applies and expects it to work.
+    pub(crate) async fn run(&self, spec: &AppSpec) -> ApplyOutcome {
+        let applied = self.apply(spec).await;
+        assert!(!matches!(applied.outcome, ApplyOutcome::Failed { .. }), "{applied:?}\n{}", self.stderr());
+        applied.outcome
+    }
+
+    pub(crate) async fn status(&self, app: &str) -> AppStatus {
+        self.try_status(app).await.unwrap_or_else(|| panic!("{app} is not listed"))
+    }
+
+    pub(crate) async fn try_status(&self, app: &str) -> Option<AppStatus> {
+        self.client().await.list().await.unwrap().into_iter().find(|status| status.name == app)
+    }
+
+    /// Waits until the status of an application is as wanted.
+    pub(crate) async fn until(&self, app: &str, what: &str, wanted: impl Fn(&AppStatus) -> bool) -> AppStatus {
+        until(what, async || Some(self.status(app).await).filter(&wanted)).await
+    }
+
+    /// Port of the first TCP socket an application listens on.
+    pub(crate) async fn port(&self, app: &str) -> u16 {
+        let status = self.status(app).await;
+        let address = status.listening.iter().find_map(|address| address.strip_prefix("tcp "));
+        address.unwrap_or_else(|| panic!("{status:?}")).rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    /// Writes a script.
+    pub(crate) fn script(&self, name: &str, source: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, source).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A cluster application from source; its digest is its release.
+    pub(crate) fn app(&self, name: &str, release: &str, source: &str) -> AppSpec {
+        let script = self.script(&format!("{name}-{release}.js"), source);
+        AppSpec {
+            spec_digest: release.to_owned(),
+            release: release.to_owned(),
+            release_id: format!("id-{release}"),
+            interpreter: Some(node()),
+            exec_mode: ExecMode::Cluster,
+            // Starting Node.js takes long when all tests run at once.
+            listen_timeout_ms: 30_000,
+            kill_timeout_ms: 5_000,
+            log_dir: Some(self.dir.path().join("logs").to_str().unwrap().to_owned()),
+            ..AppSpec::new(name, self.dir.path().to_str().unwrap(), script)
+        }
+    }
+
+    /// SIGTERM, and wait.
+    pub(crate) fn terminate(mut self) -> tempfile::TempDir {
+        signal(self.pid(), "TERM");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.stderr());
+        let fresh = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self.dir, fresh)
+    }
+
+    /// SIGKILL, and wait.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let fresh = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self.dir, fresh)
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        signal(self.child.id(), "TERM");
+        let bound = Instant::now() + PATIENCE;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if Instant::now() > bound {
+                drop(self.child.kill());
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.stderr());
+        }
+    }
+}
+
+/// Absolute path of Node.js.
+pub(crate) fn node() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|dir| dir.join("node"))
+        .find(|path| path.is_file())
+        .expect("these tests need Node.js: install it and have `node` in PATH")
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), "--", &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
+pub(crate) fn alive(pid: u32) -> bool {
+    // A zombie has ended.
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat[stat.rfind(')').unwrap()..].starts_with(") Z"))
+}
+
+/// A port nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until the condition gives something.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let bound = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < bound, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Answers with its release and pid after 2 ms; picks a port of its own.
+pub(crate) const SERVER: &str = r"
+const http = require('http');
+const release = require('path').basename(__filename);
+http.createServer((request, response) => {
+  setTimeout(() => response.end(`${release} ${process.pid} ${process.env.NODE_APP_INSTANCE}`), 2);
+}).listen(Number(process.env.PORT || 0), '127.0.0.1');
+";
