@@ -201,8 +201,10 @@ impl Stage {
                 text.replacen("'use strict';", "'use strict';\n\nrequire('./prices');", 1),
             )?;
         }
-        let directory = app.to_string_lossy();
-        self.cli.ok(&["release", "create", APPLICATION, "--dir", &directory, "--version", version])?;
+        let (directory, build) = (app.to_string_lossy(), "npm ci --omit=dev");
+        let create =
+            ["release", "create", APPLICATION, "--dir", &directory, "--version", version, "--build", build];
+        self.cli.ok(&create)?;
         Ok(())
     }
 
