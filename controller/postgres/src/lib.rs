@@ -75,7 +75,7 @@ impl Config {
             // A controller keeps a pool of about 20 and a listener; operators and backups need a few besides.
             max_connections: 60,
             run_as: None,
-            bin_dir: std::env::var_os("MUSTER_POSTGRES_BIN").map(PathBuf::from),
+            bin_dir: None,
             start_timeout: Duration::from_secs(120),
         }
     }
