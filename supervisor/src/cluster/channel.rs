@@ -242,6 +242,7 @@ mod tests {
         let (mut channel, theirs) = Channel::pair().unwrap();
         let worker = std::os::unix::net::UnixStream::from(theirs);
         let handle = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        channel.stream.writable().await.unwrap();
         channel.send_with(&serde_json::json!({"n": 1}), Arc::clone(&handle));
         channel.send_with(&serde_json::json!({"n": 2}), handle);
         assert_eq!(channel.queue.len(), 1, "the second one is held back");
