@@ -19,10 +19,13 @@ use crate::profile::loopback;
 
 /// An HTTP client that trusts the given certificates, or else those of the system.
 pub(crate) fn http_client(url: &Url, ca_pem: Option<&str>) -> Result<reqwest::Client> {
+    // Plain HTTP, which is for this machine only, must also work on a host that has no trusted certificates at all.
+    let ca_pem = if url.scheme() == "http" { Some("") } else { ca_pem };
     let config = match ca_pem {
         Some(pem) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(pem)? {
+            let trusted = if pem.is_empty() { Vec::new() } else { certificates(pem)? };
+            for certificate in trusted {
                 roots
                     .add(certificate)
                     .map_err(|error| Failure::of("the certificate authority cannot be used", &error))?;
@@ -48,7 +51,11 @@ fn build(url: &Url, config: Option<ClientConfig>) -> Result<reqwest::Client> {
     if let Some(config) = config {
         builder = builder.tls_backend_preconfigured(config);
     }
-    builder.build().map_err(|error| Failure::of("cannot prepare the connection", &error))
+    builder.build().map_err(|error| {
+        Failure::of("cannot prepare the connection", &error).hint(
+            "if this system has no trusted certificates, give --ca-file FILE, or sign in with --ca-sha256",
+        )
+    })
 }
 
 fn provider() -> Arc<CryptoProvider> {

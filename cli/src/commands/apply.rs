@@ -1,5 +1,6 @@
 //! Applying fleet files: the difference first, then the question, then the change.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::sources;
 use crate::arguments::Apply;
 use crate::client::Client;
 use crate::failure::{Failure, Result, input_error};
+use crate::format::safe;
 use crate::output::{Output, Tone};
 use crate::wait::wait_for;
 
@@ -100,9 +102,7 @@ fn change_text(change: &FleetChange, colour: bool) -> String {
             Some(b'@') => Tone::Quiet,
             _ => Tone::Plain,
         };
-        lines.push(
-            format!("    {}", tone.paint(&crate::format::safe(line, false), colour)).trim_end().to_owned(),
-        );
+        lines.push(format!("    {}", tone.paint(&safe(line, false), colour)).trim_end().to_owned());
     }
     lines.join("\n")
 }
@@ -114,32 +114,37 @@ pub(super) async fn converged(
     names: &[String],
     timeout: Duration,
 ) -> Result<()> {
-    let mut waiting: BTreeSet<String> = names.iter().cloned().collect();
-    let mut failing_since: Option<Instant> = None;
-    let work = "the convergence";
-    while !waiting.is_empty() {
-        let nodes: Vec<NodeSummary> = wait_for(output, timeout, work, "muster node list", || async {
-            let nodes: Vec<NodeSummary> = client.list(&["nodes"], &[]).await?;
-            let changed =
-                waiting.iter().any(|name| settled(&nodes, name).is_some()) || failing(&nodes, &waiting);
-            Ok(changed.then_some(nodes))
-        })
-        .await?;
-        for name in waiting.clone() {
-            if let Some((tone, mark, text)) = settled(&nodes, &name) {
+    let waiting: RefCell<BTreeSet<String>> = RefCell::new(names.iter().cloned().collect());
+    let failing_since: Cell<Option<Instant>> = Cell::new(None);
+    wait_for(output, timeout, "the convergence", "muster node list", || async {
+        if waiting.borrow().is_empty() {
+            return Ok(Some(()));
+        }
+        let nodes: Vec<NodeSummary> = client.list(&["nodes"], &[]).await?;
+        waiting.borrow_mut().retain(|name| match settled(&nodes, name) {
+            Some((tone, mark, text)) => {
                 output.step(tone, mark, &format!("{name} {text}"));
-                waiting.remove(&name);
-                failing_since = None;
+                false
+            }
+            None => true,
+        });
+        let failing: Vec<&str> = nodes
+            .iter()
+            .filter(|node| failed(node) && waiting.borrow().contains(&node.name))
+            .map(|node| node.name.as_str())
+            .collect();
+        if failing.is_empty() {
+            failing_since.set(None);
+        } else {
+            let since = failing_since.get().unwrap_or_else(Instant::now);
+            failing_since.set(Some(since));
+            if since.elapsed() > FAILURE_GRACE {
+                return Err(why_not(client, &failing).await);
             }
         }
-        if failing(&nodes, &waiting) {
-            if failing_since.get_or_insert_with(Instant::now).elapsed() > FAILURE_GRACE {
-                return Err(why_not(client, &nodes, &waiting).await);
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-    Ok(())
+        Ok(waiting.borrow().is_empty().then_some(()))
+    })
+    .await
 }
 
 /// How a node stands, when there is nothing more to wait for.
@@ -161,22 +166,22 @@ fn failed(node: &NodeSummary) -> bool {
     node.converged == Some(false) && node.reported_generation >= node.generation && node.problem_count > 0
 }
 
-fn failing(nodes: &[NodeSummary], waiting: &BTreeSet<String>) -> bool {
-    nodes.iter().any(|node| waiting.contains(&node.name) && failed(node))
-}
-
-async fn why_not(client: &Client, nodes: &[NodeSummary], waiting: &BTreeSet<String>) -> Failure {
+async fn why_not(client: &Client, failing: &[&str]) -> Failure {
     let mut message = "not every node could converge".to_owned();
-    for node in nodes.iter().filter(|node| waiting.contains(&node.name) && failed(node)) {
-        match client.get::<NodeDetail>(&["nodes", &node.name], &[]).await {
+    for name in failing {
+        match client.get::<NodeDetail>(&["nodes", name], &[]).await {
             Ok(detail) => {
                 for resource in
                     detail.resources.iter().filter(|resource| resource.status == ResourceStatus::Failed)
                 {
-                    message.push_str(&format!("\n  {}: {}: {}", node.name, resource.key, resource.detail));
+                    message.push_str(&format!(
+                        "\n  {name}: {}: {}",
+                        resource.key,
+                        safe(&resource.detail, false)
+                    ));
                 }
             }
-            Err(failure) => message.push_str(&format!("\n  {}: {}", node.name, failure.message)),
+            Err(failure) => message.push_str(&format!("\n  {name}: {}", failure.message)),
         }
     }
     Failure::failed(message).hint("see `muster node show NAME`; the agent keeps trying")

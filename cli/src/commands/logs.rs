@@ -23,11 +23,12 @@ pub(super) async fn logs(output: &Output, client: &Client, command: Logs) -> Res
         timestamps: command.timestamps,
         sources: HashMap::new(),
         last: HashMap::new(),
+        connected: false,
         problems: 0,
         lines: 0,
     };
     let mut pause = FIRST_RETRY;
-    let mut again = false;
+    let (mut again, mut lost) = (false, false);
     loop {
         let shown = printer.lines;
         let result = read(client, &command, &mut printer, again).await;
@@ -44,8 +45,8 @@ pub(super) async fn logs(output: &Output, client: &Client, command: Logs) -> Res
             }
             // The controller ended the answer, as it does when it stops.
             Ok(()) => {}
-            Err(failure) if failure.transient && (command.follow && (again || shown < printer.lines)) => {
-                if pause == FIRST_RETRY {
+            Err(failure) if failure.transient && command.follow && printer.connected => {
+                if !std::mem::replace(&mut lost, true) {
                     output.warning(&format!("{}; trying again", failure.message));
                 }
             }
@@ -53,6 +54,7 @@ pub(super) async fn logs(output: &Output, client: &Client, command: Logs) -> Res
         }
         if shown < printer.lines {
             pause = FIRST_RETRY;
+            lost = false;
         }
         again = true;
         tokio::time::sleep(pause).await;
@@ -72,6 +74,7 @@ async fn read(client: &Client, command: &Logs, printer: &mut Printer<'_>, again:
         .request(Method::GET, &["applications", &command.application, "logs"], &query)
         .header(header::ACCEPT, "application/x-ndjson");
     let response = client.send(request).await?;
+    printer.connected = true;
     // After a break, the past lines come again: those that were shown are left out.
     let seen = if again { printer.last.clone() } else { HashMap::new() };
     for_each_line(response, |message| printer.print(message, &seen)).await
@@ -84,6 +87,8 @@ struct Printer<'a> {
     timestamps: bool,
     sources: HashMap<Source, u8>,
     last: HashMap<Source, DateTime<Utc>>,
+    /// The controller has answered at least once.
+    connected: bool,
     problems: u32,
     lines: u64,
 }

@@ -128,12 +128,24 @@ fn root_or_here(root: &Path) -> &Path {
     if root.as_os_str().is_empty() { Path::new(".") } else { root }
 }
 
+enum Level {
+    Map { key: Option<String> },
+    List,
+}
+
+/// A mapping, a list or an alias has just ended. Whether it was the key of the mapping that it is in.
+fn key_done(level: Option<&mut Level>) -> bool {
+    match level {
+        Some(Level::Map { key: key @ None }) => {
+            *key = Some(String::new());
+            true
+        }
+        _ => false,
+    }
+}
+
 /// The values at `files.<name>.source`. A file that is not YAML names nothing; the controller says what is wrong.
 fn named_sources(content: &str) -> Vec<String> {
-    enum Level {
-        Map { key: Option<String> },
-        List,
-    }
     let mut levels: Vec<Level> = Vec::new();
     let mut found = Vec::new();
     for event in Parser::new_from_str(content) {
@@ -150,6 +162,7 @@ fn named_sources(content: &str) -> Vec<String> {
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 levels.pop();
+                value_done = !key_done(levels.last_mut());
             }
             Event::Scalar(text, ..) => match levels.as_mut_slice() {
                 [.., Level::Map { key: key @ None }] => {
@@ -163,12 +176,7 @@ fn named_sources(content: &str) -> Vec<String> {
                 ] if files == "files" && source == "source" => found.push(text.into_owned()),
                 _ => {}
             },
-            Event::Alias(_) => {
-                if let Some(Level::Map { key: key @ None }) = levels.last_mut() {
-                    *key = Some(String::new());
-                    value_done = false;
-                }
-            }
+            Event::Alias(_) => value_done = !key_done(levels.last_mut()),
             _ => value_done = false,
         }
         if value_done && let Some(Level::Map { key }) = levels.last_mut() {
