@@ -43,7 +43,7 @@ pub async fn serve(
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
-            _ = shutdown.wait_for(|stop| *stop) => break,
+            () = stopped(&mut shutdown) => break,
         };
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -54,9 +54,9 @@ pub async fn serve(
                     continue;
                 }
             },
-            _ = shutdown.wait_for(|stop| *stop) => break,
+            () = stopped(&mut shutdown) => break,
         };
-        let connection = Connection { address, place, router: router.clone() };
+        let connection = Connection { address, place, router: router.clone(), encrypted: tls.is_some() };
         let tls = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(tls)));
         tokio::spawn(accept(connection, stream, tls, shutdown.clone()));
     }
@@ -72,6 +72,7 @@ struct Connection {
     address: SocketAddr,
     place: OwnedSemaphorePermit,
     router: Router,
+    encrypted: bool,
 }
 
 async fn accept(connection: Connection, stream: TcpStream, tls: Option<TlsAcceptor>, shutdown: watch::Receiver<bool>) {
@@ -91,9 +92,10 @@ async fn accept(connection: Connection, stream: TcpStream, tls: Option<TlsAccept
 
 impl Connection {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, mut shutdown: watch::Receiver<bool>) {
-        let Self { address, place, router } = self;
+        let Self { address, place, router, encrypted } = self;
         let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
+            request.extensions_mut().insert(crate::http::Encrypted(encrypted));
             request
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -107,7 +109,7 @@ impl Connection {
                     tracing::debug!(peer = %address, %error, "a connection ended with an error");
                 }
             }
-            _ = shutdown.wait_for(|stop| *stop) => {
+            () = stopped(&mut shutdown) => {
                 connection.as_mut().graceful_shutdown();
                 // A stream that goes on after the grace is cut with the process.
                 drop(timeout(GRACE, connection).await);
@@ -115,4 +117,9 @@ impl Connection {
         }
         drop(place);
     }
+}
+
+/// Ends when the stop was asked for, or nobody is left who could.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    drop(shutdown.wait_for(|stop| *stop).await);
 }

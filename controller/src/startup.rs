@@ -72,8 +72,7 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
             ended = parts.join_next() => bail!("a part of the controller ended by itself: {ended:?}"),
         }
         instance.withdraw_addresses();
-        // Nobody listens only when every part has ended already.
-        drop(stop.send(true));
+        stop.send_replace(true);
         while let Some(ended) = parts.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(error = &error as &dyn std::error::Error, "a part of the controller ended badly");

@@ -12,11 +12,11 @@ use std::{
 };
 
 /// The name of the first user.
-pub const ADMIN: &str = "admin";
+const ADMIN: &str = "admin";
 
 /// Makes the first administrator if there is no user. With a file, the password is read from it, or written to it; without
 /// one it is printed, once, to where the person who started the controller looks.
-pub async fn ensure(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
+pub(super) async fn ensure(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
     let (password, made) = match file {
         Some(path) => password_in(path)?,
         None => (SecretString::from(passwords::generate().to_string()), true),
