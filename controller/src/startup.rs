@@ -17,6 +17,7 @@ use muster_artifact::ObjectStore;
 use muster_identity::{FleetIdentity, Revocations, ServerCertificate, tls};
 use options::{LogFormat, ServeOptions};
 use std::{
+    io::IsTerminal as _,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -43,7 +44,7 @@ fn logging(format: LogFormat) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
     }
 }
