@@ -123,6 +123,7 @@ pub fn plan(resources: &[Resource], observed: &BTreeMap<ResourceKey, Observed>, 
 pub fn verdict(desired: &DesiredState, observed: &Observed, effort: Effort) -> Verdict {
     match (desired, observed) {
         (_, Observed::Unreadable(reason)) => Verdict::Impossible { reason: reason.clone() },
+        (_, Observed::Unsupported(reason)) => Verdict::Unsupported { reason: reason.clone() },
         (DesiredState::Directory(directory), Observed::Path(path)) => paths::directory(directory, path),
         (DesiredState::File(file), Observed::Path(path)) => paths::file(file, path),
         (DesiredState::Symlink(symlink), Observed::Path(path)) => paths::symlink(symlink, path),

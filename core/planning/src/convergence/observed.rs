@@ -16,6 +16,8 @@ pub enum Observed {
     Application(ObservedApplication),
     /// It could not be looked at, for this reason.
     Unreadable(String),
+    /// This agent cannot manage it here, for this reason.
+    Unsupported(String),
 }
 
 /// What is at a path, and whom it should belong to in the numbers of this host.

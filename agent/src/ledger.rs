@@ -1,0 +1,250 @@
+//! What survives a restart: the last accepted assignment, what was in force of it, and the reports still to be sent.
+//!
+//! The assignment may hold secrets, so it is sealed with a key that lies beside it: this keeps secrets out of backups of
+//! single files and out of sight, not from somebody who can read the whole folder as root.
+//! Nothing here trusts the disk: what cannot be opened or does not verify is set aside, kept and reported.
+
+mod acceptance;
+mod queue;
+mod seal;
+
+pub use acceptance::{AssignmentRefused, Verifier};
+pub use queue::{MAX_QUEUED_BYTES, MAX_QUEUED_REPORTS, QueuedReport, ReportQueue};
+
+use crate::durable;
+use muster_domain::{
+    Digest,
+    assignment::{AssignmentContent, Generation, Revision},
+    resource::{Resource, ResourceKey},
+};
+use muster_proto::v1;
+use prost::Message;
+use seal::SealKey;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const ASSIGNMENT: &str = "assignment.bin";
+const STATE: &str = "state.bin";
+const KEY: &str = "ledger.key";
+
+/// The assignment in force.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its number.
+    pub generation: Generation,
+    /// The digest of its content.
+    pub revision: Revision,
+    /// What the node should be.
+    pub content: AssignmentContent,
+    /// The digest of each resource, in the order of the content: tells whether a resource was asked for before.
+    pub resource_digests: Vec<Digest>,
+}
+
+impl Accepted {
+    fn new(generation: Generation, revision: Revision, content: AssignmentContent) -> Self {
+        let resource_digests = content.resources.iter().map(resource_digest).collect();
+        Self { generation, revision, content, resource_digests }
+    }
+}
+
+fn resource_digest(resource: &Resource) -> Digest {
+    Digest::from_bytes(*blake3::hash(&v1::Resource::from(resource).encode_to_vec()).as_bytes())
+}
+
+/// What became of an assignment that was offered.
+#[derive(Debug)]
+pub enum Offered {
+    /// It is in force now. Resources that it no longer names are listed.
+    Accepted {
+        /// The new one.
+        assignment: Arc<Accepted>,
+        /// Keys that the former one had and this one has not.
+        released: Vec<ResourceKey>,
+    },
+    /// It already was.
+    Known,
+    /// It was refused, and the former one stays in force.
+    Refused(AssignmentRefused),
+}
+
+/// Something odd that was found while opening the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddity {
+    /// What is wrong and what was done about it.
+    pub message: String,
+}
+
+/// Why the ledger cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct LedgerError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// What is remembered besides the assignment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    /// The highest generation ever accepted: nothing older is taken, even when the assignment itself is lost.
+    generation: Generation,
+    /// Its revision.
+    revision: Option<Revision>,
+    /// Resources that were as they should be, and the digest of what that was.
+    converged: BTreeMap<ResourceKey, Digest>,
+}
+
+/// The durable memory of an agent.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+    key: SealKey,
+    inner: Mutex<Inner>,
+    /// Reports still to be sent.
+    pub reports: ReportQueue,
+}
+
+#[derive(Debug)]
+struct Inner {
+    verifier: Verifier,
+    current: Option<Arc<Accepted>>,
+    state: State,
+}
+
+impl Ledger {
+    /// Opens the ledger, creating it when it is new. Damage is reported beside it and never fatal.
+    pub fn open(dir: &Path, verifier: Verifier, now_ms: i64) -> Result<(Self, Vec<Oddity>), LedgerError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| LedgerError { action, path, source }
+        };
+        durable::private_folder(dir).map_err(failed("create", dir))?;
+        let mut oddities = Vec::new();
+        let key_path = dir.join(KEY);
+        let key = SealKey::load_or_create(&key_path).map_err(failed("read or create", &key_path))?;
+        let mut aside = Aside { dir, now_ms, oddities: &mut oddities };
+        let state = aside.open(STATE, &key, |bytes| serde_json::from_slice(bytes).map_err(|e| e.to_string()))?;
+        let state: State = state.unwrap_or_default();
+        let current = aside.open(ASSIGNMENT, &key, |bytes| {
+            let signed = v1::SignedAssignment::decode(bytes).map_err(|e| e.to_string())?;
+            verifier.verify(&signed).map_err(|refused| refused.reason)
+        })?;
+        let reports_dir = dir.join("reports");
+        let reports = ReportQueue::open(&reports_dir, now_ms).map_err(failed("open", &reports_dir))?;
+        let current = current.map(Arc::new);
+        let inner = Mutex::new(Inner { verifier, current, state });
+        Ok((Self { dir: dir.to_owned(), key, inner, reports }, oddities))
+    }
+
+    /// The assignment in force.
+    pub fn current(&self) -> Option<Arc<Accepted>> {
+        self.lock().current.clone()
+    }
+
+    /// Trusts these keys from now on.
+    pub fn set_assignment_keys(&self, keys: Vec<[u8; 32]>) {
+        self.lock().verifier.keys = keys;
+    }
+
+    /// Takes an assignment, or refuses it. It is durable when this returns.
+    pub fn offer(&self, signed: &v1::SignedAssignment) -> Result<Offered, LedgerError> {
+        let mut inner = self.lock();
+        let current = inner.current.as_ref().map(|current| (current.generation, Some(current.revision)));
+        let floor = current.unwrap_or((Generation::NONE, None)).max((inner.state.generation, inner.state.revision));
+        let assignment = match inner.verifier.verify(signed) {
+            Ok(assignment) => assignment,
+            Err(refused) => return Ok(Offered::Refused(refused)),
+        };
+        if let Err(refused) = acceptance::check_order(&assignment, floor.0, floor.1) {
+            return Ok(Offered::Refused(refused));
+        }
+        if current == Some((assignment.generation, Some(assignment.revision))) {
+            return Ok(Offered::Known);
+        }
+        self.write(ASSIGNMENT, &signed.encode_to_vec())?;
+        let keys: BTreeSet<&ResourceKey> = assignment.content.resources.iter().map(|r| &r.key).collect();
+        let former = inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
+        let released = former.iter().map(|r| &r.key).filter(|key| !keys.contains(key)).cloned().collect();
+        let assignment = Arc::new(assignment);
+        inner.current = Some(assignment.clone());
+        Ok(Offered::Accepted { assignment, released })
+    }
+
+    /// What a resource was when it last was as it should be.
+    pub fn converged(&self, key: &ResourceKey) -> Option<Digest> {
+        self.lock().state.converged.get(key).copied()
+    }
+
+    /// Notes which resources are as they should be. Writes only when that is news.
+    pub fn note_converged(
+        &self,
+        assignment: &Accepted,
+        converged: impl IntoIterator<Item = (ResourceKey, Digest)>,
+    ) -> Result<(), LedgerError> {
+        let mut inner = self.lock();
+        let mut state = inner.state.clone();
+        if assignment.generation >= state.generation {
+            (state.generation, state.revision) = (assignment.generation, Some(assignment.revision));
+        }
+        state.converged.extend(converged);
+        let keys: BTreeSet<&ResourceKey> = assignment.content.resources.iter().map(|r| &r.key).collect();
+        state.converged.retain(|key, _| keys.contains(key));
+        if state != inner.state {
+            let bytes = serde_json::to_vec(&state).expect("names, numbers and digests always encode");
+            self.write(STATE, &bytes)?;
+            inner.state = state;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &'static str, content: &[u8]) -> Result<(), LedgerError> {
+        let path = self.dir.join(name);
+        durable::write(&path, &self.key.seal(name, content))
+            .map_err(|source| LedgerError { action: "write", path, source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens sealed files, and sets aside what cannot be opened.
+struct Aside<'a> {
+    dir: &'a Path,
+    now_ms: i64,
+    oddities: &'a mut Vec<Oddity>,
+}
+
+impl Aside<'_> {
+    fn open<T>(
+        &mut self,
+        name: &'static str,
+        key: &SealKey,
+        parse: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, LedgerError> {
+        let path = self.dir.join(name);
+        let failed = |action| {
+            let path = path.clone();
+            move |source| LedgerError { action, path, source }
+        };
+        let Some(sealed) = durable::read(&path).map_err(failed("read"))? else { return Ok(None) };
+        let opened = key.open(name, &sealed).ok_or_else(|| "it is damaged, or its key was lost".to_owned());
+        match opened.and_then(|bytes| parse(&bytes)) {
+            Ok(value) => Ok(Some(value)),
+            Err(reason) => {
+                let kept = self.dir.join(format!("{name}.damaged-{}", self.now_ms));
+                std::fs::rename(&path, &kept).map_err(failed("set aside"))?;
+                let message = format!("{name} of the ledger cannot be used ({reason}); it was kept as {}", kept.display());
+                self.oddities.push(Oddity { message });
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Looks at the host, resource by resource, and tells the planner what it found. Changes nothing.
+
+use crate::artifacts;
+use crate::config::StateDir;
+use crate::converge::application;
+use muster_domain::{
+    ReleaseId,
+    resource::{Application, DesiredState, Resource},
+};
+use muster_planning::convergence::{
+    Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
+};
+use muster_platform::{FileKind, Host, HostError};
+use muster_supervisor_protocol::{AppStatus, DesiredRun, InstanceState};
+use std::path::Path;
+
+/// What observing needs besides the host.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Where the agent keeps its state.
+    pub state: &'a StateDir,
+    /// What the supervisor runs, or why it does not say.
+    pub apps: &'a Result<Vec<AppStatus>, String>,
+    /// Logical processors.
+    pub cpus: u32,
+}
+
+/// Looks at one resource.
+pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed {
+    let found = match &resource.desired {
+        DesiredState::Directory(d) => path(host, &d.path, d.owner.as_deref(), d.group.as_deref()),
+        DesiredState::File(f) => path(host, &f.path, f.owner.as_deref(), f.group.as_deref()),
+        DesiredState::Symlink(s) => path(host, &s.path, None, None),
+        DesiredState::Nodejs(_) => {
+            let runtimes = host.node_runtimes(&view.state.nodejs());
+            Ok(Observed::Nodejs { versions: runtimes.into_iter().map(|runtime| runtime.version).collect() })
+        }
+        DesiredState::Application(wanted) => return observe_application(host, view, wanted),
+    };
+    found.unwrap_or_else(|error| Observed::Unreadable(error.to_string()))
+}
+
+fn path(host: &dyn Host, path: &str, owner: Option<&str>, group: Option<&str>) -> Result<Observed, HostError> {
+    let path = Path::new(path);
+    let found = match host.stat(path)? {
+        None => None,
+        Some(stat) => {
+            let kind = match stat.kind {
+                FileKind::File => PathKind::File(host.digest(path)?),
+                FileKind::Directory => PathKind::Directory,
+                FileKind::Symlink { target } => PathKind::Symlink(target),
+                FileKind::Other => PathKind::Other,
+            };
+            Some(PathState { kind, mode: stat.mode, uid: stat.uid, gid: stat.gid })
+        }
+    };
+    let own = host.own_account();
+    Ok(Observed::Path(ObservedPath {
+        found,
+        owner: principal(owner, |name| Ok(host.user(name)?.map(|account| account.uid)))?,
+        group: principal(group, |name| host.group(name))?,
+        privileged: host.privileged(),
+        own: (own.uid, own.gid),
+    }))
+}
+
+fn principal(
+    name: Option<&str>,
+    find: impl FnOnce(&str) -> Result<Option<u32>, HostError>,
+) -> Result<Principal, HostError> {
+    let Some(name) = name else { return Ok(Principal::Any) };
+    Ok(find(name)?.map_or_else(|| Principal::Unknown(name.to_owned()), Principal::Id))
+}
+
+fn observe_application(host: &dyn Host, view: View<'_>, wanted: &Application) -> Observed {
+    if let Some(unsupported) = foreign_user(host, wanted) {
+        return unsupported;
+    }
+    let apps = match view.apps {
+        Ok(apps) => apps,
+        Err(reason) => return Observed::Unreadable(reason.clone()),
+    };
+    let wanted_spec = application::find_node(host, view.state, wanted)
+        .ok()
+        .flatten()
+        .map(|node| application::spec(wanted, view.state, &node, view.cpus).spec_digest);
+    let current = std::fs::read_link(view.state.current(&wanted.name)).ok();
+    let current = current.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+    Observed::Application(ObservedApplication {
+        release_assembled: artifacts::assembled(view.state, wanted),
+        current: current.and_then(|name| name.parse::<ReleaseId>().ok()),
+        wanted_spec,
+        processes: apps.iter().find(|app| app.name == wanted.name.as_str()).map(processes),
+    })
+}
+
+/// An account that this agent cannot start processes as.
+fn foreign_user(host: &dyn Host, wanted: &Application) -> Option<Observed> {
+    let name = wanted.user.as_deref()?;
+    match host.user(name) {
+        Err(error) => Some(Observed::Unreadable(error.to_string())),
+        Ok(Some(account)) if host.privileged() || account.uid == host.own_account().uid => None,
+        Ok(None) if host.privileged() => Some(Observed::Unreadable(format!(
+            "the user {name:?}, which should run it, does not exist on this node; create it or name another"
+        ))),
+        Ok(_) => Some(Observed::Unsupported(format!(
+            "running it as the user {name:?} needs an agent that runs as root"
+        ))),
+    }
+}
+
+fn processes(app: &AppStatus) -> ObservedProcesses {
+    let trouble = |instance: &muster_supervisor_protocol::InstanceStatus| {
+        let exit = instance.last_exit.as_ref().map(|exit| format!(", last process {}", exit.reason));
+        format!("instance {} is {}{}", instance.index, instance.state, exit.unwrap_or_default())
+    };
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    ObservedProcesses {
+        spec: app.spec_digest.clone(),
+        release: app.release.clone(),
+        awaiting_apply: app.awaiting_apply,
+        stopped: app.desired == DesiredRun::Stopped,
+        replacing: app.replacing,
+        crash_looping: app.instances.iter().any(|instance| instance.state == InstanceState::CrashLooping),
+        ready: count(app.instances.iter().filter(|instance| instance.ready).count()),
+        instances: count(app.instances.len()),
+        trouble: app.instances.iter().filter(|instance| !instance.ready).map(trouble).collect(),
+    }
+}

@@ -1,0 +1,189 @@
+//! The real runner: a supervisor on a unix socket, started when nobody answers there.
+//!
+//! It is started in a session of its own and is nobody's child: it outlives the agent, and the next agent finds it by
+//! its socket.
+
+use super::{ApplicationRunner, RunnerError};
+use crate::config::StateDir;
+use futures_util::future::BoxFuture;
+use muster_supervisor_protocol::{
+    AppSpec, AppStatus, Applied, Client, ClientError, ErrorCode, LogLine, LogsRequest, ProcessEvent,
+};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+/// How long a supervisor may take to answer after it was started.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often its socket is tried meanwhile.
+const START_POLL: Duration = Duration::from_millis(25);
+
+/// How long a short question may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Events and lines on their way; more are waited for by the supervisor's own buffers.
+const BUFFER: usize = 256;
+
+/// A supervisor on this machine.
+#[derive(Debug)]
+pub struct SupervisorRunner {
+    state: StateDir,
+    binary: PathBuf,
+    /// One start at a time.
+    starting: Mutex<()>,
+}
+
+impl SupervisorRunner {
+    /// The supervisor of a state folder, started from `binary` when it does not run.
+    pub fn new(state: StateDir, binary: PathBuf) -> Self {
+        Self { state, binary, starting: Mutex::new(()) }
+    }
+
+    /// A connection; starts the supervisor when nobody answers.
+    async fn client(&self) -> Result<Client, RunnerError> {
+        let socket = self.state.supervisor_socket();
+        if let Ok(client) = Client::connect(&socket).await {
+            return Ok(client);
+        }
+        let _one = self.starting.lock().await;
+        if let Ok(client) = Client::connect(&socket).await {
+            return Ok(client);
+        }
+        tracing::info!(binary = %self.binary.display(), "no supervisor answers, starting one");
+        self.spawn().await.map_err(|error| {
+            RunnerError::Unavailable(format!("{} could not be started: {error}", self.binary.display()))
+        })?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            match Client::connect(&socket).await {
+                Ok(client) => return Ok(client),
+                Err(error) if Instant::now() >= deadline => {
+                    let log = self.log().display().to_string();
+                    let reason = format!("it was started and does not answer ({error}); see {log}");
+                    return Err(RunnerError::Unavailable(reason));
+                }
+                Err(_) => tokio::time::sleep(START_POLL).await,
+            }
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.state.supervisor().join("supervisor.log")
+    }
+
+    async fn spawn(&self) -> io::Result<()> {
+        crate::durable::private_folder(&self.state.supervisor())?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(self.log())?;
+        // `setsid --fork` gives it a session of its own and lets the system adopt it at once.
+        let status = Command::new("setsid")
+            .arg("--fork")
+            .arg(&self.binary)
+            .arg("run")
+            .arg("--state-dir")
+            .arg(self.state.supervisor())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .status()
+            .await?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("setsid ended with {status}"))) }
+    }
+}
+
+fn translate(error: ClientError) -> RunnerError {
+    match error {
+        ClientError::Refused { code: ErrorCode::ShuttingDown, message } => RunnerError::Unavailable(message),
+        ClientError::Refused { message, .. } => RunnerError::Refused(message),
+        ClientError::RequestTooLarge { .. } => RunnerError::Refused(error.to_string()),
+        other => RunnerError::Unavailable(crate::chain(&other)),
+    }
+}
+
+impl ApplicationRunner for SupervisorRunner {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, RunnerError>> {
+        Box::pin(async {
+            let mut client = self.client().await?;
+            within(client.list()).await
+        })
+    }
+
+    fn apply(&self, spec: AppSpec) -> BoxFuture<'_, Result<Applied, RunnerError>> {
+        Box::pin(async move {
+            let mut client = self.client().await?;
+            let app = spec.name.clone();
+            let progress = |progress: muster_supervisor_protocol::Progress| {
+                tracing::debug!(application = %app, "{}", progress.message);
+            };
+            client.apply_with_progress(&spec, progress).await.map_err(translate)
+        })
+    }
+
+    fn start<'a>(&'a self, app: &'a str) -> BoxFuture<'a, Result<(), RunnerError>> {
+        Box::pin(async {
+            let mut client = self.client().await?;
+            client.start(app).await.map_err(translate)
+        })
+    }
+
+    fn delete<'a>(&'a self, app: &'a str) -> BoxFuture<'a, Result<(), RunnerError>> {
+        Box::pin(async {
+            let mut client = self.client().await?;
+            client.delete(app).await.map_err(translate)
+        })
+    }
+
+    fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<mpsc::Receiver<LogLine>, RunnerError>> {
+        Box::pin(async move {
+            let mut stream = self.client().await?.logs(request).await.map_err(translate)?;
+            let (sender, receiver) = mpsc::channel(BUFFER);
+            tokio::spawn(async move {
+                loop {
+                    let line = tokio::select! {
+                        line = stream.next() => line,
+                        () = sender.closed() => return,
+                    };
+                    let Ok(Some(line)) = line else { return };
+                    if sender.send(line).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Ok(receiver)
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<mpsc::Receiver<ProcessEvent>, RunnerError>> {
+        Box::pin(async move {
+            let mut stream = self.client().await?.watch().await.map_err(translate)?;
+            let (sender, receiver) = mpsc::channel(BUFFER);
+            tokio::spawn(async move {
+                loop {
+                    let event = tokio::select! {
+                        event = stream.next() => event,
+                        () = sender.closed() => return,
+                    };
+                    let Ok(event) = event else { return };
+                    if sender.send(event).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Ok(receiver)
+        })
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, ClientError>>) -> Result<T, RunnerError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(result) => result.map_err(translate),
+        Err(_) => Err(RunnerError::Unavailable("it did not answer in time".into())),
+    }
+}
