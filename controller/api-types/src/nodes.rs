@@ -21,6 +21,9 @@ pub struct EnrolmentCreate {
     /// Seconds that the token is valid (default 900, at most 604800).
     #[serde(default)]
     pub ttl_s: Option<u32>,
+    /// The name belongs to an enrolled node, and the new host is to take its place.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// A new invitation. The token is shown this once.

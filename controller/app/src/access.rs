@@ -342,6 +342,13 @@ impl App {
         Ok(created)
     }
 
+    /// Whether the database answers.
+    pub async fn readiness_check(&self) -> Result<(), AppError> {
+        let mut conn = self.db().conn().await?;
+        muster_db::users::count(&mut conn).await?;
+        Ok(())
+    }
+
     /// Forgets sessions that have ended. Gives back how many.
     pub async fn sessions_forget(&self) -> Result<u64, AppError> {
         let now = self.now();

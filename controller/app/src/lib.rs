@@ -47,7 +47,15 @@ pub use processes::ProcessQuery;
 pub use releases::{NewRelease, ReleaseRecord};
 pub use reports::{Heartbeat, Intervals, NodeEvent, NodeReport};
 
+pub use muster_artifact::BundleSummary;
+pub use muster_db::{
+    events::EventFilter,
+    fleet_configurations::{ConfigurationVersion, StoredConfiguration, StoredFile},
+    rollouts::{RolloutFilter, RolloutKind, StoredRollout, StoredRolloutNode},
+    secrets::SecretRecord,
+};
 pub use muster_domain::user::UserRole;
+pub use muster_fleet_config::{Change, ChangeKind};
 
 use chrono::{DateTime, Utc};
 use muster_artifact::ObjectStore;

@@ -9,7 +9,7 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use muster_db::{Conn, nodes::NodeFilter, processes::ProcessFilter};
 use muster_domain::{
-    NodeId,
+    EnvironmentName, NodeId, NodeName,
     event::{Severity, Subject},
 };
 
@@ -89,6 +89,18 @@ impl App {
 
     pub(crate) async fn node_id(&self, conn: &mut Conn, name: &str) -> Result<NodeId, AppError> {
         muster_db::nodes::id(conn, name).await?.ok_or_else(|| node_missing(name))
+    }
+
+    /// The environment that the fleet configuration gives a name.
+    pub async fn node_declared_environment(&self, actor: &Actor, name: &NodeName) -> Result<EnvironmentName, AppError> {
+        actor.require(Permission::FleetView)?;
+        let mut conn = self.db().conn().await?;
+        let (_, configuration) = self.configuration_in_force(&mut conn).await?;
+        let declared = configuration.nodes.get(name).map(|node| node.environment.clone());
+        declared.ok_or_else(|| {
+            AppError::invalid("environment_missing", format!("the fleet configuration does not declare node {name}"))
+                .with_hint("say which environment it belongs to, or declare it in a fleet file and apply that first")
+        })
     }
 
     /// Asks a node to converge now rather than at its next poll.

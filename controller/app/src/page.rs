@@ -30,17 +30,17 @@ pub struct Paged<T> {
 
 impl PageRequest {
     /// How many items to give.
-    pub(crate) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX) as usize
     }
 
     /// How many rows to read: one more than is given, to know whether there is a next page.
-    pub(crate) fn rows(&self) -> i64 {
+    pub fn rows(&self) -> i64 {
         i64::try_from(self.limit()).unwrap_or(i64::from(PAGE_MAX)).saturating_add(1)
     }
 
     /// The cursor as a value of one's own.
-    pub(crate) fn parse<T: FromStr>(&self) -> Result<Option<T>, AppError> {
+    pub fn parse<T: FromStr>(&self) -> Result<Option<T>, AppError> {
         self.cursor.as_deref().map(|text| text.parse().map_err(|_| invalid_cursor())).transpose()
     }
 
@@ -54,7 +54,7 @@ impl PageRequest {
     }
 
     /// Cuts what was read to a page. `key` makes the cursor of an item.
-    pub(crate) fn page<T>(&self, mut items: Vec<T>, key: impl FnOnce(&T) -> String) -> Paged<T> {
+    pub fn page<T>(&self, mut items: Vec<T>, key: impl FnOnce(&T) -> String) -> Paged<T> {
         let more = items.len() > self.limit();
         items.truncate(self.limit());
         let next = if more { items.last().map(key) } else { None };
