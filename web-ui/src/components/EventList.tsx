@@ -1,0 +1,39 @@
+import type { JSX } from "react";
+import type { FleetEvent } from "../api/types";
+import { severityStatus } from "../util/status";
+import classes from "./EventList.module.css";
+import { ApplicationLink, NodeLink, RolloutLink } from "./links";
+import { StatusMark } from "./Status";
+import { Ago } from "./Time";
+
+/** Events, newest first, each with what it is about. */
+export function EventList({ events, about = true }: { events: readonly FleetEvent[]; about?: boolean }): JSX.Element {
+  return (
+    <ul className={classes.list}>
+      {events.map((event) => {
+        const status = severityStatus(event.severity);
+        return (
+          <li key={event.sequence}>
+            <span className={classes.mark}>
+              <StatusMark look={status.look} label={status.word} size={15} />
+            </span>
+            <span className={classes.message}>{event.message}</span>
+            <span className={classes.when}>
+              <Ago at={event.at} />
+            </span>
+            {about && (
+              <span className={classes.about}>
+                {event.node !== null && <NodeLink name={event.node} />}
+                {event.application !== null && <ApplicationLink name={event.application} />}
+                {event.environment !== null && <span>{event.environment}</span>}
+                {event.rollout !== null && <RolloutLink id={event.rollout}>rollout</RolloutLink>}
+                <span className="mono">{event.kind}</span>
+                <span>by {event.actor}</span>
+              </span>
+            )}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

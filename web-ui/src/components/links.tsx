@@ -1,0 +1,27 @@
+// Links to the things of the fleet, so that a name is a link wherever it stands.
+import { Link } from "@tanstack/react-router";
+import type { JSX, ReactNode } from "react";
+
+export function NodeLink({ name }: { name: string }): JSX.Element {
+  return (
+    <Link to="/nodes/$name" params={{ name }} className="mono">
+      {name}
+    </Link>
+  );
+}
+
+export function ApplicationLink({ name }: { name: string }): JSX.Element {
+  return (
+    <Link to="/applications/$name" params={{ name }} className="mono">
+      {name}
+    </Link>
+  );
+}
+
+export function RolloutLink({ id, children }: { id: string; children: ReactNode }): JSX.Element {
+  return (
+    <Link to="/rollouts/$id" params={{ id }}>
+      {children}
+    </Link>
+  );
+}

@@ -1,0 +1,92 @@
+// The first page: are we fine, and if not, where? What is changing? What is next for a fleet that is new?
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useEffect, type JSX } from "react";
+import { applicationsQuery, overviewQuery } from "../../api/queries";
+import type { ApplicationSummary, Overview } from "../../api/types";
+import { DataTable } from "../../components/DataTable";
+import { EventList } from "../../components/EventList";
+import { Loaded, SkeletonBlock } from "../../components/Loaded";
+import { Empty } from "../../components/Notice";
+import { Panel } from "../../components/Panel";
+import { useSearchState } from "../../hooks/useSearchState";
+import { firstRun } from "../../util/firstRun";
+import { InviteDialog } from "../nodes/InviteDialog";
+import { nodeColumns } from "../nodes/nodeColumns";
+import { ActiveRollouts } from "./ActiveRollouts";
+import { Environments } from "./Environments";
+import { FirstRun } from "./FirstRun";
+import classes from "./FleetPage.module.css";
+import { Verdict } from "./Verdict";
+
+const EVENTS = 14;
+
+export function FleetPage(): JSX.Element {
+  const overview = useQuery(overviewQuery);
+  const applications = useQuery(applicationsQuery);
+  const [{ invite }, set] = useSearchState();
+  useEffect(() => {
+    document.title = "Fleet · Muster";
+  }, []);
+  return (
+    <>
+      <Loaded query={overview} skeleton={<FleetSkeleton />}>
+        {(data) => <Fleet overview={data} applications={applications.data?.items} />}
+      </Loaded>
+      {invite !== undefined && <InviteDialog close={() => set({ invite: undefined })} name={overview.data?.missing_nodes[0]} />}
+    </>
+  );
+}
+
+function Fleet({ overview, applications }: { overview: Overview; applications: readonly ApplicationSummary[] | undefined }): JSX.Element {
+  const [{ sort }, set] = useSearchState();
+  const steps = applications === undefined ? null : firstRun(overview, applications, location.origin);
+  const invite = (): void => set({ invite: "1" });
+  return (
+    <div className="stack">
+      <Verdict overview={overview} />
+      {steps !== null && <FirstRun steps={steps} missing={overview.missing_nodes} invite={invite} />}
+      {overview.environments.length > 0 && <Environments environments={overview.environments} nodes={overview.nodes} />}
+      <div className={classes.columns}>
+        <div className="stack">
+          {overview.active_rollouts.length > 0 && <ActiveRollouts rollouts={overview.active_rollouts} />}
+          {(overview.nodes.length > 0 || steps === null) && (
+            <Panel title="Nodes" note={overview.missing_nodes.length > 0 ? `${overview.missing_nodes.length} declared, not joined` : undefined} actions={<Link to="/nodes">All nodes</Link>}>
+              <DataTable
+                label="Nodes"
+                columns={nodeColumns(true)}
+                rows={overview.nodes}
+                rowKey={(node) => node.id}
+                sort={{ value: sort, fallback: "environment", set: (value) => set({ sort: value }) }}
+                empty={<Empty icon="node" title="No nodes" commands={["muster node invite app-1"]} />}
+              />
+            </Panel>
+          )}
+        </div>
+        <Panel title="Recent events" actions={<Link to="/events">All events</Link>}>
+          {overview.recent_events.length === 0 ? (
+            <Empty icon="event" title="Nothing has happened yet" />
+          ) : (
+            <EventList events={overview.recent_events.slice(0, EVENTS)} />
+          )}
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function FleetSkeleton(): JSX.Element {
+  return (
+    <div className="stack">
+      <SkeletonBlock height={68} />
+      <div className={classes.environments}>
+        <SkeletonBlock height={82} />
+        <SkeletonBlock height={82} />
+      </div>
+      <div className={classes.columns}>
+        <SkeletonBlock height={420} />
+        <SkeletonBlock height={420} />
+      </div>
+    </div>
+  );
+}

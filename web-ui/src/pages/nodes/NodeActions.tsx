@@ -1,0 +1,95 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState, type JSX } from "react";
+import { api } from "../../api/client";
+import { keys } from "../../api/queries";
+import type { NodeDetail } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { Icon } from "../../components/Icon";
+import { toast, toastError } from "../../components/Toasts";
+import { useSession } from "../../hooks/contexts";
+import { nodeCan } from "../../util/can";
+import { list, plural } from "../../util/format";
+
+export function NodeActions({ node }: { node: NodeDetail }): JSX.Element {
+  const session = useSession();
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const [open, setOpen] = useState<"revoke" | "remove" | null>(null);
+  const [busy, setBusy] = useState(false);
+  const close = (): void => setOpen(null);
+
+  async function changed(): Promise<void> {
+    await Promise.all([keys.overview, keys.nodes, keys.node(node.name)].map((queryKey) => queries.invalidateQueries({ queryKey })));
+  }
+
+  function converge(): void {
+    setBusy(true);
+    api
+      .nodeConverge(node.name)
+      .then(() => toast(`${node.name} was asked to converge now`), toastError)
+      .finally(() => setBusy(false));
+  }
+
+  return (
+    <>
+      <ActionButton can={nodeCan.converge(session, node)} loading={busy} onClick={converge} leftSection={<Icon name="refresh" size={14} />}>
+        Converge now
+      </ActionButton>
+      {node.liveness === "revoked" ? (
+        <ActionButton can={nodeCan.remove(session, node)} onClick={() => setOpen("remove")} leftSection={<Icon name="trash" size={14} />}>
+          Remove
+        </ActionButton>
+      ) : (
+        <ActionButton can={nodeCan.revoke(session, node)} onClick={() => setOpen("revoke")} leftSection={<Icon name="broken" size={14} />}>
+          Revoke
+        </ActionButton>
+      )}
+      {open === "revoke" && (
+        <ConfirmDialog
+          title={`Revoke ${node.name}`}
+          danger
+          typed={node.name}
+          confirm="Revoke the node"
+          consequences={revokeConsequences(node)}
+          action={() => api.nodeRevoke(node.name).then(changed)}
+          close={close}
+        />
+      )}
+      {open === "remove" && (
+        <ConfirmDialog
+          title={`Remove ${node.name}`}
+          danger
+          typed={node.name}
+          confirm="Remove the node"
+          consequences={[
+            "It disappears from the lists, with its figures. Its events stay.",
+            <>
+              The name <span className="mono">{node.name}</span> is free for another host.
+            </>,
+          ]}
+          action={async () => {
+            await api.nodeRemove(node.name);
+            await navigate({ to: "/nodes" });
+            await queries.invalidateQueries({ queryKey: keys.overview });
+            await queries.invalidateQueries({ queryKey: keys.nodes });
+          }}
+          close={close}
+        />
+      )}
+    </>
+  );
+}
+
+function revokeConsequences(node: NodeDetail): string[] {
+  const applications = [...new Set(node.processes.map((process) => process.application))];
+  return [
+    "Its certificate stops working at once: open connections are cut, and it gets no assignment any more.",
+    node.processes.length > 0
+      ? `${plural(node.processes.length, "process", "processes")} of ${list(applications)} ${node.processes.length === 1 ? "keeps" : "keep"} running on the host, but nothing here can see or change ${node.processes.length === 1 ? "it" : "them"}.`
+      : "It runs no processes.",
+    applications.length > 0 ? `Rollouts of ${list(applications)} leave it out from now on.` : "No application is affected.",
+    "This cannot be taken back. To use the host again, invite it anew.",
+  ];
+}
