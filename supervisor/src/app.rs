@@ -54,13 +54,25 @@ pub(crate) enum Command {
         progress: Option<mpsc::Sender<Progress>>,
         reply: oneshot::Sender<Reply>,
     },
-    Restart { reply: oneshot::Sender<Reply> },
-    Start { reply: oneshot::Sender<Reply> },
-    Stop { reply: oneshot::Sender<Reply> },
-    Delete { reply: oneshot::Sender<Reply> },
-    Status { reply: oneshot::Sender<Option<AppStatus>> },
+    Restart {
+        reply: oneshot::Sender<Reply>,
+    },
+    Start {
+        reply: oneshot::Sender<Reply>,
+    },
+    Stop {
+        reply: oneshot::Sender<Reply>,
+    },
+    Delete {
+        reply: oneshot::Sender<Reply>,
+    },
+    Status {
+        reply: oneshot::Sender<Option<AppStatus>>,
+    },
     /// Stop everything and end the task; the supervisor is ending.
-    Shutdown { reply: oneshot::Sender<Reply> },
+    Shutdown {
+        reply: oneshot::Sender<Reply>,
+    },
 }
 
 /// News of processes that wait for us; a process that has more to tell waits.
@@ -204,7 +216,9 @@ impl App {
         self.forget_retired();
         self.advance();
         self.forget_retired();
-        let alive = |member: &Member| !matches!(member.machine.state, State::Stopped { .. } | State::CrashLooping { .. });
+        let alive = |member: &Member| {
+            !matches!(member.machine.state, State::Stopped { .. } | State::CrashLooping { .. })
+        };
         if self.operation.is_none() && !self.sockets.is_empty() && !self.members.values().any(alive) {
             // Nobody will ever accept: clients shall be refused at once instead of waiting in a queue.
             self.sockets.retain(|_| false);
@@ -213,7 +227,9 @@ impl App {
 
     fn forget_retired(&mut self) {
         self.members.retain(|_, member| {
-            !(member.retire && matches!(member.machine.state, State::Stopped { .. }) && member.process.is_none())
+            !(member.retire
+                && matches!(member.machine.state, State::Stopped { .. })
+                && member.process.is_none())
         });
         let members = &self.members;
         self.timers.retain(|_, (id, _)| members.contains_key(id));
@@ -238,7 +254,8 @@ impl App {
     fn publish(&self, instance: Option<u32>, release: String, kind: ProcessEventKind, reason: String) {
         tracing::info!(app = self.name, instance, release, kind = ?kind, reason, "process event");
         if self.shared.events.receiver_count() > 0 {
-            let event = ProcessEvent { at: Utc::now(), app: self.name.clone(), instance, release, kind, reason };
+            let event =
+                ProcessEvent { at: Utc::now(), app: self.name.clone(), instance, release, kind, reason };
             // Nobody listens any more: nobody misses it.
             drop(self.shared.events.send(event));
         }

@@ -25,7 +25,12 @@ pub async fn list(state_dir: &Path) -> Result<(), CommandError> {
 }
 
 /// Prints log lines.
-pub async fn logs(state_dir: &Path, app: Option<String>, lines: u32, follow: bool) -> Result<(), CommandError> {
+pub async fn logs(
+    state_dir: &Path,
+    app: Option<String>,
+    lines: u32,
+    follow: bool,
+) -> Result<(), CommandError> {
     let client = connect(state_dir).await?;
     let mut stream = client.logs(LogsRequest { app, lines, follow }).await.map_err(CommandError::Client)?;
     while let Some(line) = stream.next().await.map_err(CommandError::Client)? {
@@ -57,13 +62,28 @@ fn log_line(line: &LogLine) -> String {
 }
 
 fn table(apps: &[AppStatus]) -> String {
-    let header = ["APPLICATION", "RELEASE", "INSTANCE", "STATE", "PID", "UPTIME", "RESTARTS", "CPU %", "MEMORY MB", "LISTENING"];
+    let header = [
+        "APPLICATION",
+        "RELEASE",
+        "INSTANCE",
+        "STATE",
+        "PID",
+        "UPTIME",
+        "RESTARTS",
+        "CPU %",
+        "MEMORY MB",
+        "LISTENING",
+    ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for app in apps {
         let listening = app.listening.join(", ");
         if app.instances.is_empty() {
             let state = if app.awaiting_apply { "waits for the agent" } else { "not running" };
-            rows.push([&app.name, &app.release, "-", state, "-", "-", "-", "-", "-", &listening].map(str::to_owned).to_vec());
+            rows.push(
+                [&app.name, &app.release, "-", state, "-", "-", "-", "-", "-", &listening]
+                    .map(str::to_owned)
+                    .to_vec(),
+            );
         }
         for instance in &app.instances {
             #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -86,7 +106,8 @@ fn table(apps: &[AppStatus]) -> String {
         (0..header.len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

@@ -5,9 +5,9 @@
 //! are in `muster_planning::supervision`. Start with [`serve`]; one application is `app::App`.
 
 mod app;
+mod clock;
 mod cluster;
 pub mod commands;
-mod clock;
 mod logs;
 mod process;
 mod readiness;

@@ -4,6 +4,7 @@
 //! [`Happened::Exited`] is the last. Must not decide anything.
 
 pub(crate) mod command;
+pub(crate) mod ports;
 pub(crate) mod stats;
 pub(crate) mod tree;
 pub(crate) mod users;
@@ -46,6 +47,8 @@ pub(crate) enum Happened {
     Ready,
     /// A probe of ours found it ready.
     ProbeSucceeded,
+    /// A probe of ours found something that would explain a failure.
+    Noticed { hint: String },
     /// All its connections have ended.
     Drained,
     /// It closed its channel and did not end.
@@ -111,7 +114,8 @@ pub(crate) fn spawn(
     let pid = child.id().ok_or_else(|| "it ended before it could be looked at".to_owned())?;
     let stderr_tail = Tail::default();
     let out = child.stdout.take().map(|pipe| output.follow(pipe, LogStreamName::Out, None));
-    let err = child.stderr.take().map(|pipe| output.follow(pipe, LogStreamName::Err, Some(stderr_tail.clone())));
+    let err =
+        child.stderr.take().map(|pipe| output.follow(pipe, LogStreamName::Err, Some(stderr_tail.clone())));
     let (orders, received) = mpsc::unbounded_channel();
     let task = Task {
         child,

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::process::Order;
+use crate::process::{Order, ports};
 
 const PAUSE: Duration = Duration::from_millis(50);
 /// The status line of an answer is not longer.
@@ -54,8 +54,12 @@ pub(crate) fn when_started(spec: &AppSpec) -> Check {
             Some(port) => Check::Probe(Probe::Tcp { port, timeout: Duration::from_secs(1) }),
             None => alive(),
         },
-        (Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Fork) => probe(spec).map_or(Check::Wait, Check::Probe),
-        (Readiness::Listening | Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster) => Check::Wait,
+        (Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Fork) => {
+            probe(spec).map_or(Check::Wait, Check::Probe)
+        }
+        (Readiness::Listening | Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster) => {
+            Check::Wait
+        }
     }
 }
 
@@ -92,39 +96,62 @@ fn probe(spec: &AppSpec) -> Option<Probe> {
 /// How a probe reaches the process.
 #[derive(Debug, Clone)]
 pub(crate) enum Route {
-    /// By the port on loopback.
-    Port,
+    /// By the port on loopback, which must belong to this process: a stranger on the port would answer as well.
+    Port { pid: u32 },
     /// By a connection handed to one worker.
     Worker { key: String, orders: mpsc::UnboundedSender<Order> },
 }
 
-/// Ends when the process answered well. Its caller has the deadline.
-pub(crate) async fn until_ready(probe: Probe, route: Route) {
-    match probe {
-        Probe::Alive { after } => tokio::time::sleep(after).await,
-        Probe::Tcp { port, timeout } => {
-            while tokio::time::timeout(timeout, connect(port)).await.ok().flatten().is_none() {
-                tokio::time::sleep(PAUSE).await;
-            }
+/// Ends when the process answered well. Its caller has the deadline. What a person should know when it never does is
+/// told to `notice`.
+pub(crate) async fn until_ready(probe: Probe, route: Route, notice: impl Fn(String)) {
+    let (timeout, port) = match &probe {
+        Probe::Alive { after } => return tokio::time::sleep(*after).await,
+        Probe::Tcp { port, timeout } | Probe::Http { port, timeout, .. } => (*timeout, *port),
+    };
+    let mut noticed = None;
+    loop {
+        let what = match tokio::time::timeout(timeout, attempt(&probe, &route)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(problem)) => problem,
+            Err(_) => format!("port {port} did not answer within {} ms", timeout.as_millis()),
+        };
+        if noticed.as_ref() != Some(&what) && !what.is_empty() {
+            notice(what.clone());
+            noticed = Some(what);
         }
-        Probe::Http { port, path, timeout } => loop {
-            let attempt = async {
-                match &route {
-                    Route::Port => ask(connect(port).await?, &path).await,
-                    Route::Worker { key, orders } => {
-                        let (ours, theirs) = connection_pair().await.ok()?;
-                        orders.send(Order::Connection { key: key.clone(), connection: Arc::new(theirs) }).ok()?;
-                        ask(ours, &path).await
-                    }
-                }
-            };
-            if let Ok(Some(status)) = tokio::time::timeout(timeout, attempt).await
-                && (200..400).contains(&status)
-            {
-                return;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One attempt. An empty problem is what is to be expected from a process that is still starting.
+async fn attempt(probe: &Probe, route: &Route) -> Result<(), String> {
+    let (port, path) = match probe {
+        Probe::Alive { .. } => return Ok(()),
+        Probe::Tcp { port, .. } => (*port, None),
+        Probe::Http { port, path, .. } => (*port, Some(path)),
+    };
+    let stream = match route {
+        Route::Port { pid } => {
+            let Some(stream) = connect(port).await else { return Err(String::new()) };
+            if !ports::listens(*pid, port) {
+                return Err(format!("port {port} is in use by another process"));
             }
-            tokio::time::sleep(PAUSE).await;
-        },
+            stream
+        }
+        Route::Worker { key, orders } => {
+            let (ours, theirs) =
+                connection_pair().await.map_err(|error| format!("it cannot be probed: {error}"))?;
+            let order = Order::Connection { key: key.clone(), connection: Arc::new(theirs) };
+            orders.send(order).map_err(|_| String::new())?;
+            ours
+        }
+    };
+    let Some(path) = path else { return Ok(()) };
+    match ask(stream, path).await {
+        Some(status) if (200..400).contains(&status) => Ok(()),
+        Some(status) => Err(format!("GET {path} on port {port} was answered with status {status}")),
+        None => Err(format!("GET {path} on port {port} was not answered with HTTP")),
     }
 }
 

@@ -14,14 +14,34 @@ use crate::saved::{SavedApp, SavedApps};
 /// What clients ask.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Apply { spec: Box<AppSpec>, progress: Option<mpsc::Sender<Progress>>, reply: oneshot::Sender<Reply> },
-    Stop { app: String, reply: oneshot::Sender<Reply> },
-    Start { app: String, reply: oneshot::Sender<Reply> },
-    Restart { app: String, reply: oneshot::Sender<Reply> },
-    Delete { app: String, reply: oneshot::Sender<Reply> },
-    List { reply: oneshot::Sender<Reply> },
+    Apply {
+        spec: Box<AppSpec>,
+        progress: Option<mpsc::Sender<Progress>>,
+        reply: oneshot::Sender<Reply>,
+    },
+    Stop {
+        app: String,
+        reply: oneshot::Sender<Reply>,
+    },
+    Start {
+        app: String,
+        reply: oneshot::Sender<Reply>,
+    },
+    Restart {
+        app: String,
+        reply: oneshot::Sender<Reply>,
+    },
+    Delete {
+        app: String,
+        reply: oneshot::Sender<Reply>,
+    },
+    List {
+        reply: oneshot::Sender<Reply>,
+    },
     /// Stop everything; answered when all is down.
-    Shutdown { reply: oneshot::Sender<Reply> },
+    Shutdown {
+        reply: oneshot::Sender<Reply>,
+    },
 }
 
 /// What applications tell.
@@ -43,6 +63,8 @@ pub(crate) struct Registry {
     asks: mpsc::Receiver<Ask>,
     from_apps: mpsc::UnboundedReceiver<FromApp>,
     to_us: mpsc::UnboundedSender<FromApp>,
+    /// Commands for applications whose task is just ending.
+    late: BTreeMap<String, Vec<Command>>,
     shutting_down: Option<oneshot::Sender<Reply>>,
 }
 
@@ -51,8 +73,16 @@ impl Registry {
     pub(crate) fn start(shared: Shared, saved: SavedApps) -> mpsc::Sender<Ask> {
         let (sender, asks) = mpsc::channel(64);
         let (to_us, from_apps) = mpsc::unbounded_channel();
-        let registry =
-            Self { shared, saved, apps: BTreeMap::new(), asks, from_apps, to_us, shutting_down: None };
+        let registry = Self {
+            shared,
+            saved,
+            apps: BTreeMap::new(),
+            asks,
+            from_apps,
+            to_us,
+            late: BTreeMap::new(),
+            shutting_down: None,
+        };
         tokio::spawn(registry.run());
         sender
     }
@@ -130,10 +160,18 @@ impl Registry {
         }
     }
 
-    fn apply(&mut self, spec: AppSpec, progress: Option<mpsc::Sender<Progress>>, reply: oneshot::Sender<Reply>) {
+    fn apply(
+        &mut self,
+        spec: AppSpec,
+        progress: Option<mpsc::Sender<Progress>>,
+        reply: oneshot::Sender<Reply>,
+    ) {
         let mut problems: Vec<String> = spec.problems().iter().map(ToString::to_string).collect();
         if tree::signal_number(&spec.kill_signal).is_none() {
-            problems.push(format!("kill_signal: {:?} is not a signal; use for example SIGTERM", spec.kill_signal));
+            problems.push(format!(
+                "kill_signal: {:?} is not a signal; use for example SIGTERM",
+                spec.kill_signal
+            ));
         }
         if let Err(problem) = users::resolve(&spec) {
             problems.push(format!("user: {problem}"));
@@ -143,33 +181,42 @@ impl Registry {
             answer(reply, refusal(ErrorCode::InvalidSpec, message));
             return;
         }
-        let stay_stopped = self
-            .waiting_to_be_applied(&spec.name)
-            .is_some_and(|saved| saved.desired == DesiredRun::Stopped && saved.spec_digest == spec.spec_digest);
+        let stay_stopped = self.waiting_to_be_applied(&spec.name).is_some_and(|saved| {
+            saved.desired == DesiredRun::Stopped && saved.spec_digest == spec.spec_digest
+        });
+        let name = spec.name.clone();
         let command = Command::Apply { stay_stopped, progress, reply, spec: Arc::new(spec) };
-        self.dispatch(command_name(&command), command);
+        self.dispatch(name, command);
     }
 
     /// Gives a command to its application, which is started if there is none.
-    fn dispatch(&mut self, name: Option<String>, command: Command) {
-        let Some(name) = name else { return };
-        let app = self
-            .apps
-            .entry(name.clone())
-            .or_insert_with(|| App::start(name, self.shared.clone(), self.to_us.clone()));
-        if app.send(command).is_err() {
-            // Its task is about to tell us that it ended; the client is told to try again by the dropped reply.
-            tracing::debug!("a command came while its application ended");
+    fn dispatch(&mut self, name: String, command: Command) {
+        let start = || App::start(name.clone(), self.shared.clone(), self.to_us.clone());
+        let app = self.apps.entry(name.clone()).or_insert_with(start);
+        if let Err(mpsc::error::SendError(command)) = app.send(command) {
+            self.late.entry(name).or_default().push(command);
         }
     }
 
-    fn pass_on(&mut self, name: &str, reply: oneshot::Sender<Reply>, command: impl FnOnce(oneshot::Sender<Reply>) -> Command) {
-        match self.apps.get(name) {
-            Some(app) => drop(app.send(command(reply))),
-            None => {
+    fn pass_on(
+        &mut self,
+        name: &str,
+        reply: oneshot::Sender<Reply>,
+        command: impl FnOnce(oneshot::Sender<Reply>) -> Command,
+    ) {
+        match self.apps.contains_key(name) {
+            true => self.dispatch(name.to_owned(), command(reply)),
+            false => {
                 let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
-                let hint = if known.is_empty() { "there are none".to_owned() } else { format!("there are: {}", known.join(", ")) };
-                answer(reply, refusal(ErrorCode::UnknownApp, format!("there is no application {name:?}; {hint}")));
+                let hint = if known.is_empty() {
+                    "there are none".to_owned()
+                } else {
+                    format!("there are: {}", known.join(", "))
+                };
+                answer(
+                    reply,
+                    refusal(ErrorCode::UnknownApp, format!("there is no application {name:?}; {hint}")),
+                );
             }
         }
     }
@@ -225,31 +272,33 @@ impl Registry {
             FromApp::Save { name, saved } => self.saved.set(&name, saved),
             FromApp::Ended { name, leftover } => {
                 self.apps.remove(&name);
-                for command in leftover {
+                let late = self.late.remove(&name).unwrap_or_default();
+                for command in leftover.into_iter().chain(late) {
                     match command {
                         Command::Apply { .. } if self.shutting_down.is_none() => {
-                            self.dispatch(command_name(&command), command);
+                            self.dispatch(name.clone(), command);
                         }
                         Command::Delete { reply } | Command::Shutdown { reply } => answer(reply, Reply::Done),
-                        Command::Restart { reply } | Command::Start { reply } | Command::Stop { reply } => answer(
-                            reply,
-                            refusal(ErrorCode::UnknownApp, format!("application {name:?} was deleted meanwhile")),
-                        ),
+                        Command::Restart { reply } | Command::Start { reply } | Command::Stop { reply } => {
+                            answer(
+                                reply,
+                                refusal(
+                                    ErrorCode::UnknownApp,
+                                    format!("application {name:?} was deleted meanwhile"),
+                                ),
+                            )
+                        }
                         Command::Apply { reply, .. } => {
-                            answer(reply, refusal(ErrorCode::ShuttingDown, "the supervisor is stopping".to_owned()));
+                            answer(
+                                reply,
+                                refusal(ErrorCode::ShuttingDown, "the supervisor is stopping".to_owned()),
+                            );
                         }
                         Command::Status { .. } => {}
                     }
                 }
             }
         }
-    }
-}
-
-fn command_name(command: &Command) -> Option<String> {
-    match command {
-        Command::Apply { spec, .. } => Some(spec.name.clone()),
-        _ => None,
     }
 }
 
@@ -260,7 +309,9 @@ fn refusal(code: ErrorCode, message: String) -> Reply {
 fn awaiting_apply(app: &str) -> Reply {
     refusal(
         ErrorCode::AwaitingApply,
-        format!("application {app:?} is known from before the supervisor restarted; the agent has to apply it first"),
+        format!(
+            "application {app:?} is known from before the supervisor restarted; the agent has to apply it first"
+        ),
     )
 }
 

@@ -101,8 +101,12 @@ fn set_aside(path: &Path, why: &str) {
     aside.push(format!(".unreadable-{}", Utc::now().format("%Y%m%dT%H%M%SZ")));
     let aside = PathBuf::from(aside);
     match std::fs::rename(path, &aside) {
-        Ok(()) => tracing::error!(kept_as = %aside.display(), why, "a saved list cannot be read; starting without it"),
-        Err(error) => tracing::error!(path = %path.display(), why, %error, "a saved list can be neither read nor moved"),
+        Ok(()) => {
+            tracing::error!(kept_as = %aside.display(), why, "a saved list cannot be read; starting without it")
+        }
+        Err(error) => {
+            tracing::error!(path = %path.display(), why, %error, "a saved list can be neither read nor moved")
+        }
     }
 }
 
@@ -152,7 +156,8 @@ impl ProcessLedger {
                 Vec::new()
             }
         };
-        let alive = |(pid, start): &(u32, u64)| tree::stat(*pid).is_some_and(|stat| stat.start_ticks == *start);
+        let alive =
+            |(pid, start): &(u32, u64)| tree::stat(*pid).is_some_and(|stat| stat.start_ticks == *start);
         let mut left: Vec<_> = left.into_iter().filter(alive).collect();
         if left.is_empty() {
             return;
@@ -237,7 +242,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("applications.json"), b"{half").unwrap();
         assert_eq!(SavedApps::load(dir.path()).all().count(), 0);
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names.len(), 1);
         assert!(names[0].to_string_lossy().starts_with("applications.json.unreadable-"));
     }

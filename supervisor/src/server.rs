@@ -71,6 +71,7 @@ pub async fn serve(state_dir: &Path) -> Result<(), ServeError> {
         .map_err(state("the state directory", state_dir))?;
     let state_dir = state_dir.canonicalize().map_err(state("the state directory", state_dir))?;
     let lock = lock(&state_dir)?;
+    raise_descriptor_limit();
     let hook = hook::install(&state_dir).map_err(state("the drain hook in", &state_dir))?;
     let socket_path = state_dir.join("supervisor.sock");
     let listener = listen(&socket_path).map_err(state("the socket", &socket_path))?;
@@ -92,8 +93,11 @@ pub async fn serve(state_dir: &Path) -> Result<(), ServeError> {
         hook_for_others: hook::readable_by_others(&hook),
         hook,
     };
-    let pong =
-        Pong { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: Utc::now() };
+    let pong = Pong {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: Utc::now(),
+    };
     let registry = Registry::start(shared.clone(), SavedApps::load(&state_dir));
     let door = connection::Door { pong, registry: registry.clone(), shared: shared.clone() };
     tracing::info!(socket = %socket_path.display(), pid = door.pong.pid, "supervisor serves");
@@ -147,15 +151,32 @@ async fn accept(listener: UnixListener, door: connection::Door) {
     }
 }
 
+/// A machine full of applications needs more descriptors than the usual soft limit; Node.js raises its own as well.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
 /// Held as long as the file is open, also by a process that hangs; gone at once when it dies.
 fn lock(state_dir: &Path) -> Result<File, ServeError> {
     let path = state_dir.join("supervisor.lock");
     let failed = |source| ServeError::State { what: "the lock file", path: path.clone(), source };
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(ServeError::AlreadyRunning { path: state_dir.to_owned() }),
+        Err(TryLockError::WouldBlock) => {
+            return Err(ServeError::AlreadyRunning { path: state_dir.to_owned() });
+        }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     file.set_len(0).map_err(failed)?;

@@ -125,7 +125,9 @@ impl Member {
                  connections may be cut when an instance is replaced"
             );
         }
-        self.policy.drains = self.hooked;
+        // A process whose cluster module never came up would not hear us.
+        self.policy.drains = false;
+        self.policy.disconnects = false;
         let origin = Origin { member: self.id, launch };
         let output = Output {
             hub: shared.logs.clone(),
@@ -138,19 +140,35 @@ impl Member {
         shared.ledger.started(process.pid);
         self.started_at = Some(Utc::now());
         self.process = Some(process);
-        self.follow(readiness::when_started(&self.spec), Route::Port, news);
+        self.follow(readiness::when_started(&self.spec), news);
         Ok(())
     }
 
-    /// Starts a probe if one is due; gives true when the process is ready already.
-    pub(crate) fn follow(&mut self, check: Check, route: Route, news: &mpsc::Sender<(Origin, Happened)>) -> bool {
-        match check {
-            Check::Wait => false,
-            Check::Ready => true,
-            Check::Probe(probe) => {
+    /// Starts a probe of the port if one is due.
+    fn follow(&mut self, check: Check, news: &mpsc::Sender<(Origin, Happened)>) {
+        if let Check::Probe(probe) = check
+            && let Some(pid) = self.process.as_ref().map(|process| process.pid)
+        {
+            self.start_probe(probe, Route::Port { pid }, news);
+        }
+    }
+
+    /// A server of it listens: true when that makes it ready. Otherwise a probe is started if one is due, by a
+    /// connection to the server behind `key`.
+    pub(crate) fn listens(
+        &mut self,
+        port: Option<u16>,
+        key: Option<String>,
+        news: &mpsc::Sender<(Origin, Happened)>,
+    ) -> bool {
+        match (readiness::when_listening(&self.spec, port), key, &self.process) {
+            (Check::Ready, _, _) => true,
+            (Check::Probe(probe), Some(key), Some(process)) => {
+                let route = Route::Worker { key, orders: process.orders.clone() };
                 self.start_probe(probe, route, news);
                 false
             }
+            (Check::Wait | Check::Probe(_), _, _) => false,
         }
     }
 
@@ -160,7 +178,9 @@ impl Member {
         let origin = Origin { member: self.id, launch: process.launch };
         let news = news.clone();
         self.probe = Some(tokio::spawn(async move {
-            readiness::until_ready(probe, route).await;
+            // Only a hint: when there is no room for it just now, it can be missed.
+            let notice = |hint| drop(news.try_send((origin, Happened::Noticed { hint })));
+            readiness::until_ready(probe, route, notice).await;
             // The application may be gone by now; then nobody waits for the answer.
             drop(news.send((origin, Happened::ProbeSucceeded)).await);
         }));
@@ -170,6 +190,15 @@ impl Member {
         if let Some(probe) = self.probe.take() {
             probe.abort();
         }
+    }
+
+    /// Its cluster module is up.
+    pub(crate) fn came_online(&mut self) {
+        self.online = true;
+        self.policy.drains = self.hooked;
+        // With a message the application ends itself, and needs its channel to hear it.
+        self.policy.disconnects =
+            self.spec.exec_mode == ExecMode::Cluster && !self.spec.shutdown_with_message;
     }
 
     pub(crate) fn hint(&mut self, hint: String) {
@@ -182,7 +211,11 @@ impl Member {
         if let Some(process) = &self.process
             && process.orders.send(order).is_err()
         {
-            tracing::debug!(app = self.spec.name, index = self.index, "a process ended before it could be told");
+            tracing::debug!(
+                app = self.spec.name,
+                index = self.index,
+                "a process ended before it could be told"
+            );
         }
     }
 
@@ -225,7 +258,6 @@ fn policy(spec: &AppSpec) -> Policy {
         listen_timeout_ms: spec.listen_timeout_ms,
         kill_timeout_ms: spec.kill_timeout_ms,
         drains: false,
-        // With a message the application ends itself, and needs its channel to hear it.
-        disconnects: spec.exec_mode == ExecMode::Cluster && !spec.shutdown_with_message,
+        disconnects: false,
     }
 }

@@ -7,7 +7,6 @@ use muster_supervisor_protocol::{LastExit, Readiness};
 use super::App;
 use crate::cluster::protocol::{Listening, QueryServer};
 use crate::process::{Happened, Order, Origin};
-use crate::readiness::{self, Route};
 
 impl App {
     pub(super) fn hear(&mut self, origin: Origin, happened: Happened) {
@@ -17,7 +16,7 @@ impl App {
         }
         let launch = origin.launch;
         match happened {
-            Happened::Online => member.online = true,
+            Happened::Online => member.came_online(),
             Happened::Query(query) => self.answer(origin.member, query),
             Happened::Listening(listening) => {
                 if self.listening(origin.member, &listening) {
@@ -31,6 +30,7 @@ impl App {
                 }
             }
             Happened::ProbeSucceeded => self.feed(origin.member, Event::BecameReady { launch }),
+            Happened::Noticed { hint } => member.hint(hint),
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
             Happened::Exited(exit) => {
@@ -75,7 +75,9 @@ impl App {
                 member.keys.insert(query.key());
                 member.order(Order::Grant { kind, socket, query });
             }
-            (Ok(_), None) => member.order(Order::Refuse { errno: rustix::io::Errno::INVAL.raw_os_error(), query }),
+            (Ok(_), None) => {
+                member.order(Order::Refuse { errno: rustix::io::Errno::INVAL.raw_os_error(), query })
+            }
             (Err(refusal), _) => {
                 tracing::warn!(app = self.name, index = member.index, "{}", refusal.message);
                 member.hint(refusal.message);
@@ -94,12 +96,7 @@ impl App {
             (None, address) => address.clone().unwrap_or_default(),
         };
         member.hint(format!("it listened on {place}"));
-        let route = match (key, &member.process) {
-            (Some(key), Some(process)) => Route::Worker { key, orders: process.orders.clone() },
-            _ => Route::Port,
-        };
-        let check = readiness::when_listening(&member.spec, port);
-        member.follow(check, route, &self.news_sender)
+        member.listens(port, key, &self.news_sender)
     }
 
     /// A server was closed by a process that goes on: its socket is let go unless another instance uses it.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, next};
+use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, View, next};
 use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
-    Applied, AppSpec, ApplyOutcome, DesiredRun, ExecMode, ProcessEventKind, Progress, Reply,
+    AppSpec, Applied, ApplyOutcome, DesiredRun, ExecMode, ProcessEventKind, Progress, Readiness, Reply,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -79,12 +79,15 @@ impl Replacing {
         self.plan.strategy = match (old.exec_mode, self.spec.exec_mode) {
             (ExecMode::Cluster, ExecMode::Cluster) => Strategy::StartFirst,
             (ExecMode::Fork, ExecMode::Fork) => {
-                self.notes.push("fork mode: each old process was stopped before its successor was started".to_owned());
+                self.notes.push(
+                    "fork mode: each old process was stopped before its successor was started".to_owned(),
+                );
                 Strategy::StopFirst
             }
             (ExecMode::Cluster, ExecMode::Fork) | (ExecMode::Fork, ExecMode::Cluster) => {
                 self.notes.push(
-                    "the mode changed: all old processes were stopped before the first new one was started".to_owned(),
+                    "the mode changed: all old processes were stopped before the first new one was started"
+                        .to_owned(),
                 );
                 Strategy::StopAllFirst
             }
@@ -156,7 +159,11 @@ impl App {
             match self.operation.take() {
                 None => {}
                 Some(Operation::Stopping(stopping)) => {
-                    if self.members.values().all(|member| matches!(member.machine.state, State::Stopped { .. })) {
+                    if self
+                        .members
+                        .values()
+                        .all(|member| matches!(member.machine.state, State::Stopped { .. }))
+                    {
                         self.stopped(stopping);
                     } else {
                         self.operation = Some(Operation::Stopping(stopping));
@@ -204,7 +211,9 @@ impl App {
                     self.feed(id, Event::Start);
                 }
                 Next::StartOld(index) => {
-                    let Some(spec) = self.spec.clone() else { return Some(self.replacement_failed(replacing)) };
+                    let Some(spec) = self.spec.clone() else {
+                        return Some(self.replacement_failed(replacing));
+                    };
                     self.make_room(&replacing.plan);
                     replacing.tell(Some(index), format!("starting the former instance {index} again"));
                     let id = self.add_member(index, Role::Current, &spec);
@@ -269,7 +278,8 @@ impl App {
     }
 
     fn failure(&self, index: u32, replacing: &Replacing) -> Failure {
-        let Some(member) = self.members.values().find(|member| member.role == Role::New && member.index == index)
+        let Some(member) =
+            self.members.values().find(|member| member.role == Role::New && member.index == index)
         else {
             return Failure { reason: format!("instance {index} is gone"), last_stderr: Vec::new() };
         };
@@ -322,7 +332,10 @@ impl App {
         self.last_failure = Some(reason.clone());
         self.publish(None, replacing.spec.release.clone(), ProcessEventKind::ReplaceFailed, reason.clone());
         let notes = std::mem::take(&mut replacing.notes);
-        Reply::Applied(Applied { outcome: ApplyOutcome::Failed { reason, last_stderr, previous_kept }, notes })
+        Reply::Applied(Applied {
+            outcome: ApplyOutcome::Failed { reason, last_stderr, previous_kept },
+            notes,
+        })
     }
 }
 
@@ -338,6 +351,13 @@ fn why_down(member: &Member) -> String {
     };
     if member.spec.exec_mode == ExecMode::Cluster && !member.online && member.started_at.is_some() {
         why.push_str(" (its Node.js never opened the cluster channel)");
+    }
+    let listening_wanted = matches!(member.spec.readiness, Readiness::Listening);
+    if member.online && listening_wanted && member.hints.is_empty() && matches!(member.view(), View::Stopping)
+    {
+        why.push_str(
+            " (it did not listen on anything; what does not listen needs another kind of readiness)",
+        );
     }
     if !member.hints.is_empty() {
         why.push_str(" (");

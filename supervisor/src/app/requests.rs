@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_planning::supervision::Event;
 use muster_supervisor_protocol::{
-    Applied, AppSpec, ApplyOutcome, DesiredRun, ErrorCode, ProcessEventKind, Progress, Reply,
+    AppSpec, Applied, ApplyOutcome, DesiredRun, ErrorCode, ProcessEventKind, Progress, Reply,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,7 +30,9 @@ impl App {
                 // As above: nobody waits any more.
                 drop(reply.send(self.status()));
             }
-            Command::Apply { spec, stay_stopped, progress, reply } => self.apply(spec, stay_stopped, progress, reply),
+            Command::Apply { spec, stay_stopped, progress, reply } => {
+                self.apply(spec, stay_stopped, progress, reply)
+            }
             Command::Restart { reply } => self.restart(reply),
             Command::Start { reply } => self.start_all(reply),
             Command::Stop { reply } => {
@@ -92,7 +94,12 @@ impl App {
         }
     }
 
-    fn begin(&mut self, mut replacing: Replacing, reply: oneshot::Sender<Reply>, progress: Option<mpsc::Sender<Progress>>) {
+    fn begin(
+        &mut self,
+        mut replacing: Replacing,
+        reply: oneshot::Sender<Reply>,
+        progress: Option<mpsc::Sender<Progress>>,
+    ) {
         replacing.join(reply, progress);
         // What is stopped does not serve, so there is nothing to hand over.
         if self.desired == DesiredRun::Stopped {
@@ -124,8 +131,12 @@ impl App {
         self.desired = DesiredRun::Running;
         self.save();
         self.take_over(&spec);
-        let ids: Vec<u64> =
-            self.members.values().filter(|member| member.machine.launch().is_none()).map(|member| member.id).collect();
+        let ids: Vec<u64> = self
+            .members
+            .values()
+            .filter(|member| member.machine.launch().is_none())
+            .map(|member| member.id)
+            .collect();
         for id in ids {
             self.feed(id, Event::Start);
         }

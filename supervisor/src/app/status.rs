@@ -16,7 +16,8 @@ impl App {
             return None;
         }
         let in_force = self.spec.as_deref();
-        let mut instances: Vec<_> = self.members.values_mut().map(|member| (member.role, instance(member))).collect();
+        let mut instances: Vec<_> =
+            self.members.values_mut().map(|member| (member.role, instance(member))).collect();
         instances.sort_by_key(|(role, status)| (status.index, *role == Role::New));
         Some(AppStatus {
             name: self.name.clone(),

@@ -118,9 +118,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
         "NODE_CLUSTER" => match message.get("act").and_then(Value::as_str) {
             Some("online") => Incoming::Online { seq },
             Some("exitedAfterDisconnect") => Incoming::ExitedAfterDisconnect { seq },
-            Some("close") => {
-                Incoming::Close { key: message.get("key").and_then(Value::as_str).unwrap_or_default().to_owned() }
-            }
+            Some("close") => Incoming::Close {
+                key: message.get("key").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            },
             Some("queryServer") => match serde_json::from_value(message) {
                 Ok(query) => Incoming::QueryServer(query),
                 Err(_) => Incoming::Other,

@@ -64,7 +64,11 @@ impl fmt::Display for Bound {
 
 impl Sockets {
     /// The socket for a key: the one that is held, or a new one.
-    pub(crate) fn get(&mut self, query: &QueryServer, user: Option<&Credentials>) -> Result<Arc<OwnedFd>, Refusal> {
+    pub(crate) fn get(
+        &mut self,
+        query: &QueryServer,
+        user: Option<&Credentials>,
+    ) -> Result<Arc<OwnedFd>, Refusal> {
         let key = query.key();
         if let Some(held) = self.held.get(&key) {
             return Ok(Arc::clone(&held.fd));

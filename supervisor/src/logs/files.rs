@@ -41,7 +41,13 @@ impl FileWriter {
     }
 
     /// Queues a chunk. False: the disk is too slow, the chunk was dropped.
-    pub(crate) async fn write(&self, path: &Arc<Path>, bytes: Vec<u8>, rotation: LogRotation, patient: bool) -> bool {
+    pub(crate) async fn write(
+        &self,
+        path: &Arc<Path>,
+        bytes: Vec<u8>,
+        rotation: LogRotation,
+        patient: bool,
+    ) -> bool {
         let job = Job::Write { path: Arc::clone(path), bytes, rotation };
         if patient {
             self.jobs.send_timeout(job, PATIENCE).await.is_ok()

@@ -50,7 +50,11 @@ impl LogHub {
     }
 
     /// The last lines (of each application) in order of time, and the live ones from exactly there on.
-    pub(crate) fn read(&self, app: Option<&str>, count: usize) -> (Vec<Arc<LogLine>>, broadcast::Receiver<Arc<LogLine>>) {
+    pub(crate) fn read(
+        &self,
+        app: Option<&str>,
+        count: usize,
+    ) -> (Vec<Arc<LogLine>>, broadcast::Receiver<Arc<LogLine>>) {
         let rings = self.lock();
         let mut lines: Vec<_> = rings
             .iter()

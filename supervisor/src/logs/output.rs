@@ -29,7 +29,8 @@ impl Tail {
         if lines.len() == TAIL_LINES {
             lines.pop_front();
         }
-        let end = (0..=TAIL_LINE_BYTES.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+        let end =
+            (0..=TAIL_LINE_BYTES.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
         lines.push_back(line[..end].to_owned());
     }
 
@@ -72,7 +73,8 @@ impl Output {
                 LogStreamName::Out => "out",
                 LogStreamName::Err => "err",
             };
-            let path: PathBuf = Path::new(dir).join(&self.spec.name).join(format!("{}-{suffix}.log", self.instance));
+            let path: PathBuf =
+                Path::new(dir).join(&self.spec.name).join(format!("{}-{suffix}.log", self.instance));
             FileEnd { path: path.into(), rotation: self.spec.log_rotation, dropped_lines: 0 }
         });
         let reader = Reader { output: self.clone(), stream, tail, file };
@@ -127,7 +129,10 @@ impl Reader {
         if let Some(file) = &mut self.file {
             let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
             if file.dropped_lines > 0 {
-                let note = format!("[muster: {} lines are missing here, the disk was too slow]\n", file.dropped_lines);
+                let note = format!(
+                    "[muster: {} lines are missing here, the disk was too slow]\n",
+                    file.dropped_lines
+                );
                 bytes.extend_from_slice(note.as_bytes());
             }
             for line in &lines {

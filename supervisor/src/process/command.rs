@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use command_fds::FdMapping;
 use command_fds::CommandFdExt;
+use command_fds::FdMapping;
 use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
 use tokio::process::{Child, Command};
 

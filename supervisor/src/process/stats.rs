@@ -38,7 +38,11 @@ impl Sampler {
         };
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         let seconds = over.as_secs_f64().max(0.01);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a figure for people")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a figure for people"
+        )]
         let cpu_percent = (ticks as f64 / per_second as f64 / seconds * 100.0) as f32;
         self.last = Some(Sample { pid, at: now, cpu_ticks: stat.cpu_ticks, cpu_percent });
         (cpu_percent, resident_bytes(pid))

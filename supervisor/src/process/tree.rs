@@ -66,7 +66,8 @@ fn ignore_gone(result: rustix::io::Result<()>) {
     }
 }
 
-fn descendants(root: u32) -> Vec<u32> {
+/// Everything a process started that still has a living line to it.
+pub(crate) fn descendants(root: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
@@ -111,10 +112,8 @@ mod tests {
 
     #[test]
     fn descendants_are_found_across_sessions() {
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", "setsid sleep 60 & wait"])
-            .spawn()
-            .unwrap();
+        let mut child =
+            std::process::Command::new("sh").args(["-c", "setsid sleep 60 & wait"]).spawn().unwrap();
         let bound = std::time::Instant::now() + std::time::Duration::from_secs(5);
         while descendants(child.id()).is_empty() {
             assert!(std::time::Instant::now() < bound, "the child never forked");

@@ -39,7 +39,8 @@ pub(crate) fn resolve(spec: &AppSpec) -> Result<Option<Credentials>, String> {
             Some(_) => Err("a group without a user cannot be used: name the user as well".to_owned()),
         };
     };
-    let entry = lookup("passwd", user)?.ok_or_else(|| format!("there is no user {user:?} on this machine"))?;
+    let entry =
+        lookup("passwd", user)?.ok_or_else(|| format!("there is no user {user:?} on this machine"))?;
     let number = |field: usize| entry.get(field).and_then(|text| text.parse::<u32>().ok());
     let (Some(uid), Some(own_gid)) = (number(2), number(3)) else {
         return Err(format!("the entry of user {user:?} is not understood"));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_supervisor_protocol::{
-    ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_REQUEST_BYTES, Pong, ProcessEvent,
-    ProcessEventKind, Reply, Request, write_message,
+    ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_REQUEST_BYTES, Pong,
+    ProcessEvent, ProcessEventKind, Reply, Request, write_message,
 };
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -96,7 +96,11 @@ impl Door {
         }
     }
 
-    async fn relay(&self, client: &mut Client, ask: impl FnOnce(oneshot::Sender<Reply>) -> Ask) -> Result<(), Gone> {
+    async fn relay(
+        &self,
+        client: &mut Client,
+        ask: impl FnOnce(oneshot::Sender<Reply>) -> Ask,
+    ) -> Result<(), Gone> {
         let (reply, answer) = oneshot::channel();
         self.ask(ask(reply)).await;
         let reply = answer.await.unwrap_or_else(|_| lost());
@@ -197,6 +201,7 @@ impl Client {
 fn lost() -> Reply {
     Reply::Error {
         code: ErrorCode::Internal,
-        message: "the supervisor gave no answer; it may be stopping, or the application was just deleted".to_owned(),
+        message: "the supervisor gave no answer; it may be stopping, or the application was just deleted"
+            .to_owned(),
     }
 }

@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-use muster_supervisor_protocol::{AppSpec, Client, ClientError, ErrorCode, ProcessEventKind, Readiness, Request, write_message};
+use muster_supervisor_protocol::{
+    AppSpec, Client, ClientError, ErrorCode, ProcessEventKind, Readiness, Request, write_message,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -65,7 +67,10 @@ async fn a_spec_that_cannot_run_is_refused_with_every_reason() {
     let Err(ClientError::Refused { code, message }) = supervisor.client().await.stop("shop").await else {
         panic!("accepted")
     };
-    assert_eq!((code, message.as_str()), (ErrorCode::UnknownApp, "there is no application \"shop\"; there are none"));
+    assert_eq!(
+        (code, message.as_str()),
+        (ErrorCode::UnknownApp, "there is no application \"shop\"; there are none")
+    );
 }
 
 #[tokio::test]

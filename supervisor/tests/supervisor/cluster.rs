@@ -54,7 +54,9 @@ async fn a_taken_port_is_told_to_the_application_and_to_people() {
     let port = taken.local_addr().unwrap().port();
     let spec = AppSpec { port: Some(port), ..supervisor.app("shop", "1", SERVER) };
     let applied = supervisor.apply(&spec).await;
-    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else { panic!("{applied:?}") };
+    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else {
+        panic!("{applied:?}")
+    };
     assert!(reason.contains(&format!("127.0.0.1:{port} is in use")), "{reason}");
     assert!(last_stderr.iter().any(|line| line.contains("EADDRINUSE")), "{last_stderr:?}");
     assert!(!previous_kept);
@@ -146,4 +148,40 @@ async fn a_crash_loop_ends_and_closes_the_port() {
     std::fs::remove_file(&marker).unwrap();
     supervisor.client().await.start("shop").await.unwrap();
     supervisor.until("shop", "ready again", |status| status.settled()).await;
+}
+
+#[tokio::test]
+async fn listening_elsewhere_is_not_ready_and_the_reason_says_where() {
+    let supervisor = Supervisor::start().await;
+    let source = "require('http').createServer().listen(0, '127.0.0.1')";
+    let spec =
+        AppSpec { port: Some(free_port()), listen_timeout_ms: 1_500, ..supervisor.app("shop", "1", source) };
+    let ApplyOutcome::Failed { reason, .. } = supervisor.apply(&spec).await.outcome else { panic!("ready") };
+    assert!(reason.contains("it listened on port") && reason.contains("its port is"), "{reason}");
+    let spec =
+        AppSpec { listen_timeout_ms: 1_500, ..supervisor.app("shop", "2", "setInterval(() => {}, 1000)") };
+    let ApplyOutcome::Failed { reason, .. } = supervisor.apply(&spec).await.outcome else { panic!("ready") };
+    assert!(reason.contains("did not listen on anything"), "{reason}");
+}
+
+#[tokio::test]
+async fn root_can_run_an_application_as_another_user() {
+    use std::os::unix::fs::PermissionsExt;
+    let supervisor = Supervisor::start().await;
+    std::fs::set_permissions(supervisor.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let source = SERVER
+        .replace("${process.pid}", "${process.getuid()}/${process.getgroups().length}/${process.env.USER}");
+    let spec = AppSpec { user: Some("nobody".into()), ..supervisor.app("shop", "1", &source) };
+    let is_root =
+        std::fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).unwrap() == 0;
+    if !is_root {
+        let refused = supervisor.client().await.apply(&spec).await.unwrap_err();
+        assert!(refused.to_string().contains("needs a supervisor that runs as root"), "{refused}");
+        return;
+    }
+    let applied = supervisor.apply(&spec).await;
+    assert_eq!(applied.outcome, ApplyOutcome::Started, "{applied:?}");
+    let body = get(supervisor.port("shop").await).await.unwrap();
+    let identity = body.split(' ').nth(1).unwrap();
+    assert!(!identity.starts_with("0/") && identity.ends_with("/nobody"), "{body}");
 }

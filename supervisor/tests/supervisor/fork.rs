@@ -107,13 +107,28 @@ async fn exits_are_answered_by_the_rules_of_the_spec() {
     supervisor.run(&AppSpec { stop_exit_codes: vec![5], ..spec("by-code", exit_later) }).await;
     supervisor.run(&AppSpec { autorestart: false, restart_delay_ms: 50, ..spec("once", exit_later) }).await;
     supervisor.run(&AppSpec { restart_delay_ms: 60_000, ..spec("delayed", exit_later) }).await;
-    for (name, state) in
-        [("by-code", InstanceState::Stopped), ("once", InstanceState::Stopped), ("delayed", InstanceState::BackingOff)]
-    {
+    for (name, state) in [
+        ("by-code", InstanceState::Stopped),
+        ("once", InstanceState::Stopped),
+        ("delayed", InstanceState::BackingOff),
+    ] {
         supervisor.until(name, "it ended", |status| status.instances[0].state == state).await;
     }
     let stopped = tokio::time::timeout(Duration::from_secs(30), async {
         supervisor.client().await.stop("delayed").await.unwrap();
     });
     stopped.await.expect("a stop does not wait for the delay");
+}
+
+#[tokio::test]
+async fn a_stranger_on_the_port_does_not_make_a_fork_application_ready() {
+    let supervisor = Supervisor::start().await;
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port();
+    let late = format!("setTimeout(() => {{ {SERVER} }}, 500);");
+    let spec = AppSpec { exec_mode: ExecMode::Fork, port: Some(port), ..supervisor.app("shop", "1", &late) };
+    let applied = supervisor.apply(&spec).await;
+    let ApplyOutcome::Failed { reason, last_stderr, .. } = applied.outcome else { panic!("{applied:?}") };
+    assert!(reason.contains(&format!("port {port} is in use by another process")), "{reason}");
+    assert!(last_stderr.iter().any(|line| line.contains("EADDRINUSE")), "{last_stderr:?}");
 }

@@ -34,9 +34,15 @@ impl Supervisor {
 
     pub(crate) fn command(dir: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster-supervisor"));
-        command.args(["run", "--state-dir"]).arg(dir.join("state")).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .args(["run", "--state-dir"])
+            .arg(dir.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         // A failing test shows what the supervisor thought.
-        command.stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("stderr.log")).unwrap());
+        command.stderr(
+            std::fs::OpenOptions::new().append(true).create(true).open(dir.join("stderr.log")).unwrap(),
+        );
         command
     }
 
@@ -72,7 +78,12 @@ impl Supervisor {
     }
 
     /// Waits until the status of an application is as wanted.
-    pub(crate) async fn until(&self, app: &str, what: &str, wanted: impl Fn(&AppStatus) -> bool) -> AppStatus {
+    pub(crate) async fn until(
+        &self,
+        app: &str,
+        what: &str,
+        wanted: impl Fn(&AppStatus) -> bool,
+    ) -> AppStatus {
         until(what, async || Some(self.status(app).await).filter(&wanted)).await
     }
 
@@ -178,7 +189,10 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Waits until the condition gives something.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let bound = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = condition().await {

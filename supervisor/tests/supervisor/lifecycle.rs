@@ -1,6 +1,8 @@
 //! The supervisor itself stops, dies and starts again.
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, ExecMode, InstanceState, Readiness};
+use muster_supervisor_protocol::{
+    AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, ExecMode, InstanceState, Readiness,
+};
 
 use crate::harness::{SERVER, Supervisor, alive, until};
 
@@ -17,7 +19,9 @@ async fn sigterm_stops_everything_and_the_next_apply_starts_it_again() {
     let supervisor = Supervisor::start_in(dir).await;
     let status = supervisor.status("shop").await;
     assert!(status.awaiting_apply && status.release == "1", "{status:?}");
-    let Err(ClientError::Refused { code, .. }) = supervisor.client().await.start("shop").await else { panic!() };
+    let Err(ClientError::Refused { code, .. }) = supervisor.client().await.start("shop").await else {
+        panic!()
+    };
     assert_eq!(code, ErrorCode::AwaitingApply);
     let spec = AppSpec { cwd: supervisor.dir.path().to_str().unwrap().into(), ..spec };
     assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
@@ -66,7 +70,10 @@ async fn a_stop_in_the_middle_of_an_apply_ends_both() {
     supervisor.until("shop", "the replacement began", |status| status.instances.len() == 2).await;
     supervisor.client().await.stop("shop").await.unwrap();
     let outcome = apply.await.unwrap().outcome;
-    assert!(matches!(&outcome, ApplyOutcome::Failed { reason, .. } if reason.contains("stopped meanwhile")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, ApplyOutcome::Failed { reason, .. } if reason.contains("stopped meanwhile")),
+        "{outcome:?}"
+    );
     let status = supervisor.status("shop").await;
     assert!(status.instances.iter().all(|instance| instance.pid.is_none()), "{status:?}");
     assert_eq!(status.instances.len(), 1);

@@ -78,7 +78,11 @@ pub(crate) async fn get(port: u16) -> io::Result<String> {
     request(&mut None, port, false).await
 }
 
-async fn request(connection: &mut Option<BufReader<TcpStream>>, port: u16, keep_alive: bool) -> io::Result<String> {
+async fn request(
+    connection: &mut Option<BufReader<TcpStream>>,
+    port: u16,
+    keep_alive: bool,
+) -> io::Result<String> {
     let mut stream = match connection.take() {
         Some(stream) => stream,
         None => BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?),
@@ -90,7 +94,10 @@ async fn request(connection: &mut Option<BufReader<TcpStream>>, port: u16, keep_
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended before the answer did"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the connection ended before the answer did",
+            ));
         }
         let line = line.trim_end().to_ascii_lowercase();
         if status.is_empty() {

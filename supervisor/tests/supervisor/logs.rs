@@ -32,10 +32,8 @@ async fn lines_are_kept_per_stream_in_memory_and_in_files() {
     assert!(seen.contains(&(LogStreamName::Out, "hello".into())), "{seen:?}");
     assert!(seen.contains(&(LogStreamName::Err, "oh".into())), "{seen:?}");
     let file = supervisor.dir.path().join("logs/talker/0-err.log");
-    until("the file is written", async || {
-        std::fs::read_to_string(&file).ok().filter(|text| text == "oh\n")
-    })
-    .await;
+    until("the file is written", async || std::fs::read_to_string(&file).ok().filter(|text| text == "oh\n"))
+        .await;
 }
 
 #[tokio::test]

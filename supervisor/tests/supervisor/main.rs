@@ -3,8 +3,8 @@
 mod harness;
 mod load;
 
-mod cluster;
 mod clients;
+mod cluster;
 mod fork;
 mod lifecycle;
 mod logs;

@@ -13,17 +13,26 @@ async fn releases_replace_each_other_under_load_without_a_failed_request() {
     let load = Load::start(supervisor.port("shop").await, 16);
     for release in ["2", "3", "4"] {
         let answered = load.answered();
-        crate::harness::until("load on the present release", async || (load.answered() > answered + 200).then_some(()))
-            .await;
+        crate::harness::until("load on the present release", async || {
+            (load.answered() > answered + 200).then_some(())
+        })
+        .await;
         assert_eq!(supervisor.run(&spec(release)).await, ApplyOutcome::Replaced);
     }
     assert_eq!(supervisor.client().await.restart("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
     let answered = load.answered();
-    crate::harness::until("load on the last release", async || (load.answered() > answered + 200).then_some(())).await;
+    crate::harness::until("load on the last release", async || {
+        (load.answered() > answered + 200).then_some(())
+    })
+    .await;
     let seen = load.stop().await;
     assert_eq!(seen.failures, Vec::<String>::new(), "of {} requests", seen.answered);
     for release in 1..=4 {
-        assert!(seen.bodies.iter().any(|body| body.starts_with(&format!("shop-{release}.js"))), "{:?}", seen.bodies);
+        assert!(
+            seen.bodies.iter().any(|body| body.starts_with(&format!("shop-{release}.js"))),
+            "{:?}",
+            seen.bodies
+        );
     }
     let status = supervisor.status("shop").await;
     assert_eq!((status.release.as_str(), status.instances.len()), ("4", 2));
@@ -34,7 +43,8 @@ async fn a_release_that_never_gets_ready_leaves_the_old_one_serving() {
     let supervisor = Supervisor::start().await;
     let good = AppSpec { instances: 2, ..supervisor.app("shop", "1", SERVER) };
     supervisor.run(&good).await;
-    let pids: Vec<_> = supervisor.status("shop").await.instances.iter().map(|instance| instance.pid).collect();
+    let pids: Vec<_> =
+        supervisor.status("shop").await.instances.iter().map(|instance| instance.pid).collect();
     let load = Load::start(supervisor.port("shop").await, 8);
     let silent = AppSpec {
         instances: 2,
@@ -42,14 +52,20 @@ async fn a_release_that_never_gets_ready_leaves_the_old_one_serving() {
         ..supervisor.app("shop", "2", "console.error('thinking'); setInterval(() => {}, 1000);")
     };
     let applied = supervisor.apply(&silent).await;
-    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else { panic!("{applied:?}") };
+    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else {
+        panic!("{applied:?}")
+    };
     assert!(previous_kept);
     assert!(reason.contains("was not ready within 500 ms"), "{reason}");
     assert_eq!(last_stderr, ["thinking"]);
     let seen = load.stop().await;
     assert_eq!(seen.failures, Vec::<String>::new());
     let status = supervisor.status("shop").await;
-    assert_eq!(status.instances.iter().map(|instance| instance.pid).collect::<Vec<_>>(), pids, "nobody was touched");
+    assert_eq!(
+        status.instances.iter().map(|instance| instance.pid).collect::<Vec<_>>(),
+        pids,
+        "nobody was touched"
+    );
     assert_eq!((status.spec_digest.as_str(), status.release.as_str()), ("1", "1"));
     assert!(status.last_failure.unwrap().contains("500 ms"));
     assert_eq!(supervisor.run(&good).await, ApplyOutcome::Unchanged);
@@ -61,15 +77,21 @@ async fn a_release_whose_second_instance_fails_is_taken_back_completely() {
     let supervisor = Supervisor::start().await;
     supervisor.run(&AppSpec { instances: 2, ..supervisor.app("shop", "1", SERVER) }).await;
     let load = Load::start(supervisor.port("shop").await, 8);
-    let half = format!("if (process.env.NODE_APP_INSTANCE === '1') throw new Error('no second one');\n{SERVER}");
+    let half =
+        format!("if (process.env.NODE_APP_INSTANCE === '1') throw new Error('no second one');\n{SERVER}");
     let applied = supervisor.apply(&AppSpec { instances: 2, ..supervisor.app("shop", "2", &half) }).await;
-    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else { panic!("{applied:?}") };
+    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else {
+        panic!("{applied:?}")
+    };
     assert!(previous_kept && reason.contains("instance 1"), "{reason}");
     assert!(last_stderr.iter().any(|line| line.contains("no second one")), "{last_stderr:?}");
     let seen = load.stop().await;
     assert_eq!(seen.failures, Vec::<String>::new());
     let status = supervisor.status("shop").await;
-    assert!(status.settled() && status.instances.iter().all(|instance| instance.release == "1"), "{status:?}");
+    assert!(
+        status.settled() && status.instances.iter().all(|instance| instance.release == "1"),
+        "{status:?}"
+    );
 }
 
 #[tokio::test]
@@ -77,7 +99,9 @@ async fn an_application_that_ends_at_once_fails_with_what_it_said() {
     let supervisor = Supervisor::start().await;
     let spec = supervisor.app("shop", "1", "console.error('no database'); process.exit(7);");
     let applied = supervisor.apply(&spec).await;
-    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else { panic!("{applied:?}") };
+    let ApplyOutcome::Failed { reason, last_stderr, previous_kept } = applied.outcome else {
+        panic!("{applied:?}")
+    };
     assert!(reason.contains("exited with code 7"), "{reason}");
     assert_eq!(last_stderr, ["no database"]);
     assert!(!previous_kept);
@@ -102,7 +126,10 @@ async fn a_change_of_count_alone_keeps_the_running_instances() {
     supervisor.run(&AppSpec { instances: 3, spec_digest: "1x3".into(), ..spec.clone() }).await;
     let more = supervisor.status("shop").await.instances;
     assert_eq!(more.len(), 3);
-    assert_eq!(more[..2].iter().map(|i| i.pid).collect::<Vec<_>>(), before.iter().map(|i| i.pid).collect::<Vec<_>>());
+    assert_eq!(
+        more[..2].iter().map(|i| i.pid).collect::<Vec<_>>(),
+        before.iter().map(|i| i.pid).collect::<Vec<_>>()
+    );
     supervisor.run(&AppSpec { instances: 1, spec_digest: "1x1".into(), ..spec }).await;
     let less = supervisor.status("shop").await.instances;
     assert_eq!(less.iter().map(|i| i.pid).collect::<Vec<_>>(), [before[0].pid]);
