@@ -147,6 +147,9 @@ pub(crate) enum Node {
         /// How long the token is valid
         #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
         ttl: Duration,
+        /// The name belongs to a node; the new host takes its place
+        #[arg(long)]
+        replace: bool,
     },
     /// Withdraw the identity of a node, at once
     Revoke {

@@ -1,5 +1,7 @@
 //! The binary as a person or a CI job runs it, against a controller that exists only here.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -742,7 +744,7 @@ fn an_invitation_prints_the_line_to_paste() {
     let body = controller.seen("POST /enrolments")[0].json();
     assert_eq!(
         body,
-        json!({ "node": "app-1", "environment": "production", "roles": ["app_server"], "ttl_s": 3600 })
+        json!({ "node": "app-1", "environment": "production", "roles": ["app_server"], "ttl_s": 3600, "replace": false })
     );
 }
 

@@ -34,12 +34,12 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             let node: NodeDetail = client.get(&["nodes", &name], &[]).await?;
             if output.json() { output.object(&node) } else { show(output, &node) }
         }
-        Node::Invite { name, environment, roles, ttl } => {
+        Node::Invite { name, environment, roles, ttl, replace } => {
             let ttl_s = u32::try_from(ttl.as_secs())
                 .map_err(|_| Failure::usage("a join token can be valid for 7 days at most"))?;
             // Hyphens come naturally on a command line.
             let roles = roles.into_iter().map(|role| role.replace('-', "_")).collect();
-            let body = EnrolmentCreate { node: name, environment, roles, ttl_s: Some(ttl_s) };
+            let body = EnrolmentCreate { node: name, environment, roles, ttl_s: Some(ttl_s), replace };
             let created: EnrolmentCreated = client.post(&["enrolments"], &body).await?;
             if output.json() {
                 return output.object(&created);
@@ -134,7 +134,7 @@ fn node_table(nodes: &[NodeSummary], now: DateTime<Utc>) -> Table {
 fn show(output: &Output, node: &NodeDetail) -> Result<()> {
     let now = Utc::now();
     let NodeDetail { summary, facts, .. } = node;
-    let mut table = Table::new(&["NODE", &""]);
+    let mut table = Table::new(&["NODE", ""]);
     let mut fact = |name: &str, value: Cell| table.row([Cell::tone(name, Tone::Quiet), value]);
     fact("name", Cell::tone(&summary.name, Tone::Strong));
     fact("environment", summary.environment.as_str().into());
