@@ -721,6 +721,19 @@ fn events_are_told_oldest_first_and_followed_by_number() {
 }
 
 #[test]
+fn following_events_that_never_happened_does_not_begin_in_the_past() {
+    let controller = FakeController::start();
+    controller.on("GET /events", |request| match request.query.as_str() {
+        "limit=1" => axum::Json(page(json!([event(42, 5)]))).into_response(),
+        query if query.contains("after=") => problem(403, "forbidden", "enough"),
+        _ => axum::Json(page(json!([]))).into_response(),
+    });
+    Person::of(&controller).run(&["events", "--follow", "--node", "quiet-1"]).exits(3);
+    let last = controller.seen("GET /events").pop().unwrap().query;
+    assert!(last.contains("after=42") && last.contains("node=quiet-1"), "{last}");
+}
+
+#[test]
 fn an_invitation_prints_the_line_to_paste() {
     let controller = FakeController::start();
     controller.on("POST /enrolments", |request| {

@@ -27,7 +27,12 @@ pub(super) async fn events(output: &Output, client: &Client, command: Events) ->
         ("node", command.node.clone()),
     ];
     let past = past(client, &filter, since).await?;
-    let last = past.last().map(|event| event.sequence);
+    let last = match past.last() {
+        Some(event) => event.sequence,
+        // Nothing matched yet: following begins behind whatever has happened so far.
+        None if command.follow => newest(client).await?,
+        None => 0,
+    };
     if output.json() && !command.follow {
         return output.object(&past);
     }
@@ -64,14 +69,20 @@ async fn past(
     }
 }
 
+/// The number of the newest event of the fleet; 0 when nothing ever happened.
+async fn newest(client: &Client) -> Result<i64> {
+    let page: Page<Event> = client.get(&["events"], &[("limit", Some("1".to_owned()))]).await?;
+    Ok(page.items.first().map_or(0, |event| event.sequence))
+}
+
 /// Asks for what is newer, again and again: nothing is missed when the controller restarts.
 async fn follow(
     output: &Output,
     client: &Client,
     filter: &[(&str, Option<String>)],
-    last: Option<i64>,
+    last: i64,
 ) -> Result<()> {
-    let mut after = last.unwrap_or(0);
+    let mut after = last;
     let mut pause = POLL_INTERVAL;
     loop {
         let mut query = filter.to_vec();
