@@ -151,7 +151,7 @@ fn returning_deadlines(draft: &mut Draft<'_>) {
 fn words(ms: u32) -> String {
     match (ms / 60_000, ms % 60_000) {
         (minutes, 0) if minutes > 0 => format!("{minutes} min"),
-        (_, _) if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        (_, _) if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
         (_, _) => format!("{ms} ms"),
     }
 }
