@@ -3,7 +3,6 @@
 //! Reading and compressing blocks, so it happens on a thread of its own that waits whenever the node is slower.
 
 use super::status::{refused, status};
-use bytes::{Bytes, BytesMut};
 use muster_app::App;
 use muster_artifact::{Manifest, ObjectStore};
 use muster_domain::{Digest, NodeId};
@@ -66,7 +65,7 @@ pub(super) async fn fetch(
     let place = Arc::clone(&BUNDLES).acquire_owned().await.expect("the semaphore is never closed");
     let (sender, receiver) = mpsc::channel(PIECES_BUFFERED);
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { sender, buffer: BytesMut::with_capacity(MAX_PIECE_BYTES) };
+        let mut pieces = Pieces { sender, buffer: Vec::with_capacity(MAX_PIECE_BYTES) };
         let written = objects.write_bundle(&mut pieces, digests).map(drop);
         let sent = match written {
             Ok(()) => pieces.flush(),
@@ -118,7 +117,7 @@ async fn blocking<T: Send + 'static>(
 /// Cuts what is written into messages.
 struct Pieces {
     sender: mpsc::Sender<Result<v1::BundlePiece, Status>>,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
 }
 
 impl Pieces {
@@ -142,7 +141,7 @@ impl Write for Pieces {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let data: Bytes = self.buffer.split().freeze();
-        self.send(Ok(v1::BundlePiece { data: data.to_vec() }))
+        let data = std::mem::replace(&mut self.buffer, Vec::with_capacity(MAX_PIECE_BYTES));
+        self.send(Ok(v1::BundlePiece { data }))
     }
 }

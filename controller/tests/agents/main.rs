@@ -1,0 +1,8 @@
+//! The agents' listener over real sockets: real TLS, a real gRPC client, a real database.
+
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
+
+mod access;
+mod identity;
+mod support;
+mod work;
