@@ -26,7 +26,7 @@ use retry::Retries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How the link wakes the loop, and tells it how often to look by itself.
@@ -232,7 +232,7 @@ impl Converger {
             Verdict::Unsupported { reason } => return StepOutcome::new(ResourceStatus::Unsupported, reason),
             Verdict::Change { actions, reason } => (actions, reason),
         };
-        if let Some(detail) = self.retries.held_back(&resource.key, digest) {
+        if let Some(detail) = self.retries.held_back(&resource.key, digest, Instant::now()) {
             return StepOutcome::new(ResourceStatus::Failed, detail);
         }
         let mut done: Vec<String> = vec![reason];
@@ -242,7 +242,7 @@ impl Converger {
                 Err(reason) => {
                     let expensive = matches!(action, Action::RunRelease | Action::StartAgain | Action::InstallNodejs);
                     let detail = if expensive {
-                        self.retries.failed(&resource.key, digest, reason, self.config.clock.now())
+                        self.retries.failed(&resource.key, digest, reason, (Instant::now(), self.config.clock.now()))
                     } else {
                         reason
                     };

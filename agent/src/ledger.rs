@@ -212,6 +212,60 @@ impl Ledger {
     }
 }
 
+/// What a look at a ledger shows. Whoever looks changes nothing.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The assignment in force.
+    pub current: Option<Accepted>,
+    /// Resources that were as they should be, and the digest of what that was.
+    pub converged: BTreeMap<ResourceKey, Digest>,
+    /// Reports still to be sent.
+    pub queued_reports: usize,
+    /// What could not be read.
+    pub problems: Vec<String>,
+}
+
+/// Looks at a ledger from outside, also while an agent uses it.
+pub fn look(dir: &Path, verifier: &Verifier) -> Seen {
+    let mut seen = Seen::default();
+    let key = match SealKey::load(&dir.join(KEY)) {
+        Ok(key) => key,
+        Err(error) => {
+            seen.problems.push(format!("the key of the ledger cannot be read: {error}"));
+            None
+        }
+    };
+    let mut open = |name: &str| -> Option<Vec<u8>> {
+        let sealed = match durable::read(&dir.join(name)) {
+            Ok(sealed) => sealed?,
+            Err(error) => {
+                seen.problems.push(format!("{name} cannot be read: {error}"));
+                return None;
+            }
+        };
+        let opened = key.as_ref().and_then(|key| key.open(name, &sealed));
+        if opened.is_none() {
+            seen.problems.push(format!("{name} cannot be opened: it is damaged, or its key was lost"));
+        }
+        opened
+    };
+    let (assignment, state) = (open(ASSIGNMENT), open(STATE));
+    if let Some(bytes) = assignment {
+        let signed = v1::SignedAssignment::decode(bytes.as_slice());
+        match signed.map_err(|e| e.to_string()).and_then(|s| verifier.verify(&s).map_err(|refused| refused.reason)) {
+            Ok(current) => seen.current = Some(current),
+            Err(reason) => seen.problems.push(format!("the assignment does not verify: {reason}")),
+        }
+    }
+    if let Some(state) = state.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok()) {
+        seen.converged = state.converged;
+    }
+    seen.queued_reports = std::fs::read_dir(dir.join("reports")).map_or(0, |entries| {
+        entries.filter_map(Result::ok).filter(|e| e.path().extension().is_some_and(|e| e == "json")).count()
+    });
+    seen
+}
+
 /// Opens sealed files, and sets aside what cannot be opened.
 struct Aside<'a> {
     dir: &'a Path,

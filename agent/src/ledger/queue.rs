@@ -104,6 +104,8 @@ impl QueuedReport {
 #[derive(Debug)]
 pub struct ReportQueue {
     dir: PathBuf,
+    max_reports: usize,
+    max_bytes: usize,
     inner: Mutex<Inner>,
     news: Notify,
 }
@@ -127,6 +129,15 @@ struct Entry {
 
 impl ReportQueue {
     pub(super) fn open(dir: &Path, now_ms: i64) -> io::Result<Self> {
+        Self::open_bounded(dir, now_ms, MAX_QUEUED_REPORTS, MAX_QUEUED_BYTES)
+    }
+
+    pub(super) fn open_bounded(
+        dir: &Path,
+        now_ms: i64,
+        max_reports: usize,
+        max_bytes: usize,
+    ) -> io::Result<Self> {
         durable::private_folder(dir)?;
         let mut entries = BTreeMap::new();
         let mut bytes = 0;
@@ -155,7 +166,7 @@ impl ReportQueue {
         let fresh = u64::try_from(now_ms).unwrap_or(0);
         let last_sequence = stored.max(newest).unwrap_or(fresh);
         let inner = Mutex::new(Inner { last_sequence, entries, bytes, dropped: 0 });
-        Ok(Self { dir: dir.to_owned(), inner, news: Notify::new() })
+        Ok(Self { dir: dir.to_owned(), max_reports, max_bytes, inner, news: Notify::new() })
     }
 
     /// Queues a report durably and says its number.
@@ -171,7 +182,7 @@ impl ReportQueue {
         }
         inner.bytes += entry.bytes;
         inner.entries.insert(sequence, entry);
-        while inner.entries.len() > MAX_QUEUED_REPORTS || inner.bytes > MAX_QUEUED_BYTES {
+        while inner.entries.len() > self.max_reports || inner.bytes > self.max_bytes {
             self.drop_least(&mut inner, |_| true);
         }
         while inner.entries.values().filter(|entry| entry.in_memory.is_some()).count() > MAX_IN_MEMORY {

@@ -24,15 +24,20 @@ impl SealKey {
     /// Reads the key. One that is missing or of the wrong length is made anew: what it sealed is lost then, and said so
     /// by whoever opens it.
     pub(super) fn load_or_create(path: &Path) -> io::Result<Self> {
-        if let Some(bytes) = durable::read(path)?.map(Zeroizing::new)
-            && let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice())
-        {
-            return Ok(Self(Zeroizing::new(key)));
+        if let Some(key) = Self::load(path)? {
+            return Ok(key);
         }
         let mut key = Zeroizing::new([0; 32]);
         rand::fill(key.as_mut_slice());
         durable::write(path, key.as_slice())?;
         Ok(Self(key))
+    }
+
+    /// Reads the key, if there is one of the right length.
+    pub(super) fn load(path: &Path) -> io::Result<Option<Self>> {
+        let bytes = durable::read(path)?.map(Zeroizing::new);
+        let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
+        Ok(key.map(|key| Self(Zeroizing::new(key))))
     }
 
     pub(super) fn seal(&self, name: &str, content: &[u8]) -> Vec<u8> {

@@ -46,12 +46,13 @@ impl ControllerAddress {
         let (Some("https"), true, Some(authority)) = (uri.scheme_str(), plain, authority) else {
             return Err(invalid());
         };
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => Self::DEFAULT_PORT,
+            // The library reads a port that is no number as none.
+            rest => rest.and_then(|rest| rest.strip_prefix(':')?.parse().ok()).ok_or_else(invalid)?,
+        };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        // A port that is no number, or too large, is read as none by the library.
-        if host.is_empty() || (authority.port_u16().is_none() && authority.as_str().ends_with(|c: char| c == ':')) {
-            return Err(invalid());
-        }
-        Ok(Self { host, port: authority.port_u16().unwrap_or(Self::DEFAULT_PORT) })
+        if host.is_empty() || port == 0 { Err(invalid()) } else { Ok(Self { host, port }) }
     }
 }
 

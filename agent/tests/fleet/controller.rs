@@ -1,0 +1,372 @@
+//! A controller in the test: real TLS with certificates of its own, and a memory of what agents sent.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use muster_artifact::{Manifest, ObjectStore, PackOptions};
+use muster_domain::{
+    Digest, NodeId,
+    assignment::{AssignmentContent, Generation},
+};
+use muster_proto::v1::{
+    self,
+    agent_service_server::{AgentService, AgentServiceServer},
+    enrolment_service_server::{EnrolmentService, EnrolmentServiceServer},
+};
+use muster_proto::{convert, signing::assignment_statement};
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::Digest as _;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) type Stream<T> = Pin<Box<dyn futures_util::Stream<Item = Result<T, Status>> + Send>>;
+
+/// What a controller knows and was told.
+pub(crate) struct State {
+    pub(crate) node: NodeId,
+    pub(crate) assignment: Option<v1::SignedAssignment>,
+    pub(crate) token: Option<(String, String)>,
+    pub(crate) enrolments: u32,
+    pub(crate) renewals: u32,
+    pub(crate) life_s: i64,
+    pub(crate) polls: u64,
+    pub(crate) heartbeats: Vec<v1::HeartbeatRequest>,
+    pub(crate) reports: BTreeMap<u64, v1::Report>,
+    pub(crate) logs: Vec<v1::LogBatch>,
+    pub(crate) manifests: BTreeMap<Digest, Vec<u8>>,
+    pub(crate) store: Option<ObjectStore>,
+    pub(crate) fetched: Vec<Digest>,
+    pub(crate) corrupt_objects: bool,
+    pub(crate) refuse_fetch: bool,
+}
+
+/// The certificates of a fleet.
+pub(crate) struct Fleet {
+    root: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) signing: Ed25519KeyPair,
+}
+
+#[derive(Clone)]
+pub(crate) struct Controller {
+    pub(crate) fleet: Arc<Fleet>,
+    state: Arc<Mutex<State>>,
+    hints: broadcast::Sender<v1::Hint>,
+}
+
+/// A controller that serves; it is gone when this is dropped.
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Arc<Self> {
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Arc::new(Self { root, signing: Ed25519KeyPair::generate().unwrap() })
+    }
+
+    pub(crate) fn root_sha256(&self) -> String {
+        hex::encode(sha2::Sha256::digest(self.root.der()))
+    }
+
+    fn server_config(&self, name: &str) -> rustls::ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned(), "localhost".to_owned()]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = params.signed_by(&key, &self.root).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.root.der().clone()).unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .unwrap();
+        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone(), self.root.der().clone()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config
+    }
+}
+
+impl Controller {
+    pub(crate) fn new(fleet: &Arc<Fleet>) -> Self {
+        let state = State {
+            node: NodeId::from_uuid(uuid::Uuid::from_u128(42)),
+            assignment: None,
+            token: Some(("id1".into(), "secret1".into())),
+            enrolments: 0,
+            renewals: 0,
+            life_s: 86_400,
+            polls: 0,
+            heartbeats: vec![],
+            reports: BTreeMap::new(),
+            logs: vec![],
+            manifests: BTreeMap::new(),
+            store: None,
+            fetched: vec![],
+            corrupt_objects: false,
+            refuse_fetch: false,
+        };
+        let (hints, _) = broadcast::channel(64);
+        Self { fleet: fleet.clone(), state: Arc::new(Mutex::new(state)), hints }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn token(&self) -> String {
+        format!("muster_join_id1_secret1_{}", self.fleet.root_sha256())
+    }
+
+    pub(crate) fn hint(&self, hint: v1::hint::Hint) {
+        self.hints.send(v1::Hint { hint: Some(hint) }).ok();
+    }
+
+    pub(crate) fn sign(&self, generation: u64, content: &AssignmentContent) -> v1::SignedAssignment {
+        let node = self.state().node;
+        let content = convert::encode_content(content);
+        let revision = Digest::from_bytes(*blake3::hash(&content).as_bytes());
+        let statement = assignment_statement(node, Generation::new(generation), &revision);
+        v1::SignedAssignment {
+            node_id: node.as_uuid().as_bytes().to_vec(),
+            generation,
+            revision: revision.as_bytes().to_vec(),
+            content,
+            signature: self.fleet.signing.sign(&statement).as_ref().to_vec(),
+        }
+    }
+
+    /// Assigns without a hint: the agent finds it by polling.
+    pub(crate) fn assign_silently(&self, generation: u64, content: &AssignmentContent) {
+        let signed = self.sign(generation, content);
+        self.state().assignment = Some(signed);
+    }
+
+    pub(crate) fn assign(&self, generation: u64, content: &AssignmentContent) {
+        self.assign_silently(generation, content);
+        self.hint(v1::hint::Hint::AssignmentChanged(v1::AssignmentChanged {}));
+    }
+
+    /// Takes a folder as an artifact, and says its digest.
+    pub(crate) fn upload(&self, folder: &Path, objects: &Path) -> Digest {
+        let packed = muster_artifact::pack(folder, &PackOptions::default()).unwrap();
+        let store = ObjectStore::open(objects).unwrap();
+        let manifest: &Manifest = &packed.manifest;
+        for (path, digest, _, _) in manifest.files() {
+            store.put(digest, std::fs::File::open(folder.join(path)).unwrap()).unwrap();
+        }
+        let digest = Digest::from_bytes(*manifest.digest().as_bytes());
+        let mut state = self.state();
+        state.manifests.insert(digest, manifest.encode());
+        state.store = Some(store);
+        digest
+    }
+
+    /// Serves on a free port under the right name.
+    pub(crate) async fn serve(&self) -> Serving {
+        self.serve_as("muster-controller", "127.0.0.1:0").await
+    }
+
+    pub(crate) async fn serve_as(&self, name: &str, address: &str) -> Serving {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(self.fleet.server_config(name)));
+        let (sender, receiver) = mpsc::channel(16);
+        let accepting = async move {
+            let mut handshakes = tokio::task::JoinSet::new();
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let (acceptor, sender) = (acceptor.clone(), sender.clone());
+                handshakes.spawn(async move {
+                    if let Ok(mut tls) = acceptor.accept(tcp).await {
+                        // Through a pipe of our own, so that connections end when the controller does.
+                        let (mut near, far) = tokio::io::duplex(64 * 1024);
+                        sender.send(Ok::<_, std::io::Error>(far)).await.ok();
+                        tokio::io::copy_bidirectional(&mut tls, &mut near).await.ok();
+                    }
+                });
+            }
+        };
+        let this = self.clone();
+        let task = tokio::spawn(async move {
+            let serving = tonic::transport::Server::builder()
+                .add_service(AgentServiceServer::new(this.clone()).max_decoding_message_size(32 << 20))
+                .add_service(EnrolmentServiceServer::new(this))
+                .serve_with_incoming(ReceiverStream::new(receiver));
+            tokio::select! {
+                () = accepting => {}
+                result = serving => result.unwrap(),
+            }
+        });
+        Serving { address, task }
+    }
+
+    fn identity(&self, csr_der: &[u8]) -> Result<v1::Identity, Status> {
+        let csr = rcgen::CertificateSigningRequestParams::from_der(&csr_der.into())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&csr.public_key, &self.fleet.root).unwrap();
+        let now = chrono::Utc::now().timestamp();
+        Ok(v1::Identity {
+            certificate_chain_der: vec![certificate.der().to_vec(), self.fleet.root.der().to_vec()],
+            root_der: self.fleet.root.der().to_vec(),
+            assignment_keys: vec![self.fleet.signing.public_key().as_ref().to_vec()],
+            not_before_s: now,
+            not_after_s: now + self.state().life_s,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl EnrolmentService for Controller {
+    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        let request = request.into_inner();
+        {
+            let mut state = self.state();
+            state.enrolments += 1;
+            match state.token.take() {
+                Some((id, secret)) if id == request.token_id && secret == request.token_secret => {}
+                other => {
+                    state.token = other;
+                    return Err(Status::permission_denied("the join token was used already; make a new invitation"));
+                }
+            }
+        }
+        let identity = self.identity(&request.csr_der)?;
+        Ok(Response::new(v1::EnrolResponse {
+            node_id: self.state().node.as_uuid().as_bytes().to_vec(),
+            node_name: "app-1".into(),
+            identity: Some(identity),
+        }))
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+        self.state().life_s += 86_400;
+        let identity = self.identity(&request.into_inner().csr_der)?;
+        self.state().renewals += 1;
+        Ok(Response::new(v1::RenewResponse { identity: Some(identity) }))
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Controller {
+    type WatchStream = Stream<v1::Hint>;
+    type FetchObjectsStream = Stream<v1::BundlePiece>;
+
+    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let mut hints = self.hints.subscribe();
+        Ok(Response::new(Box::pin(async_stream::stream! {
+            while let Ok(hint) = hints.recv().await {
+                yield Ok(hint);
+            }
+        })))
+    }
+
+    async fn get_assignment(
+        &self,
+        request: Request<v1::GetAssignmentRequest>,
+    ) -> Result<Response<v1::GetAssignmentResponse>, Status> {
+        let known = request.into_inner().known_revision;
+        let mut state = self.state();
+        state.polls += 1;
+        let assignment = state.assignment.clone().filter(|assignment| assignment.revision != known);
+        Ok(Response::new(v1::GetAssignmentResponse { assignment }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Result<Response<v1::HeartbeatResponse>, Status> {
+        self.state().heartbeats.push(request.into_inner());
+        Ok(Response::new(v1::HeartbeatResponse { heartbeat_interval_ms: 50, poll_interval_ms: 100 }))
+    }
+
+    async fn send_reports(
+        &self,
+        request: Request<v1::SendReportsRequest>,
+    ) -> Result<Response<v1::SendReportsResponse>, Status> {
+        use v1::report::Report as Wire;
+        let mut stored_sequence = 0;
+        for report in request.into_inner().reports {
+            let sequence = match report.report.as_ref().unwrap() {
+                Wire::Convergence(report) => report.sequence,
+                Wire::Refusal(report) => report.sequence,
+                Wire::Event(report) => report.sequence,
+            };
+            assert!(sequence > stored_sequence);
+            stored_sequence = sequence;
+            self.state().reports.insert(sequence, report);
+        }
+        Ok(Response::new(v1::SendReportsResponse { stored_sequence }))
+    }
+
+    async fn get_manifest(
+        &self,
+        request: Request<v1::GetManifestRequest>,
+    ) -> Result<Response<v1::GetManifestResponse>, Status> {
+        let digest = convert::digest("artifact_digest", &request.into_inner().artifact_digest).unwrap();
+        let manifest = self.state().manifests.get(&digest).cloned();
+        let manifest = manifest.ok_or_else(|| Status::not_found("there is no such artifact"))?;
+        Ok(Response::new(v1::GetManifestResponse { manifest }))
+    }
+
+    async fn fetch_objects(
+        &self,
+        request: Request<v1::FetchObjectsRequest>,
+    ) -> Result<Response<Self::FetchObjectsStream>, Status> {
+        let wanted: Vec<Digest> =
+            request.into_inner().digests.iter().map(|d| convert::digest("digests", d).unwrap()).collect();
+        let mut state = self.state();
+        if state.refuse_fetch {
+            return Err(Status::unavailable("not now"));
+        }
+        let store = state.store.clone().unwrap();
+        let objects = wanted.iter().map(|digest| muster_artifact::Digest::from_bytes(*digest.as_bytes()));
+        let (mut bundle, _) = store.write_bundle(Vec::new(), objects).unwrap();
+        state.fetched.extend(wanted);
+        if state.corrupt_objects {
+            let middle = bundle.len() / 2;
+            bundle[middle] ^= 0xff;
+        }
+        let pieces: Vec<_> =
+            bundle.chunks(1000).map(|piece| Ok(v1::BundlePiece { data: piece.to_vec() })).collect();
+        Ok(Response::new(Box::pin(futures_util::stream::iter(pieces))))
+    }
+
+    async fn send_logs(
+        &self,
+        request: Request<Streaming<v1::LogBatch>>,
+    ) -> Result<Response<v1::SendLogsResponse>, Status> {
+        let mut batches = request.into_inner();
+        while let Some(batch) = batches.message().await? {
+            self.state().logs.push(batch);
+        }
+        Ok(Response::new(v1::SendLogsResponse {}))
+    }
+}
