@@ -360,6 +360,9 @@ pub(crate) enum Rollout {
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
     /// Only this application
+    #[arg(value_name = "APPLICATION", conflicts_with = "application")]
+    pub(crate) name: Option<String>,
+    /// Only this application
     #[arg(long, short)]
     pub(crate) application: Option<String>,
     /// Only this environment

@@ -109,8 +109,11 @@ fn application_table(applications: &[ApplicationSummary]) -> Table {
 }
 
 pub(super) async fn ps(output: &Output, client: &Client, command: Ps) -> Result<()> {
-    let query =
-        [("application", command.application), ("environment", command.environment), ("node", command.node)];
+    let query = [
+        ("application", command.application.or(command.name)),
+        ("environment", command.environment),
+        ("node", command.node),
+    ];
     let processes: Vec<Process> = client.list(&["processes"], &query).await?;
     if output.json() {
         return output.object(&processes);
