@@ -7,16 +7,25 @@ use super::{
 use muster_app::{App, EnrolRequest};
 use muster_identity::{IssuedCertificate, Secret};
 use muster_proto::v1;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
 use tonic::{Code, Request, Response, Status};
+
+/// Enrolments at once. Anybody may ask, and each asks the database: strangers get a quarter of its connections at most,
+/// the nodes that are there keep the rest.
+const ENROLMENTS_AT_ONCE: usize = 4;
+
+/// How long a host waits for its turn before it is told to come back.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Enrolments {
     app: App,
+    turns: Semaphore,
 }
 
 impl Enrolments {
-    pub(super) const fn new(app: App) -> Self {
-        Self { app }
+    pub(super) fn new(app: App) -> Self {
+        Self { app, turns: Semaphore::new(ENROLMENTS_AT_ONCE) }
     }
 
     fn identity(&self, certificate: IssuedCertificate) -> v1::Identity {
@@ -40,6 +49,13 @@ impl v1::enrolment_service_server::EnrolmentService for Enrolments {
             refused(Code::Unauthenticated, "token_wrong_secret", format!("{e}; paste the token again, whole"))
         })?;
         let facts = facts.unwrap_or_default().into();
+        let Ok(_turn) = timeout(TURN_PATIENCE, self.turns.acquire()).await else {
+            return Err(refused(
+                Code::ResourceExhausted,
+                "too_many_requests",
+                "many hosts are joining at this moment; try again in a minute",
+            ));
+        };
         let enrolled = self
             .app
             .node_enrol(EnrolRequest { token_id, token_secret, csr_der, facts, address })
