@@ -1,4 +1,5 @@
 //! What people read when fleet files are wrong. Every folder of `bad` is one case; its snapshot is the whole output.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use muster_fleet_config::{Problem, SourceFile, parse};
 use std::{fmt::Write, fs, path::Path};

@@ -10,6 +10,9 @@ pub mod app_server;
 pub mod files;
 pub mod order;
 
+#[cfg(test)]
+mod tests;
+
 use muster_domain::{
     ApplicationName, Digest, EnvironmentName, NodeName, ReleaseId, ReleaseVersion,
     assignment::AssignmentContent, fleet::FleetConfiguration, node::Role, resource::ResourceKey,
@@ -59,7 +62,7 @@ pub struct CompileError {
 pub enum CompileProblem {
     /// A declared secret has no value.
     #[error(
-        "secret {secret:?} of application {application:?} has no value in environment {environment:?}: \
+        "secret {secret:?} of application \"{application}\" has no value in environment \"{environment}\": \
          set it with `muster secret set {secret} --environment {environment}`"
     )]
     SecretMissing {

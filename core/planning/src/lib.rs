@@ -7,6 +7,7 @@
 
 pub mod compile;
 pub mod convergence;
+pub mod example;
 pub mod liveness;
 pub mod retention;
 pub mod rollout;

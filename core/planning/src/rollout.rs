@@ -12,6 +12,8 @@
 
 mod advance;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use step::{preflight, step};
 

@@ -10,6 +10,9 @@ use muster_domain::{
     rollout::{NodeProgress as P, RolloutNode, RolloutState as S},
 };
 
+/// Nodes that a message names; the others are counted.
+const NAMES_AT_MOST: usize = 10;
+
 /// Whether a rollout over these nodes could begin now. Asked before it is accepted, so that `muster deploy` is refused
 /// with the reason; [`step`] asks again when its turn comes.
 pub fn preflight(ctx: &RolloutCtx<'_>, nodes: &[RolloutNode]) -> Result<(), Refused> {
@@ -19,8 +22,9 @@ pub fn preflight(ctx: &RolloutCtx<'_>, nodes: &[RolloutNode]) -> Result<(), Refu
     if nodes.iter().any(|n| ctx.reachable.contains(&n.node)) {
         return Ok(());
     }
-    let names: Vec<_> = nodes.iter().map(|n| ctx.name(n.node)).collect();
-    Err(Refused::NothingReachable { count: nodes.len(), names: names.join(", ") })
+    let names: Vec<_> = nodes.iter().take(NAMES_AT_MOST).map(|n| ctx.name(n.node)).collect();
+    let more = if nodes.len() > NAMES_AT_MOST { ", ..." } else { "" };
+    Err(Refused::NothingReachable { count: nodes.len(), names: names.join(", ") + more })
 }
 
 /// Decides what follows from an event. Pure: the same arguments give the same step, so replaying the events of a rollout

@@ -1,0 +1,402 @@
+use super::*;
+use crate::example::{node_id, node_name, release_id};
+use NodeProgress as P;
+use RolloutState as S;
+use proptest::prelude::*;
+
+const DEADLINE_MS: u32 = 60_000;
+
+/// A rollout with everything around it, to which events are told.
+struct Story {
+    now: DateTime<Utc>,
+    reachable: BTreeSet<NodeId>,
+    names: BTreeMap<NodeId, NodeName>,
+    record: RolloutRecord,
+    effects: Vec<RolloutEffect>,
+}
+
+impl Story {
+    /// Nodes 1 to `count`, all reachable, on release 1, to go to release 2.
+    fn new(count: u8) -> Self {
+        let nodes: Vec<_> = (1..=count).map(node_id).collect();
+        Self {
+            now: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            reachable: nodes.iter().copied().collect(),
+            names: (1..=count).map(|n| (node_id(n), node_name(&format!("app-{n}")))).collect(),
+            record: RolloutRecord::planned(
+                release_id(2),
+                nodes.into_iter().map(|n| (n, Some(release_id(1)))),
+            ),
+            effects: Vec::new(),
+        }
+    }
+
+    fn try_tell(&mut self, event: RolloutEvent) -> Result<Vec<RolloutEffect>, Refused> {
+        let ctx = RolloutCtx {
+            now: self.now,
+            node_deadline_ms: DEADLINE_MS,
+            reachable: &self.reachable,
+            names: &self.names,
+        };
+        let Step { record, effects } = step(&ctx, &self.record, &event)?;
+        self.record = record;
+        self.effects.extend(effects.iter().cloned());
+        Ok(effects)
+    }
+
+    fn tell(&mut self, event: RolloutEvent) -> Vec<RolloutEffect> {
+        self.try_tell(event).unwrap()
+    }
+
+    fn ready(&mut self, node: u8, release: u8) -> Vec<RolloutEffect> {
+        self.tell(RolloutEvent::NodeReported {
+            node: node_id(node),
+            release: Some(release_id(release)),
+            outcome: NodeOutcome::Ready,
+        })
+    }
+
+    fn failed(&mut self, node: u8, release: u8, reason: &str) -> Vec<RolloutEffect> {
+        let outcome = NodeOutcome::Failed { reason: reason.to_owned() };
+        self.tell(RolloutEvent::NodeReported {
+            node: node_id(node),
+            release: Some(release_id(release)),
+            outcome,
+        })
+    }
+
+    fn wait(&mut self, ms: u32) -> Vec<RolloutEffect> {
+        self.now += chrono::TimeDelta::milliseconds(ms.into());
+        self.tell(RolloutEvent::Tick)
+    }
+
+    fn progress(&self) -> Vec<&'static str> {
+        self.record.nodes.iter().map(|node| word(&node.progress)).collect()
+    }
+}
+
+fn word(progress: &P) -> &'static str {
+    match progress {
+        P::Pending => "pending",
+        P::Away => "away",
+        P::Moving { .. } => "moving",
+        P::Moved { .. } => "moved",
+        P::Failed { .. } => "failed",
+        P::Returning { .. } => "returning",
+        P::Returned { .. } => "returned",
+        P::ReturnUnconfirmed { .. } => "return_unconfirmed",
+    }
+}
+
+/// The assignments among effects, as (node, release).
+fn assigned(effects: &[RolloutEffect]) -> Vec<(NodeId, Option<ReleaseId>)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            RolloutEffect::AssignRelease { node, release } => Some((*node, *release)),
+            RolloutEffect::Announce { .. } | RolloutEffect::Finish { .. } => None,
+        })
+        .collect()
+}
+
+fn to(node: u8, release: u8) -> (NodeId, Option<ReleaseId>) {
+    (node_id(node), Some(release_id(release)))
+}
+
+#[test]
+fn nodes_move_one_after_another() {
+    let mut story = Story::new(2);
+    assert_eq!(assigned(&story.tell(RolloutEvent::Start)), [to(1, 2)]);
+    assert_eq!(story.progress(), ["moving", "pending"]);
+    assert_eq!(assigned(&story.ready(1, 2)), [to(2, 2)]);
+    assert_eq!(story.progress(), ["moved", "moving"]);
+    let last = story.ready(2, 2);
+    assert_eq!(story.record.state, S::Completed);
+    assert_eq!(last.last(), Some(&RolloutEffect::Finish { completed: true }));
+}
+
+#[test]
+fn a_failure_takes_every_touched_node_back_and_leaves_the_others_alone() {
+    let mut story = Story::new(4);
+    story.reachable.remove(&node_id(4));
+    story.tell(RolloutEvent::Start);
+    story.ready(1, 2);
+    let effects = story.failed(2, 2, "exit code 1 before it was ready");
+    assert_eq!(assigned(&effects), [to(1, 1), to(2, 1), to(4, 1)]);
+    assert_eq!(story.progress(), ["returning", "returning", "pending", "return_unconfirmed"]);
+    story.ready(2, 1);
+    story.ready(1, 1);
+    let reason = "app-2: exit code 1 before it was ready".to_owned();
+    assert_eq!(story.record.state, S::RolledBack { reason });
+    assert_eq!(story.progress(), ["returned", "returned", "pending", "return_unconfirmed"]);
+    assert_eq!(story.effects.last(), Some(&RolloutEffect::Finish { completed: false }));
+}
+
+#[test]
+fn an_application_that_was_not_there_before_goes_again() {
+    let mut story = Story::new(1);
+    story.record.nodes[0].former_release = None;
+    story.tell(RolloutEvent::Start);
+    assert_eq!(assigned(&story.failed(1, 2, "no")), [(node_id(1), None)]);
+    story.tell(RolloutEvent::NodeReported { node: node_id(1), release: None, outcome: NodeOutcome::Ready });
+    assert_eq!(story.progress(), ["returned"]);
+}
+
+#[test]
+fn a_node_that_says_nothing_fails_at_its_deadline() {
+    let mut story = Story::new(1);
+    story.tell(RolloutEvent::Start);
+    assert!(story.wait(DEADLINE_MS - 1).is_empty());
+    assert_eq!(assigned(&story.wait(1)), [to(1, 1)]);
+    story.reachable.clear();
+    story.wait(DEADLINE_MS);
+    assert_eq!(story.record.state, S::RolledBack { reason: "app-1: not ready within 1 min".to_owned() });
+    assert_eq!(story.progress(), ["return_unconfirmed"]);
+}
+
+#[test]
+fn nodes_that_are_away_get_the_release_at_once_and_hold_nobody_up() {
+    let mut story = Story::new(3);
+    story.reachable.remove(&node_id(1));
+    assert_eq!(assigned(&story.tell(RolloutEvent::Start)), [to(1, 2), to(2, 2)]);
+    story.reachable.remove(&node_id(3));
+    assert_eq!(assigned(&story.ready(2, 2)), [to(3, 2)], "it went away before its turn");
+    assert_eq!(story.record.state, S::Completed);
+    assert_eq!(story.progress(), ["away", "moved", "away"]);
+}
+
+#[test]
+fn a_node_that_comes_back_in_time_counts() {
+    let mut story = Story::new(2);
+    story.reachable.remove(&node_id(2));
+    story.tell(RolloutEvent::Start);
+    story.ready(2, 2);
+    assert_eq!(story.progress(), ["moving", "moved"]);
+    story.ready(1, 2);
+    assert_eq!(story.record.state, S::Completed);
+}
+
+#[test]
+fn a_node_that_fails_after_it_had_moved_stops_the_rollout() {
+    let mut story = Story::new(3);
+    story.tell(RolloutEvent::Start);
+    story.ready(1, 2);
+    assert_eq!(assigned(&story.failed(1, 2, "crash looping")), [to(1, 1), to(2, 1)]);
+}
+
+#[test]
+fn nothing_is_touched_when_nobody_can_be_reached() {
+    let mut story = Story::new(2);
+    story.reachable.clear();
+    let effects = story.tell(RolloutEvent::Start);
+    assert_eq!(assigned(&effects), []);
+    let reason = "none of its 2 nodes can be reached: app-1, app-2; nothing was changed".to_owned();
+    assert_eq!(story.record.state, S::RolledBack { reason });
+    assert_eq!(story.progress(), ["pending", "pending"]);
+}
+
+#[test]
+fn an_abort_goes_back_and_says_who() {
+    let mut story = Story::new(2);
+    story.tell(RolloutEvent::Start);
+    story.ready(1, 2);
+    let abort = RolloutEvent::Abort { by: "amara".to_owned() };
+    assert_eq!(assigned(&story.tell(abort.clone())), [to(1, 1), to(2, 1)]);
+    assert!(story.tell(abort).is_empty(), "twice is once");
+    story.ready(1, 1);
+    story.ready(2, 1);
+    assert_eq!(story.record.state, S::Aborted { reason: "aborted by amara".to_owned() });
+}
+
+#[test]
+fn an_abort_before_the_start_touches_nothing() {
+    let mut story = Story::new(2);
+    let effects = story.tell(RolloutEvent::Abort { by: "amara".to_owned() });
+    assert_eq!(assigned(&effects), []);
+    assert!(matches!(story.record.state, S::Aborted { .. }));
+}
+
+#[test]
+fn a_report_about_another_release_is_stale() {
+    let mut story = Story::new(2);
+    story.tell(RolloutEvent::Start);
+    assert!(story.ready(1, 1).is_empty(), "it still runs the former release");
+    story.failed(1, 2, "no");
+    assert!(story.ready(1, 2).is_empty(), "the new release came up too late");
+    assert_eq!(story.progress(), ["returning", "pending"]);
+}
+
+#[test]
+fn a_former_release_that_does_not_run_is_said_and_ends_the_wait() {
+    let mut story = Story::new(1);
+    story.tell(RolloutEvent::Start);
+    story.failed(1, 2, "no");
+    story.failed(1, 1, "port 3000 is taken");
+    let unconfirmed = &story.record.nodes[0].progress;
+    assert!(matches!(unconfirmed, P::ReturnUnconfirmed { reason } if reason.contains("port 3000 is taken")));
+    assert!(matches!(story.record.state, S::RolledBack { .. }));
+}
+
+#[test]
+fn strangers_and_the_past_are_refused() {
+    let mut story = Story::new(1);
+    let foreign = RolloutEvent::NodeReported { node: node_id(9), release: None, outcome: NodeOutcome::Ready };
+    assert_eq!(story.try_tell(foreign), Err(Refused::ForeignNode { node: node_id(9) }));
+    story.tell(RolloutEvent::Start);
+    story.ready(1, 2);
+    let refused = story.try_tell(RolloutEvent::Abort { by: "amara".to_owned() }).unwrap_err();
+    assert_eq!(refused.to_string(), "the rollout is completed already, so \"abort\" has no effect");
+}
+
+#[test]
+fn what_is_announced_reads_well() {
+    let mut story = Story::new(3);
+    story.reachable.remove(&node_id(3));
+    story.tell(RolloutEvent::Start);
+    story.ready(1, 2);
+    story.wait(DEADLINE_MS);
+    story.ready(1, 1);
+    story.wait(DEADLINE_MS);
+    let lines: Vec<_> = story
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            RolloutEffect::Announce { severity, kind, message, .. } => {
+                Some(format!("{:7} {kind}: {message}", severity.as_str()))
+            }
+            RolloutEffect::AssignRelease { .. } | RolloutEffect::Finish { .. } => None,
+        })
+        .collect();
+    insta::assert_snapshot!("announcements", lines.join("\n"));
+}
+
+/// Anything that can happen, to any of five nodes of which the last is a stranger.
+fn any_event() -> impl Strategy<Value = RolloutEvent> {
+    let outcome = prop_oneof![
+        3 => Just(NodeOutcome::Ready),
+        1 => Just(NodeOutcome::Failed { reason: "it broke".to_owned() }),
+    ];
+    let release = prop_oneof![3 => Just(Some(2)), 3 => Just(Some(1)), 1 => Just(None), 1 => Just(Some(3))];
+    prop_oneof![
+        2 => Just(RolloutEvent::Start),
+        12 => (1u8..=5, release, outcome).prop_map(|(node, release, outcome)| RolloutEvent::NodeReported {
+            node: node_id(node),
+            release: release.map(release_id),
+            outcome,
+        }),
+        3 => Just(RolloutEvent::Tick),
+        1 => Just(RolloutEvent::Abort { by: "amara".to_owned() }),
+    ]
+}
+
+/// An event, the time that passed before it, and who can be reached then.
+type Happening = (RolloutEvent, u32, u8);
+
+fn any_history() -> impl Strategy<Value = Vec<Happening>> {
+    prop::collection::vec((any_event(), 0..DEADLINE_MS, any::<u8>()), 0..40)
+}
+
+fn reachable(bits: u8) -> BTreeSet<NodeId> {
+    (1..=4).filter(|node| bits & (1 << node) != 0).map(node_id).collect()
+}
+
+/// Four nodes, of which one never had the application.
+fn four() -> Story {
+    let mut story = Story::new(4);
+    story.record.nodes[3].former_release = None;
+    story
+}
+
+fn tell(story: &mut Story, (event, passed_ms, bits): &Happening) -> Result<Vec<RolloutEffect>, Refused> {
+    story.now += chrono::TimeDelta::milliseconds((*passed_ms).into());
+    story.reachable = reachable(*bits);
+    story.try_tell(event.clone())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold(history in any_history()) {
+        let mut story = four();
+        let members: BTreeSet<_> = story.record.nodes.iter().map(|node| node.node).collect();
+        // What each node was last given; only what the effects say.
+        let mut given: BTreeMap<NodeId, Option<ReleaseId>> =
+            story.record.nodes.iter().map(|node| (node.node, node.former_release)).collect();
+        for happening in &history {
+            let before = story.record.clone();
+            let result = tell(&mut story, happening);
+            let record = &story.record;
+            if before.state.terminal() {
+                prop_assert!(result.is_err(), "terminal states absorb");
+                prop_assert_eq!(record, &before);
+            }
+            let Ok(effects) = result else { continue };
+            for (node, release) in assigned(&effects) {
+                prop_assert!(members.contains(&node), "effects name only nodes of the rollout");
+                given.insert(node, release);
+            }
+            let moving = record.nodes.iter().filter(|node| matches!(node.progress, P::Moving { .. })).count();
+            prop_assert!(moving <= 1, "never more than one node moves");
+            prop_assert_eq!(moving == 1, record.state == S::Running, "a running rollout always has a next deadline");
+            let finished = effects.iter().filter(|e| matches!(e, RolloutEffect::Finish { .. })).count();
+            prop_assert_eq!(finished == 1, record.state.terminal() && !before.state.terminal());
+            for node in &record.nodes {
+                let expected = match &node.progress {
+                    P::Away | P::Moving { .. } | P::Moved { .. } => Some(release_id(2)),
+                    P::Pending | P::Returning { .. } | P::Returned { .. } | P::ReturnUnconfirmed { .. } => node.former_release,
+                    P::Failed { .. } => return Err(TestCaseError::fail("a failed node goes back in the same step")),
+                };
+                prop_assert_eq!(given[&node.node], expected, "the assignment follows the progress of {}", word(&node.progress));
+            }
+            if record.state == S::Completed {
+                let words = story.progress();
+                prop_assert!(words.contains(&"moved") && words.iter().all(|word| ["moved", "away"].contains(word)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_duplicate_event_adds_no_effect(history in any_history()) {
+        let mut story = four();
+        for happening in &history {
+            if tell(&mut story, happening).is_err() {
+                continue;
+            }
+            let record = story.record.clone();
+            let again = story.try_tell(happening.0.clone());
+            prop_assert!(again.is_err() || again.is_ok_and(|effects| effects.is_empty()));
+            prop_assert_eq!(&story.record, &record);
+        }
+    }
+
+    #[test]
+    fn replaying_the_events_gives_the_stored_state(history in any_history()) {
+        let (mut first, mut second) = (four(), four());
+        for happening in &history {
+            let accepted = tell(&mut first, happening).is_ok();
+            if accepted {
+                tell(&mut second, happening).unwrap();
+            } else {
+                second.now = first.now;
+            }
+        }
+        prop_assert_eq!(first.record, second.record);
+        prop_assert_eq!(first.effects, second.effects);
+    }
+
+    #[test]
+    fn time_alone_ends_every_rollout_that_was_started(history in any_history()) {
+        let mut story = four();
+        for happening in &history {
+            tell(&mut story, happening).ok();
+        }
+        story.try_tell(RolloutEvent::Start).ok();
+        for _ in 0..2 {
+            if !story.record.state.terminal() {
+                story.wait(DEADLINE_MS);
+            }
+        }
+        prop_assert!(story.record.state.terminal(), "{:?}", story.record);
+    }
+}
