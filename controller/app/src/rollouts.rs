@@ -414,6 +414,11 @@ impl App {
                 }
                 RolloutEffect::Announce { severity, kind, message, node } => {
                     let node = node.and_then(|id| world.names.get(&id).cloned());
+                    // On the fleet's one time axis a line has to stand alone.
+                    let message = format!(
+                        "{} {} in {}: {message}",
+                        rollout.application, rollout.release_version, rollout.environment
+                    );
                     self.event_record(tx, announcements, actor, (severity, kind), subject(rollout, node), message)
                         .await?;
                 }
