@@ -60,7 +60,7 @@ const rollout = createRoute({
 const events = createRoute({
   getParentRoute: () => shell,
   path: "/events",
-  validateSearch: texts("q", "severity", "node", "environment", "application", "limit"),
+  validateSearch: texts("q", "severity", "node", "environment", "application"),
   component: lazyRouteComponent(() => import("./pages/events/EventsPage"), "EventsPage"),
 });
 const configuration = createRoute({

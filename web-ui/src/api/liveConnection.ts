@@ -1,6 +1,6 @@
 // The one stream of live messages: opens it, opens it again when it breaks, and falls back to slow polling meanwhile.
 import type { QueryClient } from "@tanstack/react-query";
-import { apiUrl } from "./client";
+import { LIVE_URL } from "./client";
 import { Throttle, parseLiveMessage } from "./live";
 import { keys } from "./queries";
 
@@ -58,7 +58,7 @@ export class LiveConnection {
 
   private open(): void {
     this.close();
-    const source = new EventSource(apiUrl("/live"));
+    const source = new EventSource(LIVE_URL);
     this.source = source;
     source.addEventListener("open", this.onOpen);
     source.addEventListener("message", (event: MessageEvent<string>) => this.onMessage(event));

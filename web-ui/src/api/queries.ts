@@ -1,7 +1,8 @@
 // What is asked, under which key. The keys are what a live message invalidates: see live.ts.
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api } from "./client";
 import { ApiError } from "./problem";
+import type { Severity } from "./types";
 
 export const keys = {
   session: ["session"] as const,
@@ -23,7 +24,8 @@ export const keys = {
 };
 
 export interface EventFilter {
-  severity?: string;
+  /** At least this severe. */
+  severity?: Severity;
   node?: string;
   environment?: string;
   application?: string;
@@ -80,6 +82,16 @@ export const eventsQuery = (filter: EventFilter, limit = 100) =>
     placeholderData: keepPreviousData,
   });
 
+/** The same, page by page into the past. */
+export const eventPagesQuery = (filter: EventFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.events, "pages", filter],
+    queryFn: ({ pageParam, signal }) => api.eventList({ ...filter, limit: 100, ...(pageParam === null ? {} : { cursor: pageParam }) }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor,
+    placeholderData: keepPreviousData,
+  });
+
 export const fleetConfigurationQuery = queryOptions({
   queryKey: [...keys.fleetConfiguration, "in-force"],
   queryFn: async ({ signal }) => {
@@ -101,6 +113,6 @@ export const fleetVersionsQuery = queryOptions({
 export const fleetVersionQuery = (version: number) =>
   queryOptions({
     queryKey: ["fleet-configuration-version", version],
-    queryFn: ({ signal }) => api.fleetConfigurationVersion(version, signal),
+    queryFn: ({ signal }) => api.fleetConfigurationVersionGet(version, signal),
     staleTime: Infinity,
   });

@@ -1,6 +1,6 @@
 // A graph over time. Graphs with the same `group` share their cursor; dragging over one asks for that time.
 import { useMantineColorScheme } from "@mantine/core";
-import { useEffect, useRef, type JSX } from "react";
+import { useEffect, useLayoutEffect, useRef, type JSX } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Marker } from "../util/chart";
@@ -22,6 +22,8 @@ interface Props {
   window: { from: number; to: number };
   markers: readonly Marker[];
   format: (value: number | null | undefined) => string;
+  /** The axis counts in powers of two. */
+  binary?: boolean;
   /** The axis goes at least to here. */
   top?: number;
   zoom: (from: number, to: number) => void;
@@ -65,12 +67,14 @@ function drawMarkers(plot: uPlot, markers: readonly Marker[]): void {
   ctx.restore();
 }
 
-export function Chart({ title, group, series, data, window, markers, format, top, zoom }: Props): JSX.Element {
+export function Chart({ title, group, series, data, window, markers, format, binary = false, top, zoom }: Props): JSX.Element {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const readings = useRef<(HTMLSpanElement | null)[]>([]);
   const latest = useRef({ data, markers, zoom, format, window });
-  latest.current = { data, markers, zoom, format, window };
+  useLayoutEffect(() => {
+    latest.current = { data, markers, zoom, format, window };
+  });
   const { colorScheme } = useMantineColorScheme();
   const shape = JSON.stringify(series);
 
@@ -93,7 +97,7 @@ export function Chart({ title, group, series, data, window, markers, format, top
       {
         width: element.clientWidth,
         height: 162,
-        padding: [10, 8, 0, 0],
+        padding: [10, 20, 0, 0],
         legend: { show: false },
         cursor: { sync: { key: group }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
         scales: {
@@ -102,7 +106,7 @@ export function Chart({ title, group, series, data, window, markers, format, top
         },
         axes: [
           { ...axis, size: 28, values: timeLabels },
-          { ...axis, size: 66, values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)), space: 34 },
+          { ...axis, size: 66, values: (_, ticks) => ticks.map((tick) => round(latest.current.format(tick))), space: 30, ...(binary ? { incrs: BINARY_STEPS } : {}) },
         ],
         series: [
           {},
@@ -137,7 +141,7 @@ export function Chart({ title, group, series, data, window, markers, format, top
       made.destroy();
       plot.current = null;
     };
-  }, [shape, group, top, colorScheme]);
+  }, [shape, group, top, binary, colorScheme]);
 
   useEffect(() => {
     plot.current?.setData(data as uPlot.AlignedData);
@@ -174,6 +178,12 @@ export function Chart({ title, group, series, data, window, markers, format, top
     </figure>
   );
 }
+
+/** Steps of an axis of bytes: 1, 2, 5, 10 .. 500 of each binary unit. */
+const BINARY_STEPS = [0, 1, 2, 3, 4].flatMap((power) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * 1024 ** power));
+
+/** `20.0 GiB` as `20 GiB`: an axis has whole steps. */
+const round = (text: string): string => text.replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 
 const two = (value: number): string => String(value).padStart(2, "0");
 

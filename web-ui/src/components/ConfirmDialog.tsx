@@ -74,7 +74,7 @@ export function ConfirmDialog({ title, consequences, children, confirm, danger =
           </div>
         )}
         <div className={classes.footer}>
-          <Button variant="default" size="sm" onClick={close} disabled={busy}>
+          <Button variant="default" size="sm" onClick={close} disabled={busy} data-autofocus={typed === undefined || undefined}>
             Cancel
           </Button>
           <Button type="submit" size="sm" color={danger ? "red.8" : undefined} loading={busy} disabled={!ready}>

@@ -6,8 +6,8 @@ import { ApplicationLink, NodeLink, RolloutLink } from "./links";
 import { StatusMark } from "./Status";
 import { Ago } from "./Time";
 
-/** Events, newest first, each with what it is about. */
-export function EventList({ events, about = true }: { events: readonly FleetEvent[]; about?: boolean }): JSX.Element {
+/** Events, newest first, each with what it is about; `brief` leaves out its kind and who caused it. */
+export function EventList({ events, brief = false }: { events: readonly FleetEvent[]; brief?: boolean }): JSX.Element {
   return (
     <ul className={classes.list}>
       {events.map((event) => {
@@ -21,14 +21,14 @@ export function EventList({ events, about = true }: { events: readonly FleetEven
             <span className={classes.when}>
               <Ago at={event.at} />
             </span>
-            {about && (
+            {(!brief || event.node !== null || event.application !== null) && (
               <span className={classes.about}>
                 {event.node !== null && <NodeLink name={event.node} />}
                 {event.application !== null && <ApplicationLink name={event.application} />}
                 {event.environment !== null && <span>{event.environment}</span>}
                 {event.rollout !== null && <RolloutLink id={event.rollout}>rollout</RolloutLink>}
-                <span className="mono">{event.kind}</span>
-                <span>by {event.actor}</span>
+                {!brief && <span className="mono">{event.kind}</span>}
+                {!brief && <span>by {event.actor}</span>}
               </span>
             )}
           </li>

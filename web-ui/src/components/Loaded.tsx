@@ -1,10 +1,18 @@
 import { Skeleton } from "@mantine/core";
-import type { UseQueryResult } from "@tanstack/react-query";
 import type { JSX, ReactNode } from "react";
 import { ErrorNotice, StaleStrip } from "./Notice";
 
+/** What is used of a query of any kind. */
+export interface Asked<T> {
+  data: T | undefined;
+  error: unknown;
+  isError: boolean;
+  isFetching: boolean;
+  refetch: () => Promise<unknown>;
+}
+
 interface Props<T> {
-  query: UseQueryResult<T>;
+  query: Asked<T>;
   skeleton?: ReactNode;
   children: (data: T) => ReactNode;
 }

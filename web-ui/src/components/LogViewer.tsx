@@ -47,7 +47,7 @@ export function LogViewer({ application, environment, processes, filter, setFilt
     <div>
       <div className={classes.bar}>
         <Select size="xs" w={170} aria-label="Instance" data={instances} value={instance ?? ""} onChange={(value) => setInstance(value || undefined)} />
-        <TextInput size="xs" w={230} maw="100%" aria-label="Filter by regular expression" placeholder="Filter: text or /regex/" value={filter ?? ""} error={mistake} onChange={(event) => setFilter(event.currentTarget.value || undefined)} leftSection={<Icon name="search" size={13} />} />
+        <TextInput size="xs" w={230} maw="100%" aria-label="Filter by regular expression" placeholder="Filter (regular expression)" value={filter ?? ""} error={mistake} onChange={(event) => setFilter(event.currentTarget.value || undefined)} leftSection={<Icon name="search" size={13} />} />
         <Button variant="default" aria-pressed={paused !== null} leftSection={<Icon name={paused === null ? "pause" : "play"} size={13} />} onClick={() => setPaused(paused === null ? entries : null)}>
           {paused === null ? "Pause" : waiting > 0 ? `Resume (${count(waiting)} new)` : "Resume"}
         </Button>

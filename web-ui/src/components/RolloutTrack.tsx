@@ -1,6 +1,6 @@
 import type { JSX } from "react";
 import type { Rollout } from "../api/types";
-import { rolloutNodeStatus, rolloutProgress } from "../util/status";
+import { rolloutEnded, rolloutNodeStatus, rolloutProgress } from "../util/status";
 import classes from "./RolloutTrack.module.css";
 import { StatusMark } from "./Status";
 
@@ -9,7 +9,7 @@ export function RolloutTrack({ rollout }: { rollout: Rollout }): JSX.Element {
   return (
     <ol className={classes.track} aria-label="Nodes of the rollout">
       {rollout.nodes.map((node) => {
-        const status = rolloutNodeStatus(node.state);
+        const status = rolloutNodeStatus(node.state, rolloutEnded(rollout.status));
         return (
           <li key={node.node} className={`${classes.step} ${classes[node.state] ?? ""}`} title={`${node.node}: ${status.word}${node.reason ? ` – ${node.reason}` : ""}`}>
             <StatusMark look={status.look} size={13} label={status.word} />

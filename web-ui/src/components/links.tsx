@@ -4,7 +4,7 @@ import type { JSX, ReactNode } from "react";
 
 export function NodeLink({ name }: { name: string }): JSX.Element {
   return (
-    <Link to="/nodes/$name" params={{ name }} className="mono">
+    <Link to="/nodes/$name" params={{ name }} className="mono nowrap">
       {name}
     </Link>
   );
@@ -12,7 +12,7 @@ export function NodeLink({ name }: { name: string }): JSX.Element {
 
 export function ApplicationLink({ name }: { name: string }): JSX.Element {
   return (
-    <Link to="/applications/$name" params={{ name }} className="mono">
+    <Link to="/applications/$name" params={{ name }} className="mono nowrap">
       {name}
     </Link>
   );

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "react";
-import { openStream } from "../api/client";
+import { logRead } from "../api/client";
 import { LineSplitter, append, parseLogMessage, type LogEntry } from "../util/logs";
 
 export type LogState = "opening" | "past" | "following" | "ended" | "failed";
@@ -12,7 +12,8 @@ export interface LogStream {
 }
 
 const PAINT_MS = 120;
-const PAST_LINES = 400;
+/** Per instance. */
+const PAST_LINES = 200;
 
 /** Follows the log of an application in one environment. Lines are painted a few times a second, however fast they come. */
 export function useLogStream(application: string, environment: string): LogStream {
@@ -40,7 +41,7 @@ export function useLogStream(application: string, environment: string): LogStrea
     const timer = setInterval(paint, PAINT_MS);
 
     async function read(): Promise<void> {
-      const stream = await openStream(`/applications/${encodeURIComponent(application)}/logs`, { environment, lines: PAST_LINES, follow: true }, abort.signal);
+      const stream = await logRead(application, { environment, lines: PAST_LINES, follow: true }, abort.signal);
       setState("past");
       const splitter = new LineSplitter();
       const decoder = new TextDecoder();

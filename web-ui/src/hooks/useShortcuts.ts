@@ -10,7 +10,9 @@ export function isTyping(target: EventTarget | null): boolean {
 /** Keys and pairs of keys: `{"/": open, "g n": nodes}`. Nothing happens while a person types or a dialog is open. */
 export function useShortcuts(shortcuts: Record<string, () => void>): void {
   const current = useRef(shortcuts);
-  current.current = shortcuts;
+  useEffect(() => {
+    current.current = shortcuts;
+  });
   useEffect(() => {
     let first: { key: string; at: number } | null = null;
     function onKey(event: KeyboardEvent): void {

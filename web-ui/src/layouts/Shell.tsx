@@ -1,7 +1,7 @@
 // The frame of every page of a signed-in person: navigation, search, the live connection.
 import { ActionIcon, Drawer } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Navigate, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet, useNavigate, useRouter } from "@tanstack/react-router";
 import { useEffect, useState, type JSX } from "react";
 import { api } from "../api/client";
 import { LiveConnection } from "../api/liveConnection";
@@ -21,10 +21,13 @@ import { Foot, NavList, Sidebar } from "./Sidebar";
 
 export function Shell(): JSX.Element {
   const session = useQuery(sessionQuery);
-  const here = useRouterState({ select: (state) => state.location.href });
-  if (session.error instanceof ApiError && session.error.status === 401) {
-    return <Navigate to="/sign-in" search={here === "/" ? {} : { next: here }} replace />;
-  }
+  const router = useRouter();
+  const signedOut = session.error instanceof ApiError && session.error.status === 401;
+  useEffect(() => {
+    // Read once, and not from the router's state: that is the sign-in page itself as soon as the way there begins.
+    const here = router.latestLocation.href;
+    if (signedOut && !here.startsWith("/sign-in")) void router.navigate({ to: "/sign-in", search: here === "/" ? {} : { next: here }, replace: true });
+  }, [signedOut, router]);
   if (session.data !== undefined) {
     return (
       <SessionContext value={session.data}>
@@ -34,7 +37,7 @@ export function Shell(): JSX.Element {
   }
   return (
     <main className={classes.main} aria-busy={session.isPending}>
-      {session.isError && <ErrorNotice error={session.error} retry={() => void session.refetch()} />}
+      {session.isError && !signedOut && <ErrorNotice error={session.error} retry={() => void session.refetch()} />}
     </main>
   );
 }

@@ -67,7 +67,6 @@ export const livenessStatus = (liveness: Liveness): StatusWord => pick(LIVENESS,
 export const processStatus = (state: ProcessState): StatusWord => pick(PROCESS, state);
 export const resourceStatus = (status: ResourceStatus): StatusWord => pick(RESOURCE, status);
 export const rolloutStatus = (status: RolloutStatus): StatusWord => pick(ROLLOUT, status);
-export const rolloutNodeStatus = (state: RolloutNodeState): StatusWord => pick(ROLLOUT_NODE, state);
 export const severityStatus = (severity: Severity): StatusWord => pick(SEVERITY, severity);
 
 /** What one mark says about a node as a whole: liveness first, then convergence, then its processes. */
@@ -84,6 +83,11 @@ export function processesStatus(ready: number, all: number): StatusWord {
   if (all === 0) return { look: "off", word: "no processes" };
   if (ready === all) return { look: "ok", word: "all ready" };
   return { look: ready === 0 ? "error" : "warning", word: `${ready} of ${all} ready` };
+}
+
+/** How a node of a rollout stands; a node whose turn never came was not touched. */
+export function rolloutNodeStatus(state: RolloutNodeState, ended = false): StatusWord {
+  return ended && state === "pending" ? { look: "off", word: "not touched" } : pick(ROLLOUT_NODE, state);
 }
 
 /** Mirrors `RolloutStatus::terminal` of the controller. */

@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import type { JSX } from "react";
 import { applicationQuery, releasesQuery, rolloutsQuery } from "../../api/queries";
-import type { ApplicationDetail, Release, Rollout } from "../../api/types";
+import type { ApplicationDetail, Page, Release, Rollout } from "../../api/types";
 import { ActionButton } from "../../components/ActionButton";
 import { Icon } from "../../components/Icon";
-import { Loaded, SkeletonBlock } from "../../components/Loaded";
+import { Loaded, SkeletonBlock, type Asked } from "../../components/Loaded";
 import { WarningNotice } from "../../components/Notice";
 import { PageHeader } from "../../components/PageHeader";
 import { Panel } from "../../components/Panel";
@@ -77,8 +77,8 @@ export function ApplicationPage(): JSX.Element {
 
 interface DetailsProps {
   application: ApplicationDetail;
-  releases: ReturnType<typeof useQuery<{ items: Release[]; next_cursor: string | null }>>;
-  rollouts: ReturnType<typeof useQuery<{ items: Rollout[]; next_cursor: string | null }>>;
+  releases: Asked<Page<Release>>;
+  rollouts: Asked<Page<Rollout>>;
 }
 
 function Details({ application, releases, rollouts }: DetailsProps): JSX.Element {

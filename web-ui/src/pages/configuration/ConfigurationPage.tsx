@@ -82,14 +82,14 @@ function Versions({ versions, inForce, chosen }: { versions: readonly FleetConfi
   return (
     <ul className={classes.versions}>
       <li>
-        <Link to="/fleet-configuration" search={{}} aria-current={chosen === null ? "true" : undefined} activeOptions={{ exact: true, includeSearch: true }}>
+        <Link to="/fleet-configuration" search={{}} data-chosen={chosen === null || undefined} activeOptions={{ exact: true, includeSearch: true }}>
           <b>In force</b>
           <span className="softer small">the files of version {inForce}</span>
         </Link>
       </li>
       {versions.map((version) => (
         <li key={version.version}>
-          <Link to="/fleet-configuration" search={{ version: String(version.version) }} aria-current={chosen === version.version ? "true" : undefined} activeOptions={{ exact: true, includeSearch: true }}>
+          <Link to="/fleet-configuration" search={{ version: String(version.version) }} data-chosen={chosen === version.version || undefined} activeOptions={{ exact: true, includeSearch: true }}>
             <span>
               Version <b className="num">{version.version}</b>
             </span>

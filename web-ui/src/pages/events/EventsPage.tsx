@@ -1,9 +1,9 @@
 // One time axis for the fleet, newest first. The filters stand in the URL.
 import { Button, Select } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import type { JSX } from "react";
-import { applicationsQuery, environmentsQuery, eventsQuery, nodesQuery } from "../../api/queries";
-import type { FleetEvent } from "../../api/types";
+import { applicationsQuery, environmentsQuery, eventPagesQuery, nodesQuery } from "../../api/queries";
+import type { FleetEvent, Severity } from "../../api/types";
 import { EventList } from "../../components/EventList";
 import listClasses from "../../components/EventList.module.css";
 import { FilterBox } from "../../components/FilterBox";
@@ -15,20 +15,19 @@ import { useSearchState, type SearchState } from "../../hooks/useSearchState";
 import { day } from "../../util/format";
 import { matches } from "../../util/table";
 
-const STEP = 100;
-const MOST = 1000;
-const SEVERITIES = [
-  { value: "", label: "All severities" },
-  { value: "info", label: "Info" },
-  { value: "warning", label: "Warning" },
+const SEVERITIES: { value: Severity; label: string }[] = [
+  { value: "info", label: "All severities" },
+  { value: "warning", label: "Warning, error" },
   { value: "error", label: "Error" },
 ];
 
+const severityOf = (text: string | undefined): Severity | undefined => (text === "warning" || text === "error" ? text : undefined);
+
 export function EventsPage(): JSX.Element {
   const [search, set] = useSearchState();
-  const { q, severity, node, environment, application } = search;
-  const limit = Math.min(MOST, Math.max(STEP, Number(search.limit) || STEP));
-  const events = useQuery(eventsQuery({ severity, node, environment, application }, limit));
+  const { q, node, environment, application } = search;
+  const severity = severityOf(search.severity);
+  const events = useInfiniteQuery(eventPagesQuery({ severity, node, environment, application }));
   const filtered = [q, severity, node, environment, application].some(Boolean);
   return (
     <>
@@ -36,7 +35,7 @@ export function EventsPage(): JSX.Element {
       <Panel title="Time axis" actions={<Filters search={search} set={set} />}>
         <Loaded query={events} skeleton={<SkeletonRows rows={12} height={48} />}>
           {(data) => {
-            const shown = data.items.filter((event) => matches(q ?? "", [event.message, event.kind, event.actor, event.node, event.application, event.environment]));
+            const shown = data.pages.flatMap((page) => page.items).filter((event) => matches(q ?? "", [event.message, event.kind, event.actor, event.node, event.application, event.environment]));
             if (shown.length === 0) {
               return filtered ? (
                 <Empty icon="search" title="No event passes the filter" action={<Button variant="default" onClick={() => set({ q: undefined, severity: undefined, node: undefined, environment: undefined, application: undefined })}>Clear the filter</Button>} />
@@ -54,9 +53,9 @@ export function EventsPage(): JSX.Element {
                     <EventList events={items} />
                   </section>
                 ))}
-                {data.items.length >= limit && limit < MOST && (
+                {events.hasNextPage && (
                   <div style={{ padding: 12, textAlign: "center" }}>
-                    <Button variant="default" loading={events.isPlaceholderData} onClick={() => set({ limit: String(limit + STEP * 2) })}>
+                    <Button variant="default" loading={events.isFetchingNextPage} onClick={() => void events.fetchNextPage()}>
                       Show older events
                     </Button>
                   </div>
@@ -77,7 +76,7 @@ function Filters({ search, set }: { search: SearchState; set: (patch: SearchStat
   const choices = (all: string, values: string[], chosen: string | undefined) => [{ value: "", label: all }, ...new Set(chosen ? [...values, chosen] : values)];
   return (
     <>
-      <Select size="xs" w={134} aria-label="Severity" data={SEVERITIES} value={search.severity ?? ""} onChange={(value) => set({ severity: value || undefined })} />
+      <Select size="xs" w={134} aria-label="Severity" data={SEVERITIES} value={severityOf(search.severity) ?? "info"} onChange={(value) => set({ severity: severityOf(value ?? undefined) })} />
       <Select size="xs" w={146} aria-label="Environment" data={choices("All environments", environments, search.environment)} value={search.environment ?? ""} onChange={(value) => set({ environment: value || undefined })} />
       <Select size="xs" w={136} aria-label="Node" searchable data={choices("All nodes", nodes, search.node)} value={search.node ?? ""} onChange={(value) => set({ node: value || undefined })} />
       <Select size="xs" w={146} aria-label="Application" data={choices("All applications", applications, search.application)} value={search.application ?? ""} onChange={(value) => set({ application: value || undefined })} />

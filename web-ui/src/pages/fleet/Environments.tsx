@@ -33,8 +33,8 @@ function EnvironmentCard({ environment, nodes }: { environment: EnvironmentSumma
               {environment.name}
             </Link>
           </h2>
-          <span className="softer small num" style={{ marginLeft: "auto", fontWeight: 400 }}>
-            {environment.node_up_count} of {environment.node_count} up, {environment.node_converged_count} as they should be
+          <span className="soft small num" style={{ marginLeft: "auto", fontWeight: 400 }} title={`${environment.node_converged_count} of ${environment.node_count} are as they should be`}>
+            {environment.node_up_count} of {environment.node_count} up
           </span>
         </div>
         <div className={classes.squares}>

@@ -19,7 +19,7 @@ import { FirstRun } from "./FirstRun";
 import classes from "./FleetPage.module.css";
 import { Verdict } from "./Verdict";
 
-const EVENTS = 14;
+const EVENTS = 10;
 
 export function FleetPage(): JSX.Element {
   const overview = useQuery(overviewQuery);
@@ -45,10 +45,10 @@ function Fleet({ overview, applications }: { overview: Overview; applications: r
   return (
     <div className="stack">
       <Verdict overview={overview} />
-      {steps !== null && <FirstRun steps={steps} missing={overview.missing_nodes} invite={invite} />}
       {overview.environments.length > 0 && <Environments environments={overview.environments} nodes={overview.nodes} />}
       <div className={classes.columns}>
         <div className="stack">
+          {steps !== null && <FirstRun steps={steps} missing={overview.missing_nodes} invite={invite} />}
           {overview.active_rollouts.length > 0 && <ActiveRollouts rollouts={overview.active_rollouts} />}
           {(overview.nodes.length > 0 || steps === null) && (
             <Panel title="Nodes" note={overview.missing_nodes.length > 0 ? `${overview.missing_nodes.length} declared, not joined` : undefined} actions={<Link to="/nodes">All nodes</Link>}>
@@ -67,7 +67,7 @@ function Fleet({ overview, applications }: { overview: Overview; applications: r
           {overview.recent_events.length === 0 ? (
             <Empty icon="event" title="Nothing has happened yet" />
           ) : (
-            <EventList events={overview.recent_events.slice(0, EVENTS)} />
+            <EventList brief events={overview.recent_events.slice(0, EVENTS)} />
           )}
         </Panel>
       </div>

@@ -24,12 +24,12 @@ export function Verdict({ overview }: { overview: Overview }): JSX.Element {
           <StatusMark look={look} size={28} />
         </span>
         <h1 className={classes.headline}>{headline}</h1>
-        <div className={classes.figures}>
+        {(nodes.length > 0 || overview.fleet_configuration_version > 0) && <div className={classes.figures}>
           <Figure value={`${up} of ${nodes.length}`} label="nodes up" />
           <Figure value={`${ready} of ${processes}`} label="processes ready" />
           <Figure value={String(overview.active_rollouts.length)} label={overview.active_rollouts.length === 1 ? "rollout under way" : "rollouts under way"} />
           <Figure value={overview.fleet_configuration_version === 0 ? "none" : `v${overview.fleet_configuration_version}`} label="configuration" />
-        </div>
+        </div>}
       </div>
       {overview.attention.length > 0 && <AttentionList items={overview.attention} />}
     </Panel>

@@ -17,6 +17,7 @@ interface Graph {
   series: ChartSeries[];
   pick: ((point: MetricsPoint) => number)[];
   format: (value: number | null | undefined) => string;
+  binary?: boolean;
   top?: (node: NodeDetail, points: readonly MetricsPoint[]) => number;
 }
 
@@ -30,6 +31,7 @@ const GRAPHS: Graph[] = [
     series: [{ label: "used", colour: 1, fill: true }, { label: "swap", colour: 3 }],
     pick: [(p) => p.memory_used_bytes, (p) => p.swap_used_bytes],
     format: bytes,
+    binary: true,
     top: (node, points) => points.at(-1)?.memory_total_bytes ?? node.facts.memory_bytes,
   },
   {
@@ -37,6 +39,7 @@ const GRAPHS: Graph[] = [
     series: [{ label: "used", colour: 1, fill: true }],
     pick: [(p) => p.disk_used_bytes],
     format: bytes,
+    binary: true,
     top: (_, points) => points.at(-1)?.disk_total_bytes ?? 0,
   },
   {
@@ -51,6 +54,7 @@ const GRAPHS: Graph[] = [
     series: [{ label: "received", colour: 1, fill: true }, { label: "sent", colour: 2 }],
     pick: [(p) => p.network_rx_bytes_per_s, (p) => p.network_tx_bytes_per_s],
     format: bytesPerSecond,
+    binary: true,
     top: () => 1024,
   },
 ];
@@ -120,17 +124,19 @@ function Grid({ node, data, readAt, range, marks, zoom }: GridProps): JSX.Elemen
             window={window}
             markers={shown}
             format={graph.format}
+            binary={graph.binary}
             top={graph.top?.(node, data.points)}
             zoom={zoom}
           />
         ))}
+        <div className={classes.legend}>
+          <p className={classes.legendTitle}>On the time axis</p>
+          <p>▸ release reached this node</p>
+          <p>✕ rollout failed</p>
+          <p>▪ fleet configuration applied</p>
+          <p className={classes.legendHint}>Drag over a graph to look closer. All graphs share one cursor.</p>
+        </div>
       </div>
-      <p className={classes.legend}>
-        <span>▸ release reached this node</span>
-        <span>✕ rollout failed</span>
-        <span>▪ fleet configuration applied</span>
-        <span>Drag over a graph to look closer.</span>
-      </p>
     </div>
   );
 }

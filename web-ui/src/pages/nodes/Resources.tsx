@@ -4,6 +4,7 @@ import type { ResourceState } from "../../api/types";
 import { ChangeText } from "../../components/Code";
 import { DataTable, type Column } from "../../components/DataTable";
 import { FilterBox } from "../../components/FilterBox";
+import { Icon } from "../../components/Icon";
 import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
 import { Status } from "../../components/Status";
@@ -39,15 +40,22 @@ export function Resources({ resources }: { resources: readonly ResourceState[] }
   const order = new Map(resources.map((resource, index) => [resource.key, index]));
   const columns: Column<ResourceState>[] = [
     { id: "order", header: "#", value: (r) => order.get(r.key) ?? 0, render: (r) => <span className="softer">{(order.get(r.key) ?? 0) + 1}</span>, align: "right", width: 44, priority: 3 },
-    { id: "state", header: "State", value: (r) => rank(resourceStatus(r.status).look), render: (r) => <Status status={resourceStatus(r.status)} />, width: 132 },
+    { id: "state", header: "State", value: (r) => rank(resourceStatus(r.status).look), render: (r) => <Status status={resourceStatus(r.status)} />, width: "1%" },
     {
       id: "resource",
       header: "Resource",
       value: (r) => r.key,
       render: (r) => (
         <>
-          <span className="mono">{r.key}</span>
+          <span className="mono" style={{ overflowWrap: "anywhere" }}>{r.key}</span>
           {r.detail !== "" && <div className="small soft">{r.detail}</div>}
+          {r.change_detail !== null && (
+            <div>
+              <Button variant="subtle" size="compact-xs" ml={-8} aria-expanded={open.has(r.key)} leftSection={<Icon name={open.has(r.key) ? "down" : "chevron"} size={11} />} onClick={() => toggle(r.key)}>
+                What changed last
+              </Button>
+            </div>
+          )}
         </>
       ),
     },
@@ -69,18 +77,6 @@ export function Resources({ resources }: { resources: readonly ResourceState[] }
       priority: 2,
       largestFirst: true,
       width: 180,
-    },
-    {
-      id: "diff",
-      header: "",
-      render: (r) =>
-        r.change_detail ? (
-          <Button variant="subtle" size="compact-xs" aria-expanded={open.has(r.key)} onClick={() => toggle(r.key)}>
-            {open.has(r.key) ? "Hide" : "What changed"}
-          </Button>
-        ) : null,
-      align: "right",
-      width: 116,
     },
   ];
 

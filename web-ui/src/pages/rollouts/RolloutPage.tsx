@@ -90,7 +90,7 @@ function Detail({ rollout }: { rollout: Rollout }): JSX.Element {
         </div>
       </Panel>
       <Panel title="Nodes" note="in the order in which they move">
-        <DataTable label="Nodes of the rollout" columns={COLUMNS} rows={rollout.nodes} rowKey={(node) => node.node} />
+        <DataTable label="Nodes of the rollout" columns={columns(ended)} rows={rollout.nodes} rowKey={(node) => node.node} />
       </Panel>
       <Panel title="What happened">
         <Loaded query={events}>
@@ -104,8 +104,8 @@ function Detail({ rollout }: { rollout: Rollout }): JSX.Element {
   );
 }
 
-const COLUMNS: Column<RolloutNode>[] = [
-  { id: "order", header: "State", render: (n) => <Status status={rolloutNodeStatus(n.state)} />, width: 230 },
+const columns = (ended: boolean): Column<RolloutNode>[] => [
+  { id: "order", header: "State", render: (n) => <Status status={rolloutNodeStatus(n.state, ended)} />, width: 230 },
   {
     id: "node",
     header: "Node",
