@@ -67,7 +67,12 @@ impl Agent {
         let (ledger, oddities) = Ledger::open(&config.state_dir.ledger(), verifier, now_ms)?;
         for oddity in oddities {
             tracing::error!("{}", oddity.message);
-            ledger.reports.push(QueuedReport::event("ledger.damaged", Severity::Error, oddity.message, now_ms));
+            ledger.reports.push(QueuedReport::event(
+                "ledger.damaged",
+                Severity::Error,
+                oddity.message,
+                now_ms,
+            ));
         }
         Ok(Self { config, host, runner, enrolment, ledger: Arc::new(ledger), _lock: lock })
     }
@@ -99,8 +104,14 @@ impl Agent {
         let remote = Arc::new(RemoteArtifacts::new());
         let source: Arc<dyn ArtifactSource> = remote.clone();
         let releases = Releases::new(&config, source, host.clone());
-        let converger =
-            Converger::new(config.clone(), host.clone(), runner.clone(), releases, ledger.clone(), nudges.clone());
+        let converger = Converger::new(
+            config.clone(),
+            host.clone(),
+            runner.clone(),
+            releases,
+            ledger.clone(),
+            nudges.clone(),
+        );
         let events = forward_events(config.clone(), runner.clone(), ledger.clone(), nudges.clone());
         let link = Link {
             store: IdentityStore::new(config.state_dir.clone()),
@@ -180,7 +191,8 @@ fn note_event(ledger: &Ledger, nudges: &Nudges, event: ProcessEvent) {
         Kind::Ready => return nudges.nudge(),
         Kind::Started | Kind::Restarting | Kind::BackingOff | Kind::Stopping | Kind::Unknown => return,
     };
-    let which = event.instance.map_or_else(|| event.app.clone(), |instance| format!("{} #{instance}", event.app));
+    let which =
+        event.instance.map_or_else(|| event.app.clone(), |instance| format!("{} #{instance}", event.app));
     ledger.reports.push(QueuedReport::Event {
         event: word.to_owned(),
         severity,

@@ -6,8 +6,8 @@ mod fetch;
 pub use fetch::{ArtifactSource, ObjectStream, SourceError};
 
 use crate::config::{AgentConfig, StateDir};
-use muster_artifact as artifact;
 use fetch::ReceiveError;
+use muster_artifact as artifact;
 use muster_artifact::{AssembleError, AssembleOptions, Manifest, ObjectStore, Sources};
 use muster_domain::{ApplicationName, Digest, ReleaseId, resource::Application};
 use muster_platform::Host;
@@ -102,7 +102,8 @@ impl Releases {
                     missing = job.run(Job::missing).await.map_err(|error| assemble_failed(wanted, &error))?;
                 }
                 Err(error) => {
-                    if matches!(error, AssembleError::DiskFull { .. } | AssembleError::NotEnoughSpace { .. }) {
+                    if matches!(error, AssembleError::DiskFull { .. } | AssembleError::NotEnoughSpace { .. })
+                    {
                         self.drop_objects();
                     }
                     return Err(assemble_failed(wanted, &error));
@@ -121,10 +122,12 @@ impl Releases {
         };
         let found = Digest::from_bytes(*blake3::hash(&bytes).as_bytes());
         if found != wanted.artifact_digest {
-            let reason = format!("its manifest has digest {}, not {}", found.short(), wanted.artifact_digest.short());
+            let reason =
+                format!("its manifest has digest {}, not {}", found.short(), wanted.artifact_digest.short());
             return Err(InstallError::Damaged { version, reason });
         }
-        Manifest::parse(&bytes).map_err(|error| InstallError::Damaged { version, reason: crate::chain(&error) })
+        Manifest::parse(&bytes)
+            .map_err(|error| InstallError::Damaged { version, reason: crate::chain(&error) })
     }
 
     /// A look before anything is fetched: the assembly itself checks again, with the room that files take in blocks.
@@ -136,14 +139,16 @@ impl Releases {
         }
         self.drop_objects();
         let available = space.available_bytes;
-        let reason = format!("it needs {needed} bytes and {floor} must stay free, but {available} are available");
+        let reason =
+            format!("it needs {needed} bytes and {floor} must stay free, but {available} are available");
         Err(InstallError::NoSpace { version: wanted.release_version.to_string(), reason })
     }
 
     async fn fetch(&self, wanted: &Application, missing: Sizes) -> Result<(), InstallError> {
         let version = || wanted.release_version.to_string();
         for batch in batches(missing) {
-            let digests: Vec<Digest> = batch.keys().map(|digest| Digest::from_bytes(*digest.as_bytes())).collect();
+            let digests: Vec<Digest> =
+                batch.keys().map(|digest| Digest::from_bytes(*digest.as_bytes())).collect();
             let objects = self.source.objects(wanted.artifact_digest, digests).await;
             let objects = objects.map_err(|source| InstallError::Fetch { version: version(), source })?;
             let store = self.state.objects();
@@ -168,10 +173,15 @@ impl Releases {
 
     /// Removes old releases of an application, and tells which. Kept are those named, the one that `current` points to,
     /// and the newest.
-    pub fn prune(&self, application: &ApplicationName, in_use: &BTreeSet<ReleaseId>) -> std::io::Result<Vec<String>> {
+    pub fn prune(
+        &self,
+        application: &ApplicationName,
+        in_use: &BTreeSet<ReleaseId>,
+    ) -> std::io::Result<Vec<String>> {
         let folder = self.state.releases(application);
         let current = std::fs::read_link(self.state.current(application)).ok();
-        let current = current.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let current =
+            current.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         // Ids are made in the order of time, so the newest comes last.
         let mut names = release_names(&folder)?;
         names.sort_unstable();
@@ -252,7 +262,9 @@ fn assemble_failed(wanted: &Application, error: &AssembleError) -> InstallError 
         AssembleError::NotEnoughSpace { .. }
         | AssembleError::NotEnoughInodes { .. }
         | AssembleError::DiskFull { .. } => InstallError::NoSpace { version, reason },
-        AssembleError::Missing { .. } | AssembleError::Damaged { .. } => InstallError::Damaged { version, reason },
+        AssembleError::Missing { .. } | AssembleError::Damaged { .. } => {
+            InstallError::Damaged { version, reason }
+        }
         AssembleError::Name { .. } | AssembleError::Io { .. } => InstallError::Assemble { version, reason },
     }
 }

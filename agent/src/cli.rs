@@ -103,7 +103,8 @@ pub(crate) fn start_logging() {
     let wanted = std::env::var("MUSTER_LOG").unwrap_or_default();
     let quiet = Targets::new().with_default(tracing::Level::WARN).with_target("muster", tracing::Level::INFO);
     let filter = if wanted.is_empty() { quiet } else { wanted.parse().unwrap_or(quiet) };
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
+    let format =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
     tracing_subscriber::registry().with(format.with_filter(filter)).init();
 }
 
@@ -183,7 +184,11 @@ fn explain(enrolment: &Enrolment, state: &StateDir) {
 }
 
 fn host(state: &StateDir, rootless: bool) -> LinuxHost {
-    if rootless { LinuxHost::rootless(state.host_root(), state.root()) } else { LinuxHost::system(state.root()) }
+    if rootless {
+        LinuxHost::rootless(state.host_root(), state.root())
+    } else {
+        LinuxHost::system(state.root())
+    }
 }
 
 async fn run_agent(arguments: Run) -> ExitCode {
@@ -194,7 +199,9 @@ async fn run_agent(arguments: Run) -> ExitCode {
     };
     let host: Arc<dyn Host> = Arc::new(host(&state, enrolment.rootless));
     if !enrolment.rootless && !host.privileged() {
-        tracing::warn!("the agent does not run as root: what belongs to root cannot be changed; join with --rootless to manage a folder instead");
+        tracing::warn!(
+            "the agent does not run as root: what belongs to root cannot be changed; join with --rootless to manage a folder instead"
+        );
     }
     let supervisor = arguments.supervisor_bin.unwrap_or_else(beside_this_program);
     let runner = Arc::new(SupervisorRunner::new(state.clone(), supervisor));

@@ -184,7 +184,10 @@ impl Converger {
             let resource = &assignment.content.resources[index];
             let digest = assignment.resource_digests[index];
             let outcome = if let Some(dependency) = outcomes.blocked_by(resource) {
-                StepOutcome::new(ResourceStatus::Skipped, format!("{dependency}, which it depends on, is not in place"))
+                StepOutcome::new(
+                    ResourceStatus::Skipped,
+                    format!("{dependency}, which it depends on, is not in place"),
+                )
             } else {
                 let mut verdict = step.verdict;
                 if changed_before && matches!(verdict, Verdict::Change { .. }) {
@@ -210,7 +213,12 @@ impl Converger {
                 tracing::info!(resource = %resource.key, cause = cause.as_str(), "changed: {detail}");
             }
             outcomes.record(resource.key.clone(), status);
-            reports.push(ResourceReport { key: resource.key.clone(), status, change: changed.then_some(cause), detail });
+            reports.push(ResourceReport {
+                key: resource.key.clone(),
+                status,
+                change: changed.then_some(cause),
+                detail,
+            });
         }
         reports
     }
@@ -240,9 +248,15 @@ impl Converger {
             match self.act(resource, action, cpus).await {
                 Ok(note) => done.extend(note),
                 Err(reason) => {
-                    let expensive = matches!(action, Action::RunRelease | Action::StartAgain | Action::InstallNodejs);
+                    let expensive =
+                        matches!(action, Action::RunRelease | Action::StartAgain | Action::InstallNodejs);
                     let detail = if expensive {
-                        self.retries.failed(&resource.key, digest, reason, (Instant::now(), self.config.clock.now()))
+                        self.retries.failed(
+                            &resource.key,
+                            digest,
+                            reason,
+                            (Instant::now(), self.config.clock.now()),
+                        )
                     } else {
                         reason
                     };
@@ -265,7 +279,8 @@ impl Converger {
                 crate::blocking(move || paths::apply(host.as_ref(), &desired, action)).await.map(|()| None)
             }
             (DesiredState::Nodejs(wanted), Action::InstallNodejs) => {
-                let (host, state, range) = (self.host.clone(), self.config.state_dir.clone(), wanted.range.clone());
+                let (host, state, range) =
+                    (self.host.clone(), self.config.state_dir.clone(), wanted.range.clone());
                 let version = crate::blocking(move || nodejs::install(host.as_ref(), &state, &range)).await?;
                 Ok(Some(format!("installed Node.js {version}")))
             }
@@ -275,16 +290,23 @@ impl Converger {
             (DesiredState::Application(wanted), Action::RunRelease) => {
                 deploy::run_release(self.host.clone(), self.runner.as_ref(), &self.config, wanted, cpus).await
             }
-            (DesiredState::Application(wanted), Action::StartAgain) => {
-                self.runner.start(wanted.name.as_str()).await.map(|()| None).map_err(|error| error.to_string())
-            }
+            (DesiredState::Application(wanted), Action::StartAgain) => self
+                .runner
+                .start(wanted.name.as_str())
+                .await
+                .map(|()| None)
+                .map_err(|error| error.to_string()),
             (DesiredState::Application(wanted), Action::PointCurrent) => {
                 deploy::point_current(&self.config.state_dir, wanted).map_err(|error| error.to_string())?;
                 let in_use = BTreeSet::from([wanted.release_id]);
                 match self.releases.prune(&wanted.name, &in_use) {
                     Ok(removed) if removed.is_empty() => {}
-                    Ok(removed) => tracing::info!(application = %wanted.name, ?removed, "removed old releases"),
-                    Err(error) => tracing::warn!(application = %wanted.name, %error, "cannot remove old releases"),
+                    Ok(removed) => {
+                        tracing::info!(application = %wanted.name, ?removed, "removed old releases")
+                    }
+                    Err(error) => {
+                        tracing::warn!(application = %wanted.name, %error, "cannot remove old releases")
+                    }
                 }
                 Ok(None)
             }
@@ -310,7 +332,8 @@ impl Converger {
             }
             let (kind, severity, message) = match self.runner.delete(&app.name).await {
                 Ok(()) => {
-                    let message = format!("{name} is no longer assigned: it was stopped, its files were kept");
+                    let message =
+                        format!("{name} is no longer assigned: it was stopped, its files were kept");
                     ("application.removed", Severity::Info, message)
                 }
                 Err(error) => {
@@ -339,7 +362,12 @@ impl Converger {
         });
         if asked || changed || !known {
             let failed = report.resources.iter().filter(|r| r.status == ResourceStatus::Failed).count();
-            tracing::info!(generation = report.generation.get(), failed, converged = report.converged(), "run reported");
+            tracing::info!(
+                generation = report.generation.get(),
+                failed,
+                converged = report.converged(),
+                "run reported"
+            );
             self.ledger.reports.push(QueuedReport::Convergence(report.clone()));
         }
         self.last_report = Some(report);

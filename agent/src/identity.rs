@@ -53,7 +53,11 @@ impl Enrolment {
     pub fn renew_at(&self, share: f64) -> DateTime<Utc> {
         let life = self.certificate_not_after - self.certificate_not_before;
         let life_ms = life.num_milliseconds().max(0);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a life of hours, in ms")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a life of hours, in ms"
+        )]
         let offset_ms = (life_ms as f64 * (2.0 / 3.0 + 0.1 * share.clamp(0.0, 1.0))) as i64;
         self.certificate_not_before + chrono::TimeDelta::milliseconds(offset_ms)
     }
@@ -117,7 +121,8 @@ pub fn make_key() -> Result<Zeroizing<String>, IdentityError> {
 /// A request for a certificate over a key. It asks for no names: those are the controller's to give.
 pub fn certificate_request(key_pem: &str) -> Result<Vec<u8>, IdentityError> {
     let key = rcgen::KeyPair::from_pem(key_pem).map_err(IdentityError::Crypto)?;
-    let request = rcgen::CertificateParams::default().serialize_request(&key).map_err(IdentityError::Crypto)?;
+    let request =
+        rcgen::CertificateParams::default().serialize_request(&key).map_err(IdentityError::Crypto)?;
     Ok(request.der().to_vec())
 }
 
@@ -154,9 +159,14 @@ impl IdentityStore {
     }
 
     /// Writes what the controller gave, `agent.json` last.
-    pub fn write_identity(&self, enrolment: &Enrolment, identity: &v1::Identity) -> Result<(), IdentityError> {
+    pub fn write_identity(
+        &self,
+        enrolment: &Enrolment,
+        identity: &v1::Identity,
+    ) -> Result<(), IdentityError> {
         let dir = self.state.identity();
-        let chain: String = identity.certificate_chain_der.iter().map(|der| pem("CERTIFICATE", der)).collect();
+        let chain: String =
+            identity.certificate_chain_der.iter().map(|der| pem("CERTIFICATE", der)).collect();
         self.write(&dir.join(ROOT), pem("CERTIFICATE", &identity.root_der).as_bytes())?;
         self.write(&dir.join(CERTIFICATE), chain.as_bytes())?;
         let text = serde_json::to_vec_pretty(enrolment).expect("names, times and text always encode");
@@ -210,7 +220,8 @@ pub fn enrolment_from(
         return Err(refuse("the keys for assignments are missing or of the wrong length"));
     }
     let time = |seconds: i64| {
-        seconds.checked_mul(1000).and_then(|ms| chrono::DateTime::from_timestamp_millis(ms)).ok_or_else(|| refuse("a time is not valid"))
+        let ms = seconds.checked_mul(1000);
+        ms.and_then(DateTime::from_timestamp_millis).ok_or_else(|| refuse("a time is not valid"))
     };
     let EnrolmentBasics { node_id, node_name, controller_url, rootless } = known;
     Ok(Enrolment {
@@ -248,7 +259,8 @@ impl From<Enrolment> for EnrolmentBasics {
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -258,9 +270,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Iden
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    durable::read(path)
-        .map_err(io_error("read", path))?
-        .ok_or_else(|| damaged(path, "it is missing"))
+    durable::read(path).map_err(io_error("read", path))?.ok_or_else(|| damaged(path, "it is missing"))
 }
 
 fn damaged(path: &Path, reason: impl ToString) -> IdentityError {
@@ -312,15 +322,19 @@ mod tests {
 
     #[test]
     fn renewal_falls_into_the_last_third() {
-        let hours = |share| (enrolment().renew_at(share) - DateTime::from_timestamp(0, 0).unwrap()).num_minutes();
+        let hours =
+            |share| (enrolment().renew_at(share) - DateTime::from_timestamp(0, 0).unwrap()).num_minutes();
         assert_eq!(hours(0.0), 16 * 60);
         assert!((16 * 60..20 * 60).contains(&hours(1.0)));
     }
 
     #[test]
     fn an_answer_without_keys_is_refused() {
-        let identity =
-            v1::Identity { certificate_chain_der: vec![vec![1]], root_der: vec![1], ..v1::Identity::default() };
+        let identity = v1::Identity {
+            certificate_chain_der: vec![vec![1]],
+            root_der: vec![1],
+            ..v1::Identity::default()
+        };
         let result = enrolment_from(enrolment().into(), &identity, enrolment().enrolled_at);
         assert!(matches!(result, Err(IdentityError::Answer { .. })));
     }

@@ -34,7 +34,9 @@ pub enum JoinError {
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// The node is a member already.
-    #[error("this node already is {name} of the fleet at {controller}; --force gives up that identity and joins anew")]
+    #[error(
+        "this node already is {name} of the fleet at {controller}; --force gives up that identity and joins anew"
+    )]
     AlreadyJoined {
         /// Its name there.
         name: NodeName,
@@ -78,7 +80,11 @@ impl JoinError {
         match self {
             Self::Refused { .. } | Self::AlreadyJoined { .. } => true,
             Self::Dial { source, .. } => matches!(source, DialError::WrongController { .. }),
-            Self::Token | Self::Address(_) | Self::Failed { .. } | Self::Answer { .. } | Self::Identity(_) => false,
+            Self::Token
+            | Self::Address(_)
+            | Self::Failed { .. }
+            | Self::Answer { .. }
+            | Self::Identity(_) => false,
         }
     }
 }
@@ -100,7 +106,8 @@ impl JoinToken {
     pub fn parse(text: &str) -> Result<Self, JoinError> {
         let rest = text.trim().strip_prefix("muster_join_").ok_or(JoinError::Token)?;
         let mut parts = rest.split('_');
-        let (Some(id), Some(secret), Some(pin), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(id), Some(secret), Some(pin), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(JoinError::Token);
         };
@@ -141,8 +148,10 @@ pub async fn join(config: &AgentConfig, request: JoinRequest) -> Result<Enrolmen
         .map_err(|error| JoinError::Answer { reason: error.to_string() })?;
     let channel = dial(&request.controller, tls, config.intervals.connect_timeout).await.map_err(advise)?;
 
-    config.state_dir.create().map_err(|source| {
-        IdentityError::Io { action: "create", path: config.state_dir.root().to_owned(), source }
+    config.state_dir.create().map_err(|source| IdentityError::Io {
+        action: "create",
+        path: config.state_dir.root().to_owned(),
+        source,
     })?;
     let key = identity::make_key()?;
     // With --force the former key stays until the new identity is there.
@@ -179,7 +188,8 @@ fn give_up_former_identity(config: &AgentConfig) -> Result<(), IdentityError> {
     let mut kept = ledger.clone().into_os_string();
     kept.push(format!(".before-{}", config.clock.now().timestamp()));
     let failed = |action, path: std::path::PathBuf| move |source| IdentityError::Io { action, path, source };
-    crate::durable::remove(&config.state_dir.enrolment()).map_err(failed("remove", config.state_dir.enrolment()))?;
+    crate::durable::remove(&config.state_dir.enrolment())
+        .map_err(failed("remove", config.state_dir.enrolment()))?;
     match std::fs::rename(&ledger, kept) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("set aside", ledger)(error)),
         _ => Ok(()),
@@ -230,7 +240,13 @@ mod tests {
         let token = JoinToken::parse(&format!(" muster_join_id1_s3cret_{pin}\n")).unwrap();
         assert_eq!((token.id.as_str(), token.secret.as_str()), ("id1", "s3cret"));
         assert!(!format!("{token:?}").contains("s3cret"));
-        for bad in ["", "muster_join_a_b", "muster_api_a_b_c", &format!("muster_join_a_b_{pin}_x"), "muster_join_a_b_zz"] {
+        for bad in [
+            "",
+            "muster_join_a_b",
+            "muster_api_a_b_c",
+            &format!("muster_join_a_b_{pin}_x"),
+            "muster_join_a_b_zz",
+        ] {
             assert!(matches!(JoinToken::parse(bad), Err(JoinError::Token)), "{bad:?}");
         }
     }

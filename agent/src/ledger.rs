@@ -127,7 +127,8 @@ impl Ledger {
         let key_path = dir.join(KEY);
         let key = SealKey::load_or_create(&key_path).map_err(failed("read or create", &key_path))?;
         let mut aside = Aside { dir, now_ms, oddities: &mut oddities };
-        let state = aside.open(STATE, &key, |bytes| serde_json::from_slice(bytes).map_err(|e| e.to_string()))?;
+        let state =
+            aside.open(STATE, &key, |bytes| serde_json::from_slice(bytes).map_err(|e| e.to_string()))?;
         let state: State = state.unwrap_or_default();
         let current = aside.open(ASSIGNMENT, &key, |bytes| {
             let signed = v1::SignedAssignment::decode(bytes).map_err(|e| e.to_string())?;
@@ -154,7 +155,8 @@ impl Ledger {
     pub fn offer(&self, signed: &v1::SignedAssignment) -> Result<Offered, LedgerError> {
         let mut inner = self.lock();
         let current = inner.current.as_ref().map(|current| (current.generation, Some(current.revision)));
-        let floor = current.unwrap_or((Generation::NONE, None)).max((inner.state.generation, inner.state.revision));
+        let floor =
+            current.unwrap_or((Generation::NONE, None)).max((inner.state.generation, inner.state.revision));
         let assignment = match inner.verifier.verify(signed) {
             Ok(assignment) => assignment,
             Err(refused) => return Ok(Offered::Refused(refused)),
@@ -167,7 +169,8 @@ impl Ledger {
         }
         self.write(ASSIGNMENT, &signed.encode_to_vec())?;
         let keys: BTreeSet<&ResourceKey> = assignment.content.resources.iter().map(|r| &r.key).collect();
-        let former = inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
+        let former =
+            inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
         let released = former.iter().map(|r| &r.key).filter(|key| !keys.contains(key)).cloned().collect();
         let assignment = Arc::new(assignment);
         inner.current = Some(assignment.clone());
@@ -203,8 +206,11 @@ impl Ledger {
 
     fn write(&self, name: &'static str, content: &[u8]) -> Result<(), LedgerError> {
         let path = self.dir.join(name);
-        durable::write(&path, &self.key.seal(name, content))
-            .map_err(|source| LedgerError { action: "write", path, source })
+        durable::write(&path, &self.key.seal(name, content)).map_err(|source| LedgerError {
+            action: "write",
+            path,
+            source,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -252,7 +258,10 @@ pub fn look(dir: &Path, verifier: &Verifier) -> Seen {
     let (assignment, state) = (open(ASSIGNMENT), open(STATE));
     if let Some(bytes) = assignment {
         let signed = v1::SignedAssignment::decode(bytes.as_slice());
-        match signed.map_err(|e| e.to_string()).and_then(|s| verifier.verify(&s).map_err(|refused| refused.reason)) {
+        match signed
+            .map_err(|e| e.to_string())
+            .and_then(|s| verifier.verify(&s).map_err(|refused| refused.reason))
+        {
             Ok(current) => seen.current = Some(current),
             Err(reason) => seen.problems.push(format!("the assignment does not verify: {reason}")),
         }
@@ -292,7 +301,10 @@ impl Aside<'_> {
             Err(reason) => {
                 let kept = self.dir.join(format!("{name}.damaged-{}", self.now_ms));
                 std::fs::rename(&path, &kept).map_err(failed("set aside"))?;
-                let message = format!("{name} of the ledger cannot be used ({reason}); it was kept as {}", kept.display());
+                let message = format!(
+                    "{name} of the ledger cannot be used ({reason}); it was kept as {}",
+                    kept.display()
+                );
                 self.oddities.push(Oddity { message });
                 Ok(None)
             }

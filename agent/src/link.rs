@@ -76,7 +76,8 @@ impl From<InvalidAddress> for LinkError {
 
 impl From<tonic::Status> for LinkError {
     fn from(status: tonic::Status) -> Self {
-        let said = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+        let said =
+            if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
         match status.code() {
             tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => Self::Refused(said),
             // What TLS has to say about a refused certificate stands in the causes.
@@ -91,7 +92,8 @@ impl From<tonic::Status> for LinkError {
 impl Link {
     /// Connects and serves until it is dropped.
     pub async fn run(mut self) {
-        let mut backoff = Backoff::new(self.config.intervals.reconnect_min, self.config.intervals.reconnect_max);
+        let mut backoff =
+            Backoff::new(self.config.intervals.reconnect_min, self.config.intervals.reconnect_max);
         let mut last_error = String::new();
         loop {
             let ended = self.connect_and_serve(&mut backoff, &mut last_error).await;
@@ -115,7 +117,11 @@ impl Link {
         }
     }
 
-    async fn connect_and_serve(&mut self, backoff: &mut Backoff, last_error: &mut String) -> Result<(), LinkError> {
+    async fn connect_and_serve(
+        &mut self,
+        backoff: &mut Backoff,
+        last_error: &mut String,
+    ) -> Result<(), LinkError> {
         let channel = self.connect().await?;
         if self.renewal_due() {
             self.renew(channel).await?;

@@ -53,10 +53,13 @@ impl LogRequests {
                 let reason = if room {
                     answer(runner.as_ref(), &request, &batches).await.err()
                 } else {
-                    Some(format!("this node already answers {MAX_REQUESTS} requests for logs; end one of them"))
+                    Some(format!(
+                        "this node already answers {MAX_REQUESTS} requests for logs; end one of them"
+                    ))
                 };
                 if let Some(error) = reason {
-                    let last = LogBatch { request_id: request.request_id.clone(), error, ..LogBatch::default() };
+                    let last =
+                        LogBatch { request_id: request.request_id.clone(), error, ..LogBatch::default() };
                     // Fails when the reader is gone, who then needs no reason.
                     batches.send(last).await.ok();
                 }

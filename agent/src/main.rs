@@ -13,13 +13,14 @@ fn main() -> ExitCode {
         tracing::debug!("a crypto provider is installed already");
     }
     // One thread: an agent mostly waits, and every further thread costs memory on every machine of the fleet.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!("the runtime cannot be started: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!("the runtime cannot be started: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
     let code = runtime.block_on(cli::run(arguments));
     // A blocked disk must not hold up the end.
     runtime.shutdown_background();

@@ -40,7 +40,12 @@ pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed
     found.unwrap_or_else(|error| Observed::Unreadable(error.to_string()))
 }
 
-fn path(host: &dyn Host, path: &str, owner: Option<&str>, group: Option<&str>) -> Result<Observed, HostError> {
+fn path(
+    host: &dyn Host,
+    path: &str,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Observed, HostError> {
     let path = Path::new(path);
     let found = match host.stat(path)? {
         None => None,

@@ -51,7 +51,11 @@ pub fn process_reports(apps: &[AppStatus]) -> Vec<ProcessReport> {
     reports
 }
 
-fn process_report(application: &ApplicationName, app: &AppStatus, instance: &InstanceStatus) -> ProcessReport {
+fn process_report(
+    application: &ApplicationName,
+    app: &AppStatus,
+    instance: &InstanceStatus,
+) -> ProcessReport {
     // During a replacement old and new are side by side; the id is that of the new one.
     let same_release = instance.release == app.release;
     ProcessReport {

@@ -68,7 +68,8 @@ impl Default for FakeHost {
 impl FakeHost {
     /// A host with the usual folders, the users root and www-data, and one Node.js.
     pub fn new(hostname: &str) -> Self {
-        let folders = ["/", "/etc", "/opt", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib"];
+        let folders =
+            ["/", "/etc", "/opt", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib"];
         let world = World {
             tree: folders.iter().map(|path| (PathBuf::from(path), Entry::directory(0o755))).collect(),
             users: BTreeMap::from([
@@ -156,7 +157,9 @@ impl World {
     /// Where a path leads when the links before its last name are followed.
     fn resolve(&self, path: &Path) -> Result<PathBuf, Fault> {
         Self::check_path(path)?;
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path.to_owned()) };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(path.to_owned());
+        };
         let mut folder = PathBuf::from("/");
         let mut left: Vec<_> = parent.components().rev().map(|part| part.as_os_str().to_owned()).collect();
         let mut hops = 0;
@@ -218,7 +221,9 @@ impl World {
         if former.is_some_and(|entry| entry.kind == FileKind::Directory) {
             return Err(Fault::IsADirectory);
         }
-        let kept = former.filter(|entry| entry.kind == FileKind::File).map_or((0, 0), |entry| (entry.uid, entry.gid));
+        let kept = former
+            .filter(|entry| entry.kind == FileKind::File)
+            .map_or((0, 0), |entry| (entry.uid, entry.gid));
         let entry = Entry {
             kind: FileKind::File,
             content: file.content.to_vec(),
@@ -370,7 +375,8 @@ impl Host for FakeHost {
     fn run(&self, command: &CommandLine) -> Result<CommandOutput, HostError> {
         let mut world = self.world();
         world.commands.push(command.clone());
-        let name = command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let output = world.programs.get(&name).cloned();
         output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))
     }

@@ -8,7 +8,8 @@ mod resolve;
 mod runtimes;
 
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership, WriteFile,
+    Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership,
+    WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};

@@ -1,6 +1,8 @@
 //! What every host does, real or not: each check runs on the real one in a folder of its own, on the real one in
 //! rootless mode, and on the one in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use muster_domain::Digest;
 use muster_platform::{
     CommandLine, FakeHost, Fault, FileKind, FileStat, Host, HostError, LinuxHost, Ownership, WriteFile,
@@ -270,7 +272,8 @@ fn runtimes_side_by_side_are_found_and_unfinished_ones_are_not() {
         // Written by another process: a test that forks meanwhile would hold our handle, and the file stay busy.
         let script = format!("printf '#!/bin/sh\\necho {version}\\n' > node && chmod 755 node");
         let (program, args) = (host.find_program("sh").unwrap(), vec!["-c".into(), script]);
-        let command = CommandLine { program, args, cwd: Some(bin), timeout_ms: 60_000, ..CommandLine::default() };
+        let command =
+            CommandLine { program, args, cwd: Some(bin), timeout_ms: 60_000, ..CommandLine::default() };
         assert!(host.run(&command).unwrap().success());
     }
     let found: Vec<String> = host

@@ -17,7 +17,11 @@ pub trait ArtifactSource: Send + Sync + 'static {
     /// The canonical bytes of a manifest.
     fn manifest(&self, artifact: Digest) -> BoxFuture<'_, Result<Vec<u8>, SourceError>>;
     /// Objects of an artifact, as one bundle.
-    fn objects(&self, artifact: Digest, digests: Vec<Digest>) -> BoxFuture<'_, Result<ObjectStream, SourceError>>;
+    fn objects(
+        &self,
+        artifact: Digest,
+        digests: Vec<Digest>,
+    ) -> BoxFuture<'_, Result<ObjectStream, SourceError>>;
 }
 
 /// Why something could not be fetched.

@@ -79,7 +79,9 @@ fn text(status: &Status) -> String {
         format!("supervisor    {}", if status.supervisor_socket { "answers" } else { "does not answer" }),
         format!("certificate   until {}", status.certificate_not_after),
         match (status.generation, &status.revision) {
-            (Some(generation), Some(revision)) => format!("assignment    generation {generation}, {}", &revision[..12]),
+            (Some(generation), Some(revision)) => {
+                format!("assignment    generation {generation}, {}", &revision[..12])
+            }
             _ => "assignment    none yet".to_owned(),
         },
         format!("reports       {} queued", status.queued_reports),

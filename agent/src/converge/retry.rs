@@ -44,9 +44,14 @@ impl Retries {
         let before = self.attempts.get(key).filter(|attempt| attempt.digest == digest).map_or(0, |a| a.count);
         let pause = self.min.saturating_mul(2_u32.saturating_pow(before.min(16))).min(self.max);
         let next = now + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::MAX);
-        let detail = format!("{reason}\nattempt {}, next try at {}", before + 1, next.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let detail = format!(
+            "{reason}\nattempt {}, next try at {}",
+            before + 1,
+            next.to_rfc3339_opts(SecondsFormat::Secs, true)
+        );
         let next_at = at + pause;
-        self.attempts.insert(key.clone(), Attempt { digest, count: before + 1, next_at, detail: detail.clone() });
+        self.attempts
+            .insert(key.clone(), Attempt { digest, count: before + 1, next_at, detail: detail.clone() });
         detail
     }
 

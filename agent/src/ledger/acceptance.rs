@@ -33,16 +33,18 @@ impl Verifier {
     pub fn verify(&self, signed: &v1::SignedAssignment) -> Result<Accepted, AssignmentRefused> {
         let generation = Generation::new(signed.generation);
         let refuse = |reason: String| AssignmentRefused { generation, reason };
-        let node = convert::node_id("assignment.node_id", &signed.node_id).map_err(|e| refuse(e.to_string()))?;
+        let node =
+            convert::node_id("assignment.node_id", &signed.node_id).map_err(|e| refuse(e.to_string()))?;
         if node != self.node_id {
             return Err(refuse(format!("it is for node {node}, this is node {}", self.node_id)));
         }
         let revision =
             convert::digest("assignment.revision", &signed.revision).map_err(|e| refuse(e.to_string()))?;
         let statement = assignment_statement(node, generation, &revision);
-        let verified = self.keys.iter().any(|key| {
-            UnparsedPublicKey::new(&ED25519, key).verify(&statement, &signed.signature).is_ok()
-        });
+        let verified = self
+            .keys
+            .iter()
+            .any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&statement, &signed.signature).is_ok());
         if !verified {
             return Err(refuse("its signature is not one of this fleet's controller".into()));
         }
@@ -52,10 +54,15 @@ impl Verifier {
         }
         let found = Revision::from_bytes(*blake3::hash(&signed.content).as_bytes());
         if found != revision {
-            return Err(refuse(format!("its content has digest {}, not {}", found.short(), revision.short())));
+            return Err(refuse(format!(
+                "its content has digest {}, not {}",
+                found.short(),
+                revision.short()
+            )));
         }
-        let content = convert::decode_content(&signed.content)
-            .map_err(|error| refuse(format!("this agent does not understand it, update the agent: {error}")))?;
+        let content = convert::decode_content(&signed.content).map_err(|error| {
+            refuse(format!("this agent does not understand it, update the agent: {error}"))
+        })?;
         let faults = convergence::check(&content.resources);
         if !faults.is_empty() {
             let texts: Vec<String> = faults.iter().take(5).map(ToString::to_string).collect();
@@ -77,7 +84,9 @@ pub(super) fn check_order(
         return refuse("generation 0 means none".into());
     }
     if generation < newest {
-        return refuse(format!("generation {generation} is older than {newest}, which this node already has"));
+        return refuse(format!(
+            "generation {generation} is older than {newest}, which this node already has"
+        ));
     }
     match newest_revision {
         Some(known) if generation == newest && known != assignment.revision => refuse(format!(

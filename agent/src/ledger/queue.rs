@@ -5,11 +5,7 @@
 //! When the disk takes nothing, the newest few are kept in memory: that the disk is full must still be told.
 
 use crate::durable;
-use muster_domain::{
-    assignment::Generation,
-    event::Severity,
-    observed::ConvergenceReport,
-};
+use muster_domain::{assignment::Generation, event::Severity, observed::ConvergenceReport};
 use muster_proto::v1;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,8 +139,11 @@ impl ReportQueue {
         let mut bytes = 0;
         for file in std::fs::read_dir(dir)? {
             let path = file?.path();
-            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
-            let Some(sequence) = number.filter(|_| path.extension().is_some_and(|e| e == "json")) else { continue };
+            let number =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+            let Some(sequence) = number.filter(|_| path.extension().is_some_and(|e| e == "json")) else {
+                continue;
+            };
             let content = std::fs::read(&path)?;
             match serde_json::from_slice::<QueuedReport>(&content) {
                 Ok(report) => {
@@ -159,7 +158,8 @@ impl ReportQueue {
             }
         }
         let stored = durable::read(&dir.join(LAST_SEQUENCE))?;
-        let stored = stored.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.trim().parse().ok());
+        let stored =
+            stored.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.trim().parse().ok());
         let newest = entries.last_key_value().map(|(sequence, _)| *sequence);
         // Without any memory the time is used: it lies above every number given out before, unless reports came faster
         // than one in a millisecond.
@@ -206,7 +206,9 @@ impl ReportQueue {
             }
             let report = match &entry.in_memory {
                 Some(report) => Some(report.clone()),
-                None => std::fs::read(self.path(*sequence)).ok().and_then(|b| serde_json::from_slice(&b).ok()),
+                None => {
+                    std::fs::read(self.path(*sequence)).ok().and_then(|b| serde_json::from_slice(&b).ok())
+                }
             };
             match report {
                 Some(report) => batch.push(report.to_wire(*sequence)),
@@ -228,7 +230,9 @@ impl ReportQueue {
             return;
         }
         // The number first: it must never fall, even when the queue is emptied and the agent killed.
-        if let Err(error) = durable::write(&self.dir.join(LAST_SEQUENCE), inner.last_sequence.to_string().as_bytes()) {
+        if let Err(error) =
+            durable::write(&self.dir.join(LAST_SEQUENCE), inner.last_sequence.to_string().as_bytes())
+        {
             tracing::warn!(%error, "the number of the last report cannot be written; sent reports are kept for now");
             return;
         }
@@ -259,7 +263,8 @@ impl ReportQueue {
 
     fn drop_least(&self, inner: &mut Inner, eligible: impl Fn(&Entry) -> bool) {
         let candidates = inner.entries.iter().filter(|(_, entry)| eligible(entry));
-        let Some(sequence) = candidates.min_by_key(|(sequence, entry)| (entry.worth, **sequence)).map(|(s, _)| *s)
+        let Some(sequence) =
+            candidates.min_by_key(|(sequence, entry)| (entry.worth, **sequence)).map(|(s, _)| *s)
         else {
             return;
         };

@@ -44,7 +44,8 @@ impl SealKey {
         let mut nonce = [0; NONCE_BYTES];
         rand::fill(&mut nonce);
         let payload = Payload { msg: content, aad: name.as_bytes() };
-        let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).expect("files stay far below 256 GiB");
+        let sealed =
+            self.cipher().encrypt(&XNonce::from(nonce), payload).expect("files stay far below 256 GiB");
         [nonce.as_slice(), &sealed].concat()
     }
 

@@ -124,7 +124,8 @@ fn an_assignment_that_contradicts_itself_is_refused_though_it_is_signed() {
     let (ledger, _) = fleet.open(dir.path());
     let symlink = muster_domain::resource::Symlink { path: "/a".into(), target: "b".into() };
     let key = ResourceKey::new("symlink", "/a");
-    let resource = Resource { key: key.clone(), depends_on: vec![key], desired: DesiredState::Symlink(symlink) };
+    let resource =
+        Resource { key: key.clone(), depends_on: vec![key], desired: DesiredState::Symlink(symlink) };
     let content = AssignmentContent { resources: vec![resource] };
     let reason = refusal(ledger.offer(&fleet.sign(1, &content)).unwrap());
     assert!(reason.contains("circle"), "{reason}");
@@ -167,7 +168,9 @@ fn what_is_in_force_is_remembered_and_written_only_when_it_is_news() {
     accept(&ledger, &fleet.assignment(1, "one"));
     let current = ledger.current().unwrap();
     let key = current.content.resources[0].key.clone();
-    let note = |ledger: &Ledger| ledger.note_converged(&current, [(key.clone(), current.resource_digests[0])]).unwrap();
+    let note = |ledger: &Ledger| {
+        ledger.note_converged(&current, [(key.clone(), current.resource_digests[0])]).unwrap()
+    };
     note(&ledger);
     std::fs::remove_file(dir.path().join(STATE)).unwrap();
     note(&ledger);
@@ -224,10 +227,8 @@ fn a_full_queue_drops_the_oldest_convergence_reports_first() {
     }
     assert_eq!((queue.len(), queue.dropped()), (10, 2));
     let kept = queue.batch(3, 1 << 20);
-    let kinds: Vec<bool> = kept
-        .iter()
-        .map(|report| matches!(report.report, Some(v1::report::Report::Convergence(_))))
-        .collect();
+    let kinds: Vec<bool> =
+        kept.iter().map(|report| matches!(report.report, Some(v1::report::Report::Convergence(_)))).collect();
     assert_eq!(kinds, [false, false, true]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 10);
 }

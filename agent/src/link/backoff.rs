@@ -39,7 +39,11 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         let pauses: Vec<_> = (0..40).map(|_| backoff.next_pause()).collect();
         assert!(pauses[0] <= Duration::from_millis(100));
-        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(1) && *pause >= Duration::from_millis(50)));
+        assert!(
+            pauses
+                .iter()
+                .all(|pause| *pause <= Duration::from_secs(1) && *pause >= Duration::from_millis(50))
+        );
         assert!(pauses[39] >= Duration::from_millis(500));
         backoff.reset();
         assert!(backoff.next_pause() <= Duration::from_millis(100));

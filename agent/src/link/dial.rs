@@ -28,7 +28,9 @@ pub struct ControllerAddress {
 
 /// A text that is no address of a controller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not the address of a controller; write https://host or https://host:port, the port is 8444 unless given")]
+#[error(
+    "{given:?} is not the address of a controller; write https://host or https://host:port, the port is 8444 unless given"
+)]
 pub struct InvalidAddress {
     given: String,
 }
@@ -131,7 +133,8 @@ async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Resu
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
     let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
-    let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))?;
+    let tls =
+        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))?;
     let once = Arc::new(Mutex::new(Some(TokioIo::new(tls))));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -177,7 +180,16 @@ mod tests {
         ] {
             assert_eq!(ControllerAddress::parse(given).unwrap().to_string(), shown);
         }
-        for bad in ["", "muster.example", "http://a", "https://", "https://a/b", "https://u@a", "https://a:", "https://a:99999"] {
+        for bad in [
+            "",
+            "muster.example",
+            "http://a",
+            "https://",
+            "https://a/b",
+            "https://u@a",
+            "https://a:",
+            "https://a:99999",
+        ] {
             assert!(ControllerAddress::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -76,7 +76,11 @@ impl ArtifactSource for RemoteArtifacts {
         })
     }
 
-    fn objects(&self, artifact: Digest, digests: Vec<Digest>) -> BoxFuture<'_, Result<ObjectStream, SourceError>> {
+    fn objects(
+        &self,
+        artifact: Digest,
+        digests: Vec<Digest>,
+    ) -> BoxFuture<'_, Result<ObjectStream, SourceError>> {
         Box::pin(async move {
             let request = FetchObjectsRequest {
                 artifact_digest: artifact.as_bytes().to_vec(),
@@ -84,7 +88,8 @@ impl ArtifactSource for RemoteArtifacts {
             };
             let mut client = self.client()?;
             let answer = tokio::time::timeout(STALL_TIMEOUT, client.fetch_objects(request)).await;
-            let mut stream = answer.map_err(|_| stalled())?.map_err(|status| translate(&status))?.into_inner();
+            let mut stream =
+                answer.map_err(|_| stalled())?.map_err(|status| translate(&status))?.into_inner();
             let (sender, receiver) = mpsc::channel(PIECES);
             tokio::spawn(async move {
                 loop {

@@ -26,7 +26,9 @@ impl Link {
         let enrolled_at = known.enrolled_at;
         let renewed = identity::enrolment_from(known.into(), &wire, enrolled_at)?;
         if renewed.certificate_not_after <= self.enrolment.certificate_not_after {
-            return Err(LinkError::Identity("the controller answered with a certificate that is not newer".into()));
+            return Err(LinkError::Identity(
+                "the controller answered with a certificate that is not newer".into(),
+            ));
         }
         self.store.write_identity(&renewed, &wire)?;
         self.ledger.set_assignment_keys(renewed.assignment_keys());

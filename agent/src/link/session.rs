@@ -129,10 +129,9 @@ impl<'a> Session<'a> {
         let host = self.link.host.clone();
         let now = self.link.config.clock.now();
         let wants_facts = !self.facts_sent;
-        let (metrics, facts) = crate::blocking(move || {
-            (host.metrics(now), wants_facts.then(|| host.facts(crate::VERSION)))
-        })
-        .await;
+        let (metrics, facts) =
+            crate::blocking(move || (host.metrics(now), wants_facts.then(|| host.facts(crate::VERSION))))
+                .await;
         let apps = tokio::time::timeout(LIST_TIMEOUT, self.link.runner.list()).await;
         let processes = apps.ok().and_then(Result::ok).map(|apps| process_reports(&apps)).unwrap_or_default();
         let request = v1::HeartbeatRequest {
@@ -145,7 +144,8 @@ impl<'a> Session<'a> {
         self.facts_sent = true;
         self.link.nudges.set_poll_ms(answer.poll_interval_ms);
         if answer.heartbeat_interval_ms > 0 {
-            self.heartbeat = Duration::from_millis(u64::from(answer.heartbeat_interval_ms).clamp(50, 600_000));
+            self.heartbeat =
+                Duration::from_millis(u64::from(answer.heartbeat_interval_ms).clamp(50, 600_000));
         }
         Ok(())
     }
@@ -235,7 +235,8 @@ impl Link {
                 self.last_refusal = None;
                 // Applications are stopped and told of by the convergence loop.
                 for key in released.iter().filter(|key| key.kind() != "application") {
-                    let message = format!("{key} is no longer assigned; what is on the node was left as it is");
+                    let message =
+                        format!("{key} is no longer assigned; what is on the node was left as it is");
                     let event = QueuedReport::event("resource.released", Severity::Info, message, at_ms);
                     self.ledger.reports.push(event);
                 }

@@ -4,8 +4,8 @@ use super::{ApplicationRunner, RunnerError};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use muster_supervisor_protocol::{
-    AppSpec, AppStatus, Applied, ApplyOutcome, DesiredRun, InstanceState, InstanceStatus, LogLine, LogStreamName,
-    LogsRequest, ProcessEvent,
+    AppSpec, AppStatus, Applied, ApplyOutcome, DesiredRun, InstanceState, InstanceStatus, LogLine,
+    LogStreamName, LogsRequest, ProcessEvent,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -93,7 +93,11 @@ impl FakeRunner {
 
     fn answering(&self) -> Result<MutexGuard<'_, World>, RunnerError> {
         let world = self.world();
-        if world.unavailable { Err(RunnerError::Unavailable("it was switched off".into())) } else { Ok(world) }
+        if world.unavailable {
+            Err(RunnerError::Unavailable("it was switched off".into()))
+        } else {
+            Ok(world)
+        }
     }
 }
 
@@ -130,7 +134,8 @@ fn status(spec: &AppSpec) -> AppStatus {
 
 impl ApplicationRunner for FakeRunner {
     fn list(&self) -> BoxFuture<'_, Result<Vec<AppStatus>, RunnerError>> {
-        let apps = self.answering().map(|world| world.apps.values().map(|(_, status)| status.clone()).collect());
+        let apps =
+            self.answering().map(|world| world.apps.values().map(|(_, status)| status.clone()).collect());
         Box::pin(async move { apps })
     }
 

@@ -254,7 +254,9 @@ impl EnrolmentService for Controller {
                 Some((id, secret)) if id == request.token_id && secret == request.token_secret => {}
                 other => {
                     state.token = other;
-                    return Err(Status::permission_denied("the join token was used already; make a new invitation"));
+                    return Err(Status::permission_denied(
+                        "the join token was used already; make a new invitation",
+                    ));
                 }
             }
         }

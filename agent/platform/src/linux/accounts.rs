@@ -23,8 +23,8 @@ fn line(database: &'static str, name: &str) -> Result<Option<String>, HostError>
         return Ok(None);
     }
     let file = Path::new("/etc").join(database);
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| HostError::new("read", &file, Fault::from(error)))?;
+    let text =
+        std::fs::read_to_string(&file).map_err(|error| HostError::new("read", &file, Fault::from(error)))?;
     let wanted = |line: &&str| line.split(':').next() == Some(name);
     if let Some(line) = text.lines().find(wanted) {
         return Ok(Some(line.to_owned()));

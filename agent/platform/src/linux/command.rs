@@ -17,7 +17,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 pub(super) fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").filter(|path| !path.is_empty());
-    std::env::split_paths(&path.unwrap_or_else(|| DEFAULT_PATH.into())).filter(|dir| dir.is_absolute()).collect()
+    std::env::split_paths(&path.unwrap_or_else(|| DEFAULT_PATH.into()))
+        .filter(|dir| dir.is_absolute())
+        .collect()
 }
 
 pub(super) fn find(name: &str) -> Option<PathBuf> {
@@ -45,7 +47,8 @@ pub(super) fn run(command: &CommandLine) -> Result<CommandOutput, HostError> {
     let mut child = process.spawn().map_err(|error| fail(error.into()))?;
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
-    let status = wait(&mut child, Duration::from_millis(command.timeout_ms)).map_err(|error| fail(error.into()))?;
+    let status =
+        wait(&mut child, Duration::from_millis(command.timeout_ms)).map_err(|error| fail(error.into()))?;
     let Some(status) = status else {
         return Err(fail(Fault::TimedOut { after_ms: command.timeout_ms }));
     };

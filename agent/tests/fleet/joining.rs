@@ -1,0 +1,96 @@
+//! Joining, identity, and one agent for each node.
+
+use super::*;
+
+#[tokio::test]
+async fn a_node_joins_once_and_its_state_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let (controller, serving, node) = joined().await;
+    let enrolment = IdentityStore::new(node.config.state_dir.clone()).enrolment().unwrap();
+    assert_eq!((enrolment.node_name.as_str(), enrolment.node_id), ("app-1", controller.state().node));
+    for file in ["agent.json", "identity/node.key", "identity/node.crt", "identity/root.crt"] {
+        let mode = std::fs::metadata(node.config.state_dir.root().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let again = node.join(&serving).await.unwrap_err();
+    assert!(matches!(again, JoinError::AlreadyJoined { .. }) && again.refusal(), "{again}");
+    let forced = node.join_with(&serving, &controller.token(), true).await.unwrap_err();
+    assert_eq!(
+        forced.to_string(),
+        "the controller refused: the join token was used already; make a new invitation"
+    );
+    assert!(forced.refusal());
+    IdentityStore::new(node.config.state_dir.clone()).credentials().unwrap();
+}
+
+#[tokio::test]
+async fn a_controller_of_another_fleet_is_refused_before_anything_is_sent() {
+    let (ours, theirs) = (Controller::new(&Fleet::new()), Controller::new(&Fleet::new()));
+    let serving = theirs.serve().await;
+    let node = Node::new(&ours);
+    let error = node.join(&serving).await.unwrap_err();
+    assert!(error.refusal() && error.to_string().contains("nothing was sent to it"), "{error}");
+    assert_eq!(theirs.state().enrolments, 0);
+    assert!(!node.config.state_dir.root().exists());
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_fleet_that_is_not_a_controllers_is_refused() {
+    let controller = Controller::new(&Fleet::new());
+    let serving = controller.serve_as("app-7", "127.0.0.1:0").await;
+    let error = Node::new(&controller).join(&serving).await.unwrap_err();
+    assert!(error.refusal() && error.to_string().contains("is not the controller of this fleet"), "{error}");
+    assert_eq!(controller.state().enrolments, 0);
+}
+
+#[tokio::test]
+async fn a_controller_that_is_not_there_is_one_clear_line() {
+    let controller = Controller::new(&Fleet::new());
+    let serving = controller.serve().await;
+    let address = serving.address;
+    drop(serving);
+    eventually("the port is free", || std::net::TcpStream::connect(address).err()).await;
+    let token = JoinToken::parse(&controller.token()).unwrap();
+    let node = Node::new(&controller);
+    let request = JoinRequest {
+        token,
+        controller: ControllerAddress::parse(&format!("https://{address}")).unwrap(),
+        rootless: false,
+        force: false,
+        facts: node.host.facts("0"),
+    };
+    let error = join(&node.config, request).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("cannot reach the controller at https://127.0.0.1:") && !text.contains('\n'),
+        "{text}"
+    );
+    assert!(!error.refusal());
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_in_time_and_also_when_it_has_run_out() {
+    let controller = Controller::new(&Fleet::new());
+    controller.state().life_s = 0;
+    let serving = controller.serve().await;
+    let mut node = Node::new(&controller);
+    let before = node.join(&serving).await.unwrap();
+    controller.assign_silently(1, &motd("renewed"));
+    node.start();
+    node.has_content("/etc/motd", "renewed").await;
+    assert!(controller.state().renewals >= 1);
+    let after = IdentityStore::new(node.config.state_dir.clone()).enrolment().unwrap();
+    assert!(after.certificate_not_after > before.certificate_not_after);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn only_one_agent_runs_for_each_state_folder() {
+    let (_controller, _serving, mut node) = joined().await;
+    node.start();
+    let second = Agent::new(node.config.clone(), node.host.clone(), node.runner.clone());
+    assert!(second.err().unwrap().to_string().contains("another agent runs"));
+    node.stop().await;
+    node.start();
+    node.stop().await;
+}
