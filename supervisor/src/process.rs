@@ -61,7 +61,7 @@ pub(crate) enum Happened {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Answer to a query, with the socket.
-    Grant { query: QueryServer, kind: AddressType, socket: Arc<OwnedFd> },
+    Grant { query: QueryServer, kind: AddressType, socket: Arc<OwnedFd>, data: Value },
     /// Answer to a query, without.
     Refuse { query: QueryServer, errno: i32 },
     /// One connection for the server behind `key`.
@@ -193,12 +193,12 @@ impl Task {
         match order {
             Order::Signal(signal) => tree::signal(self.pid, signal),
             Order::Kill => tree::kill(self.pid),
-            Order::Grant { query, kind, socket } => {
+            Order::Grant { query, kind, socket, data } => {
                 if let Some(channel) = &mut self.channel {
-                    channel.send_with(&protocol::grant(query.seq, &query.key(), kind), socket);
+                    channel.send_with(&protocol::grant(&query, kind, &data), socket);
                 }
             }
-            Order::Refuse { query, errno } => self.send(&protocol::refuse(query.seq, &query.key(), errno)),
+            Order::Refuse { query, errno } => self.send(&protocol::refuse(&query, errno)),
             Order::Connection { key, connection } => {
                 if let Some(channel) = &mut self.channel {
                     channel.send_with(&protocol::new_connection(0, &key), connection);

@@ -71,9 +71,9 @@ impl App {
             }
         };
         match (self.sockets.get(&query, user.as_ref()), query.kind()) {
-            (Ok(socket), Some(kind)) => {
+            (Ok((socket, data)), Some(kind)) => {
                 member.keys.insert(query.key());
-                member.order(Order::Grant { kind, socket, query });
+                member.order(Order::Grant { kind, socket, data, query });
             }
             (Ok(_), None) => {
                 member.order(Order::Refuse { errno: rustix::io::Errno::INVAL.raw_os_error(), query })

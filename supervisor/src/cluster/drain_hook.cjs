@@ -60,9 +60,15 @@
         net.Server.prototype.close.call(server, closed);
       } catch { closed(); }
     }
+    // HTTP/2: first a notice that accepts every stream under way, and the end only when clients had time to read it.
     for (const session of sessions) {
-      try { session.close(); } catch { /* already on its way out */ }
+      try { session.goaway(0, 2 ** 31 - 1); } catch { /* already on its way out */ }
     }
+    setTimeout(() => {
+      for (const session of sessions) {
+        try { session.close(); } catch { /* already on its way out */ }
+      }
+    }, Math.min(250, idleAfterMs)).unref();
     // Whoever stayed idle until shortly before the deadline is told by a clean end of the connection.
     setTimeout(() => {
       for (const server of all) {

@@ -50,6 +50,9 @@ pub(crate) struct QueryServer {
     pub(crate) flags: Option<u64>,
     #[serde(default)]
     pub(crate) seq: u64,
+    /// What the servers of all workers shall share; for TLS the ticket keys, so that any worker resumes a session.
+    #[serde(default)]
+    pub(crate) data: Value,
 }
 
 /// What kind of socket a worker wants.
@@ -141,12 +144,19 @@ pub(crate) fn ack(seq: u64) -> Value {
 }
 
 /// The answer to `queryServer` when there is no socket; the application sees the errno.
-pub(crate) fn refuse(seq: u64, key: &str, errno: i32) -> Value {
-    json!({"cmd": "NODE_CLUSTER", "errno": -errno.abs(), "key": key, "ack": seq, "data": null})
+pub(crate) fn refuse(query: &QueryServer, errno: i32) -> Value {
+    // The data goes back as it came: a TLS server reads it before it looks at the errno.
+    json!({
+        "cmd": "NODE_CLUSTER",
+        "errno": -errno.abs(),
+        "key": query.key(),
+        "ack": query.seq,
+        "data": query.data,
+    })
 }
 
-/// The answer to `queryServer` that travels with the socket.
-pub(crate) fn grant(seq: u64, key: &str, kind: AddressType) -> Value {
+/// The answer to `queryServer` that travels with the socket. `data` is that of the first worker which asked for it.
+pub(crate) fn grant(query: &QueryServer, kind: AddressType, data: &Value) -> Value {
     let handle_type = match kind {
         AddressType::Tcp4 | AddressType::Tcp6 | AddressType::Unix => "net.Native",
         AddressType::Udp4 | AddressType::Udp6 => "dgram.Native",
@@ -154,7 +164,7 @@ pub(crate) fn grant(seq: u64, key: &str, kind: AddressType) -> Value {
     json!({
         "cmd": "NODE_HANDLE",
         "type": handle_type,
-        "msg": {"cmd": "NODE_CLUSTER", "errno": 0, "key": key, "ack": seq, "data": null},
+        "msg": {"cmd": "NODE_CLUSTER", "errno": 0, "key": query.key(), "ack": query.seq, "data": data},
     })
 }
 

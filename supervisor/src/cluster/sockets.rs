@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use serde_json::Value;
 
 use super::protocol::{AddressType, QueryServer};
 use crate::process::users::Credentials;
@@ -42,6 +43,7 @@ pub(crate) struct Sockets {
 #[derive(Debug)]
 struct Held {
     fd: Arc<OwnedFd>,
+    data: Value,
     bound: Bound,
 }
 
@@ -63,20 +65,21 @@ impl fmt::Display for Bound {
 }
 
 impl Sockets {
-    /// The socket for a key: the one that is held, or a new one.
+    /// The socket for a key (the one that is held, or a new one) and the data its first user brought along.
     pub(crate) fn get(
         &mut self,
         query: &QueryServer,
         user: Option<&Credentials>,
-    ) -> Result<Arc<OwnedFd>, Refusal> {
+    ) -> Result<(Arc<OwnedFd>, Value), Refusal> {
         let key = query.key();
         if let Some(held) = self.held.get(&key) {
-            return Ok(Arc::clone(&held.fd));
+            return Ok((Arc::clone(&held.fd), held.data.clone()));
         }
         let (fd, bound) = open(query, user).map_err(|errno| refusal(query, errno))?;
         let fd = Arc::new(fd);
-        self.held.insert(key, Held { fd: Arc::clone(&fd), bound });
-        Ok(fd)
+        let data = query.data.clone();
+        self.held.insert(key, Held { fd: Arc::clone(&fd), data: data.clone(), bound });
+        Ok((fd, data))
     }
 
     /// The TCP port behind a key.
@@ -241,9 +244,12 @@ mod tests {
     fn port_zero_is_picked_once_and_shared() {
         let mut sockets = Sockets::default();
         let any = query(Some("127.0.0.1"), 0, json!(4));
-        let first = sockets.get(&any, None).unwrap();
-        let second = sockets.get(&any, None).unwrap();
+        let (first, data) = sockets.get(&QueryServer { data: json!("keys"), ..any.clone() }, None).unwrap();
+        assert_eq!(data, json!("keys"));
+        let (second, data) =
+            sockets.get(&QueryServer { data: json!("other keys"), ..any.clone() }, None).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(data, json!("keys"), "all workers share what the first one brought");
         assert_ne!(sockets.port(&any.key()), Some(0));
     }
 

@@ -185,3 +185,28 @@ async fn root_can_run_an_application_as_another_user() {
     let identity = body.split(' ').nth(1).unwrap();
     assert!(!identity.starts_with("0/") && identity.ends_with("/nobody"), "{body}");
 }
+
+#[tokio::test]
+async fn tls_servers_share_their_ticket_keys_and_hear_of_a_taken_port() {
+    let supervisor = Supervisor::start().await;
+    // Without the data they sent along coming back, TLS servers crash in listen().
+    let source = r"
+        const server = require('https').createServer({}, () => {});
+        server.listen(Number(process.env.PORT || 0), '127.0.0.1', () => console.log(server.getTicketKeys().toString('hex')));
+    ";
+    supervisor.run(&AppSpec { instances: 2, ..supervisor.app("shop", "1", source) }).await;
+    let keys = until("both instances have written their keys", async || {
+        let read = |index| {
+            let path = supervisor.dir.path().join(format!("logs/shop/{index}-out.log"));
+            std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'))
+        };
+        Some([read(0)?, read(1)?])
+    })
+    .await;
+    assert_eq!(keys[0], keys[1]);
+    let port = supervisor.port("shop").await;
+    let applied =
+        supervisor.apply(&AppSpec { port: Some(port), ..supervisor.app("second", "1", source) }).await;
+    let ApplyOutcome::Failed { last_stderr, .. } = &applied.outcome else { panic!("{applied:?}") };
+    assert!(last_stderr.iter().any(|line| line.contains("EADDRINUSE")), "{last_stderr:?}");
+}
