@@ -8,6 +8,7 @@ mod http;
 mod load;
 mod machine;
 mod memory;
+mod nodes;
 mod proof;
 mod report;
 mod setup;

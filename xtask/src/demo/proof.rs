@@ -137,17 +137,19 @@ fn deploy_broken(stage: &mut Stage) -> Result<String> {
 }
 
 fn controller_killed(stage: &mut Stage) -> Result<String> {
+    let before = stage.beats()?;
     stage.controller.kill()?;
     std::thread::sleep(OUTAGE);
     stage.expect_version("2").context("while the controller was away")?;
     let begun = Instant::now();
     stage.start_controller()?;
     let started = begun.elapsed();
-    stage.await_nodes()?;
+    stage.await_nodes_after(&before)?;
     Ok(format!("serves again after {}, all nodes back after {}", seconds(started), seconds(begun.elapsed())))
 }
 
 fn agent_killed(stage: &mut Stage) -> Result<String> {
+    let mut beats = stage.beats()?;
     let host =
         stage.hosts.iter_mut().find(|host| host.application.is_some()).context("no application server")?;
     let before = applications_of(&host.state_dir);
@@ -156,7 +158,9 @@ fn agent_killed(stage: &mut Stage) -> Result<String> {
     host.agent.start()?;
     let begun = Instant::now();
     let state_dir = host.state_dir.clone();
-    stage.await_nodes()?;
+    let name = host.name;
+    beats.retain(|node, _| node == name);
+    stage.await_nodes_after(&beats)?;
     let back = begun.elapsed();
     let after = applications_of(&state_dir);
     if before.is_empty() || before != after {

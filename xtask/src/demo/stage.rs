@@ -10,6 +10,7 @@ use super::Interrupted;
 use super::cli::Cli;
 use super::load;
 use super::machine::{Daemon, free_address, sweep};
+use super::nodes::{Beats, beats_of, list_nodes, settled};
 use super::setup::{address_of, build, controller, copy, get};
 use crate::deps::{self, Need};
 use crate::node::Node;
@@ -163,27 +164,27 @@ impl Stage {
 
     /// Waits until every node beats and is as it should be.
     pub(super) fn await_nodes(&mut self) -> Result<()> {
+        self.await_nodes_after(&Beats::new())
+    }
+
+    /// The same, and each of these nodes has beaten again: what the controller remembers is not enough.
+    pub(super) fn await_nodes_after(&mut self, before: &Beats) -> Result<()> {
         let (cli, hosts) = (&self.cli, &mut self.hosts);
         self.interrupted.wait("every node is up and converged", START_BOUND, || {
             for host in hosts.iter_mut() {
                 host.agent.check()?;
             }
-            let nodes = cli.json(&["node", "list"])?;
-            let nodes = nodes["items"]
-                .as_array()
-                .or(nodes.as_array())
-                .context("`muster node list`: no list")?
-                .clone();
-            let settled = |node: &serde_json::Value| {
-                node["liveness"] == "up"
-                    && node["converged"] == true
-                    && node["generation"] == node["reported_generation"]
-            };
-            if nodes.len() != hosts.len() || !nodes.iter().all(settled) {
+            let nodes = list_nodes(cli)?;
+            if nodes.len() != hosts.len() || !nodes.iter().all(|node| settled(node, before)) {
                 bail!("`muster node list` says {}", serde_json::Value::from(nodes));
             }
             Ok(())
         })
+    }
+
+    /// The last beat of each node that the controller knows of.
+    pub(super) fn beats(&self) -> Result<Beats> {
+        Ok(beats_of(&list_nodes(&self.cli)?))
     }
 
     /// Builds a version of the application out of demo/app and makes a release of it.
