@@ -23,6 +23,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a sealed assignment is for.
 const PURPOSE: &str = "assignment";
 
+/// The event that a node keeps its assignment because a new one cannot be compiled.
+pub(crate) const NOT_COMPILED: &str = "assignment.not_compiled";
+
 /// A node's assignment with its proof of origin. No `Debug`: the content holds secrets.
 #[derive(Clone)]
 pub struct SignedAssignment {
@@ -202,7 +205,7 @@ impl App {
                     conn,
                     announcements,
                     crate::events::CONTROLLER,
-                    (Severity::Error, "assignment.not_compiled"),
+                    (Severity::Error, NOT_COMPILED),
                     Subject {
                         node: Some(node.name.clone()),
                         environment: Some(node.environment.clone()),

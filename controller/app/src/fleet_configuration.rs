@@ -2,7 +2,7 @@
 
 use crate::{
     Actor, App, AppError, InputProblem, Permission,
-    assignments::attachments,
+    assignments::{NOT_COMPILED, attachments},
     hubs::{Announcements, LiveMessage},
 };
 use muster_db::fleet_configurations::{ConfigurationVersion, StoredConfiguration, StoredFile};
@@ -32,6 +32,8 @@ pub struct ConfigurationDiff {
     pub changes: Vec<Change>,
     /// Nodes whose assignment would change.
     pub affected_nodes: Vec<String>,
+    /// What is not wrong in the files, but would leave a node as it is: a secret without a value, for example.
+    pub warnings: Vec<String>,
 }
 
 /// What applying did.
@@ -56,20 +58,26 @@ fn problem(problem: Problem) -> InputProblem {
     }
 }
 
-fn parse(files: &[StoredFile]) -> Result<Parsed, AppError> {
+/// On a thread for it: hostile input of the allowed size keeps a processor busy for a second.
+async fn parse(files: &[StoredFile]) -> Result<Parsed, AppError> {
     let sources: Vec<SourceFile> =
         files.iter().map(|f| SourceFile { path: f.path.clone(), content: f.content.clone().into_bytes() }).collect();
-    muster_fleet_config::parse(&sources).map_err(|problems| {
-        AppError::InvalidInput {
-            code: "invalid_fleet_configuration",
-            detail: match problems.len() {
-                1 => "the fleet configuration has an error".to_owned(),
-                n => format!("the fleet configuration has {n} errors"),
-            },
-            hint: Some("nothing was changed; mend the files and apply again".to_owned()),
-            problems: problems.into_iter().map(problem).collect(),
-        }
-    })
+    tokio::task::spawn_blocking(move || muster_fleet_config::parse(&sources))
+        .await
+        .map_err(|e| AppError::internal("the fleet configuration could not be read", e))?
+        .map_err(refused)
+}
+
+fn refused(problems: Vec<Problem>) -> AppError {
+    AppError::InvalidInput {
+        code: "invalid_fleet_configuration",
+        detail: match problems.len() {
+            1 => "the fleet configuration has an error".to_owned(),
+            n => format!("the fleet configuration has {n} errors"),
+        },
+        hint: Some("nothing was changed; mend the files and apply again".to_owned()),
+        problems: problems.into_iter().map(problem).collect(),
+    }
 }
 
 /// Over what is declared and what `source:` names: comments and the order of keys do not make a version.
@@ -126,7 +134,7 @@ impl App {
         wanted: FleetFiles,
     ) -> Result<ConfigurationDiff, AppError> {
         actor.require(Permission::FleetView)?;
-        let parsed = parse(&wanted.files)?;
+        let parsed = parse(&wanted.files).await?;
         let mut tx = self.db().begin().await?;
         let (version, attached, former) = match muster_db::fleet_configurations::current(&mut tx).await? {
             Some(c) => (c.version, attachments(&c.configuration, &c.files), c.configuration),
@@ -140,7 +148,20 @@ impl App {
         let mut announcements = Announcements::default();
         let applied = self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.rollback().await.map_err(muster_db::DbError::from)?;
-        Ok(ConfigurationDiff { current_version: version, changes, affected_nodes: applied.affected_nodes })
+        let warnings = announcements
+            .live
+            .into_iter()
+            .filter_map(|message| match message {
+                LiveMessage::Event(event) if event.kind == NOT_COMPILED => Some(event.message),
+                _ => None,
+            })
+            .collect();
+        Ok(ConfigurationDiff {
+            current_version: version,
+            changes,
+            affected_nodes: applied.affected_nodes,
+            warnings,
+        })
     }
 
     /// Puts these files in force.
@@ -150,7 +171,7 @@ impl App {
         wanted: FleetFiles,
     ) -> Result<ConfigurationApplied, AppError> {
         actor.require(Permission::FleetConfigurationApply)?;
-        let parsed = parse(&wanted.files)?;
+        let parsed = parse(&wanted.files).await?;
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
         let applied = self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;

@@ -3,15 +3,18 @@
 use crate::http::encode::roles;
 use muster_api_types as api;
 use muster_app::{
-    Change, ChangeKind, ConfigurationApplied, ConfigurationDiff, ConfigurationVersion, EnrolmentState, EnrolmentSummary,
-    FleetFiles, SecretRecord, StoredConfiguration, StoredFile,
+    Change, ChangeKind, ConfigurationApplied, ConfigurationDiff, ConfigurationVersion, EnrolmentState,
+    EnrolmentSummary, FleetFiles, SecretRecord, StoredConfiguration, StoredFile,
 };
 
 /// The one conversion that goes the other way: files as they were sent.
 pub(crate) fn fleet_files(apply: api::FleetConfigurationApply) -> FleetFiles {
     let api::FleetConfigurationApply { files, expected_version } = apply;
     FleetFiles {
-        files: files.into_iter().map(|api::FleetFile { path, content }| StoredFile { path, content }).collect(),
+        files: files
+            .into_iter()
+            .map(|api::FleetFile { path, content }| StoredFile { path, content })
+            .collect(),
         expected_version,
     }
 }
@@ -30,12 +33,12 @@ fn change(change: Change) -> api::FleetChange {
 }
 
 pub(crate) fn configuration_diff(diff: ConfigurationDiff) -> api::FleetConfigurationDiff {
-    let ConfigurationDiff { current_version, changes, affected_nodes } = diff;
+    let ConfigurationDiff { current_version, changes, affected_nodes, warnings } = diff;
     api::FleetConfigurationDiff {
         current_version,
         changes: changes.into_iter().map(change).collect(),
         affected_nodes,
-        warnings: Vec::new(),
+        warnings: warnings.into_iter().map(warning).collect(),
     }
 }
 
@@ -53,8 +56,12 @@ pub(crate) fn configuration_detail(stored: StoredConfiguration) -> api::FleetCon
     let StoredConfiguration { version, author, created_at, files, configuration, digest: _ } = stored;
     api::FleetConfigurationDetail {
         version: api::FleetConfigurationVersion { version, author, created_at },
-        files: files.into_iter().map(|StoredFile { path, content }| api::FleetFile { path, content }).collect(),
-        configuration: serde_json::to_value(configuration).expect("a configuration is made of texts and numbers"),
+        files: files
+            .into_iter()
+            .map(|StoredFile { path, content }| api::FleetFile { path, content })
+            .collect(),
+        configuration: serde_json::to_value(configuration)
+            .expect("a configuration is made of texts and numbers"),
     }
 }
 
@@ -86,4 +93,8 @@ pub(crate) fn enrolment(summary: EnrolmentSummary) -> api::Enrolment {
         expires_at: summary.expires_at,
         enrolled_at: summary.enrolled_at,
     }
+}
+
+fn warning(message: String) -> api::InputError {
+    api::InputError { file: None, line: None, column: None, path: String::new(), message, hint: None }
 }
