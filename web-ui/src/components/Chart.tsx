@@ -145,7 +145,7 @@ export function Chart({ title, group, series, data, window, markers, format, bin
 
   useEffect(() => {
     plot.current?.setData(data as uPlot.AlignedData);
-    if (plot.current?.cursor.idx == null) {
+    if (typeof plot.current?.cursor.idx !== "number") {
       series.forEach((_, at) => {
         const target = readings.current[at];
         if (target) target.textContent = format(data[at + 1]?.at(-1));
