@@ -266,8 +266,8 @@ pub enum ExecMode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Readiness {
-    /// The first `listen()` of the application succeeded. Only cluster mode can see it; in fork mode it means
-    /// [`Readiness::Started`].
+    /// The application listens: on its `port` when it has one, else on anything. In fork mode, where only a probe can
+    /// tell, it means [`Readiness::Tcp`] with a `port` and [`Readiness::Started`] without.
     #[default]
     Listening,
     /// The application did `process.send('ready')`.
