@@ -125,10 +125,11 @@ impl App {
         password: SecretString,
     ) -> Result<Option<(User, Option<String>)>, AppError> {
         let hashing = self.sign_ins().hashing.acquire();
-        let permit = tokio::time::timeout(HASH_TURN, hashing).await.map_err(|_| AppError::TooManyRequests {
-            detail: "too many people sign in at this moment".to_owned(),
-            retry_after_s: 5,
-        })?;
+        let permit =
+            tokio::time::timeout(HASH_TURN, hashing).await.map_err(|_| AppError::TooManyRequests {
+                detail: "too many people sign in at this moment".to_owned(),
+                retry_after_s: 5,
+            })?;
         let checked = tokio::task::spawn_blocking(move || {
             let password = password.expose_secret();
             let Some(user) = user else {
@@ -138,7 +139,8 @@ impl App {
             if !passwords::verify(password, &user.password_hash)? {
                 return Ok(None);
             }
-            let rehash = if passwords::outdated(&user.password_hash) { passwords::hash(password).ok() } else { None };
+            let rehash =
+                if passwords::outdated(&user.password_hash) { passwords::hash(password).ok() } else { None };
             Ok::<_, passwords::PasswordError>(Some((user, rehash)))
         })
         .await;
@@ -149,7 +151,11 @@ impl App {
     }
 
     /// Who a session cookie belongs to.
-    pub async fn session_authenticate(&self, cookie: &str, address: Option<IpAddr>) -> Result<SignedIn, AppError> {
+    pub async fn session_authenticate(
+        &self,
+        cookie: &str,
+        address: Option<IpAddr>,
+    ) -> Result<SignedIn, AppError> {
         let now = self.now();
         let ended = || AppError::Unauthenticated {
             code: "session_ended",
@@ -158,7 +164,8 @@ impl App {
         let token = SessionToken::parse(cookie).map_err(|_| ended())?;
         let mut conn = self.db().conn().await?;
         let record = muster_db::sessions::get(&mut conn, token.id).await?.ok_or_else(ended)?;
-        let known = SecretHash::from_slice(&record.secret_hash).is_some_and(|hash| hash.matches(&token.secret));
+        let known =
+            SecretHash::from_slice(&record.secret_hash).is_some_and(|hash| hash.matches(&token.secret));
         let idle = now - record.last_seen_at >= SESSION_IDLE;
         if !known || record.user_disabled || idle || now >= record.expires_at {
             return Err(ended());
@@ -176,8 +183,11 @@ impl App {
     /// Signs out. For an API token there is nothing to end: it is withdrawn with `token_revoke`.
     pub async fn session_delete(&self, who: &SignedIn) -> Result<(), AppError> {
         let Credential::Session(id) = who.credential else {
-            return Err(AppError::conflict("not_a_session", "this request came with an API token, not with a session")
-                .with_hint("an API token is withdrawn with `DELETE /api/v1/tokens/{id}`"));
+            return Err(AppError::conflict(
+                "not_a_session",
+                "this request came with an API token, not with a session",
+            )
+            .with_hint("an API token is withdrawn with `DELETE /api/v1/tokens/{id}`"));
         };
         let mut tx = self.db().begin().await?;
         muster_db::sessions::delete(&mut tx, id).await?;
@@ -210,7 +220,11 @@ impl App {
     }
 
     /// Who an API token belongs to.
-    pub async fn token_authenticate(&self, bearer: &str, address: Option<IpAddr>) -> Result<SignedIn, AppError> {
+    pub async fn token_authenticate(
+        &self,
+        bearer: &str,
+        address: Option<IpAddr>,
+    ) -> Result<SignedIn, AppError> {
         let now = self.now();
         let refused = |code, detail: &str| AppError::Unauthenticated { code, detail: detail.to_owned() };
         let presented = ApiToken::parse(bearer).map_err(|e| refused("token_invalid", &e.to_string()))?;
@@ -225,7 +239,10 @@ impl App {
             return Err(refused("token_revoked", "this API token was withdrawn"));
         }
         if token.expires_at.is_some_and(|end| now >= end) {
-            return Err(refused("token_expired", "this API token has ended; make another with `muster login`"));
+            return Err(refused(
+                "token_expired",
+                "this API token has ended; make another with `muster login`",
+            ));
         }
         if found.user_disabled {
             return Err(refused("account_closed", "the account of this API token is closed"));
@@ -257,8 +274,11 @@ impl App {
     ) -> Result<(TokenRecord, SecretString), AppError> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            return Err(AppError::invalid("invalid_name", format!("the token name {:?} is not valid", shorten(name)))
-                .with_hint("say what the token is for in 1 to 100 characters: `ci`, `laptop of Amara`"));
+            return Err(AppError::invalid(
+                "invalid_name",
+                format!("the token name {:?} is not valid", shorten(name)),
+            )
+            .with_hint("say what the token is for in 1 to 100 characters: `ci`, `laptop of Amara`"));
         }
         if ttl_s.is_some_and(|s| !(60..=TOKEN_LIFE_AT_MOST_S).contains(&s)) {
             return Err(AppError::invalid("invalid_value", "`ttl_s` is out of range")
@@ -336,8 +356,14 @@ impl App {
         };
         let created = muster_db::users::insert(&mut tx, &user).await?;
         let subject = format!("user {name}");
-        self.audit(&mut tx, crate::events::CONTROLLER, "user_create", subject, serde_json::json!({ "role": "admin" }))
-            .await?;
+        self.audit(
+            &mut tx,
+            crate::events::CONTROLLER,
+            "user_create",
+            subject,
+            serde_json::json!({ "role": "admin" }),
+        )
+        .await?;
         tx.commit().await.map_err(muster_db::DbError::from)?;
         Ok(created)
     }

@@ -107,11 +107,16 @@ impl Known {
                 nodes.entry(&node.environment).or_default().push(node_name.clone());
             }
         }
-        let targets: BTreeMap<_, _> =
-            self.targets.iter().filter(|t| t.application == *name).map(|t| (&t.environment, &t.release)).collect();
+        let targets: BTreeMap<_, _> = self
+            .targets
+            .iter()
+            .filter(|t| t.application == *name)
+            .map(|t| (&t.environment, &t.release))
+            .collect();
         let processes: BTreeMap<_, _> =
             self.processes.iter().filter(|p| p.application == *name).map(|p| (&p.environment, p)).collect();
-        let names: BTreeSet<_> = nodes.keys().chain(targets.keys()).chain(processes.keys()).copied().collect();
+        let names: BTreeSet<_> =
+            nodes.keys().chain(targets.keys()).chain(processes.keys()).copied().collect();
         let environments = names
             .into_iter()
             .map(|environment| ApplicationEnvironmentView {
@@ -195,7 +200,11 @@ impl App {
         let filter = ProcessFilter { application: Some(name), ..ProcessFilter::default() };
         let processes = muster_db::processes::list(&mut conn, &filter, PROCESSES_OF_AN_APPLICATION).await?;
         let summary = known.view(&parsed, &configuration);
-        Ok(ApplicationFullView { summary, declaration: configuration.applications.remove(&parsed), processes })
+        Ok(ApplicationFullView {
+            summary,
+            declaration: configuration.applications.remove(&parsed),
+            processes,
+        })
     }
 
     /// Environments that are declared or have nodes, in the order of their names.
@@ -209,7 +218,10 @@ impl App {
 }
 
 /// How the environments stand.
-pub(crate) fn environments(configuration: &FleetConfiguration, nodes: &[NodeOverview]) -> Vec<EnvironmentView> {
+pub(crate) fn environments(
+    configuration: &FleetConfiguration,
+    nodes: &[NodeOverview],
+) -> Vec<EnvironmentView> {
     let mut views: BTreeMap<&EnvironmentName, EnvironmentView> = BTreeMap::new();
     let empty = |name: &EnvironmentName| EnvironmentView {
         name: name.clone(),
@@ -238,7 +250,9 @@ pub(crate) fn environments(configuration: &FleetConfiguration, nodes: &[NodeOver
 
 /// The node is as it should be: it reported so, for the assignment that is in force now.
 pub(crate) fn up_to_date(node: &NodeOverview) -> bool {
-    node.converged == Some(true) && node.reported_generation == node.generation && node.compile_error.is_none()
+    node.converged == Some(true)
+        && node.reported_generation == node.generation
+        && node.compile_error.is_none()
 }
 
 fn application_missing(name: &str) -> AppError {

@@ -16,11 +16,18 @@ const MISSING_NAMED: usize = 20;
 
 impl App {
     /// Which of these objects are not here.
-    pub async fn artifact_missing(&self, actor: &Actor, digests: Vec<Digest>) -> Result<Vec<Digest>, AppError> {
+    pub async fn artifact_missing(
+        &self,
+        actor: &Actor,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<Digest>, AppError> {
         actor.require(Permission::ReleaseCreate)?;
         if digests.len() > MAX_DIGESTS {
-            return Err(AppError::invalid("too_many", format!("{} digests at once are too many", digests.len()))
-                .with_hint(format!("ask for {MAX_DIGESTS} at a time")));
+            return Err(AppError::invalid(
+                "too_many",
+                format!("{} digests at once are too many", digests.len()),
+            )
+            .with_hint(format!("ask for {MAX_DIGESTS} at a time")));
         }
         let objects = self.objects().clone();
         blocking(move || Ok(objects.missing(&digests))).await
@@ -71,14 +78,17 @@ impl App {
             let digests: Vec<Digest> = wanted.keys().copied().collect();
             let missing = objects.missing(&digests);
             if let Some(first) = missing.first() {
-                let named: Vec<String> = missing.iter().take(MISSING_NAMED).map(ToString::to_string).collect();
+                let named: Vec<String> =
+                    missing.iter().take(MISSING_NAMED).map(ToString::to_string).collect();
                 return Err(AppError::conflict(
                     "objects_missing",
                     format!("{} objects of the artifact are not here, first {first}", missing.len()),
                 )
                 .with_hint(format!("upload them first: {}", named.join(", "))));
             }
-            if let Some((other, _)) = wanted.iter().find(|(digest, size)| objects.size_bytes(**digest) != Some(**size)) {
+            if let Some((other, _)) =
+                wanted.iter().find(|(digest, size)| objects.size_bytes(**digest) != Some(**size))
+            {
                 return Err(AppError::invalid(
                     "invalid_manifest",
                     format!("object {other} has another length than the manifest says"),
@@ -111,8 +121,9 @@ fn full() -> AppError {
 }
 
 fn room_check(root: &Path) -> Result<(), AppError> {
-    let stat = rustix::fs::statvfs(root)
-        .map_err(|e| AppError::internal("the object store's disk could not be asked for its free space", e))?;
+    let stat = rustix::fs::statvfs(root).map_err(|e| {
+        AppError::internal("the object store's disk could not be asked for its free space", e)
+    })?;
     if stat.f_bavail.saturating_mul(stat.f_frsize) < FREE_SPACE_FLOOR_BYTES { Err(full()) } else { Ok(()) }
 }
 
@@ -126,9 +137,10 @@ fn bundle_refused(error: BundleError) -> AppError {
         return full();
     }
     match error {
-        BundleError::Write(_) | BundleError::Add { .. } | BundleError::Changed { .. } | BundleError::Store { .. } => {
-            AppError::internal("the objects could not be stored", error)
-        }
+        BundleError::Write(_)
+        | BundleError::Add { .. }
+        | BundleError::Changed { .. }
+        | BundleError::Store { .. } => AppError::internal("the objects could not be stored", error),
         BundleError::TooLarge { .. } => AppError::invalid("bundle_too_large", chain(&error))
             .with_hint("send the objects in several bundles"),
         BundleError::Damaged { .. }
@@ -137,8 +149,9 @@ fn bundle_refused(error: BundleError) -> AppError {
         | BundleError::NotAnObject { .. }
         | BundleError::Unwanted { .. }
         | BundleError::WrongSize { .. }
-        | BundleError::Incomplete { .. } => AppError::invalid("invalid_bundle", chain(&error))
-            .with_hint("nothing of this bundle was stored; a bundle is a zstd-compressed tar of files named by digest"),
+        | BundleError::Incomplete { .. } => AppError::invalid("invalid_bundle", chain(&error)).with_hint(
+            "nothing of this bundle was stored; a bundle is a zstd-compressed tar of files named by digest",
+        ),
     }
 }
 

@@ -209,9 +209,10 @@ impl App {
     /// Asks the nodes that run an application for its logs.
     pub async fn log_read(&self, actor: &Actor, query: LogQuery) -> Result<LogReader, AppError> {
         actor.require(Permission::FleetView)?;
-        let application: ApplicationName = query.application.parse().map_err(|_| {
-            AppError::not_found("application", shorten(&query.application))
-        })?;
+        let application: ApplicationName = query
+            .application
+            .parse()
+            .map_err(|_| AppError::not_found("application", shorten(&query.application)))?;
         let nodes = self.log_nodes(&application, &query).await?;
         let request = Uuid::now_v7();
         let names: BTreeMap<NodeId, NodeName> = nodes.into_iter().collect();
@@ -264,13 +265,21 @@ impl App {
             ..ProcessFilter::default()
         };
         let limit = crate::applications::NODES_AT_MOST;
-        let running: BTreeSet<NodeName> =
-            muster_db::processes::list(&mut conn, &filter, limit).await?.into_iter().map(|p| p.node).collect();
+        let running: BTreeSet<NodeName> = muster_db::processes::list(&mut conn, &filter, limit)
+            .await?
+            .into_iter()
+            .map(|p| p.node)
+            .collect();
         if running.is_empty() {
             return Err(AppError::conflict(
                 "no_processes",
-                format!("no node has reported a process of {application}{}", query.environment.as_deref()
-                    .map_or_else(String::new, |e| format!(" in environment {}", shorten(e)))),
+                format!(
+                    "no node has reported a process of {application}{}",
+                    query
+                        .environment
+                        .as_deref()
+                        .map_or_else(String::new, |e| format!(" in environment {}", shorten(e)))
+                ),
             )
             .with_hint(format!("`muster ps {application}` shows what runs where; deploy a release first")));
         }

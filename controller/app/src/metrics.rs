@@ -54,7 +54,12 @@ fn choose_step(
 
 impl App {
     /// The figures of a node over a time, as fine as the number of points allows.
-    pub async fn node_metrics(&self, actor: &Actor, name: &str, query: MetricsQuery) -> Result<MetricsView, AppError> {
+    pub async fn node_metrics(
+        &self,
+        actor: &Actor,
+        name: &str,
+        query: MetricsQuery,
+    ) -> Result<MetricsView, AppError> {
         actor.require(Permission::FleetView)?;
         let now = self.now();
         let to = query.to.unwrap_or(now);
@@ -77,18 +82,27 @@ impl App {
     /// Keeps the figures within their bounds: makes partitions ahead, rolls up what has settled, drops what is too old.
     pub async fn metrics_maintain(&self, now: DateTime<Utc>) -> Result<(), AppError> {
         self.metrics_partitions(now).await?;
-        let mut source_to = now;
+        let mut done_to = Vec::new();
         for roll_up in ROLL_UPS {
             let name = watermark(roll_up.step_s);
+            let source_to = done_to.last().copied().unwrap_or(now);
             for _ in 0..ROLL_UPS_PER_RUN {
                 if !self.metrics_roll_up(roll_up, source_to, &name).await? {
                     break;
                 }
             }
             let mut conn = self.db().conn().await?;
-            let Some(done_to) = muster_db::metrics::watermark_get(&mut conn, &name).await? else { break };
-            source_to = done_to;
-            let before = retention::delete_before(roll_up, now);
+            let Some(done) = muster_db::metrics::watermark_get(&mut conn, &name).await? else { break };
+            done_to.push(done);
+        }
+        let mut conn = self.db().conn().await?;
+        for (index, roll_up) in ROLL_UPS.into_iter().enumerate() {
+            let mut before = retention::delete_before(roll_up, now);
+            if index + 1 < ROLL_UPS.len() {
+                // What the next step has not taken yet stays, however old: a long stop loses nothing.
+                let Some(taken) = done_to.get(index + 1) else { break };
+                before = before.min(*taken);
+            }
             muster_db::metrics::roll_up_delete(&mut conn, step_column(roll_up.step_s), before).await?;
         }
         Ok(())
@@ -112,7 +126,12 @@ impl App {
     }
 
     /// One roll-up of one step. False: nothing was due.
-    async fn metrics_roll_up(&self, roll_up: RollUp, source_to: DateTime<Utc>, name: &str) -> Result<bool, AppError> {
+    async fn metrics_roll_up(
+        &self,
+        roll_up: RollUp,
+        source_to: DateTime<Utc>,
+        name: &str,
+    ) -> Result<bool, AppError> {
         let mut tx = self.db().begin().await?;
         muster_db::metrics::lock(&mut tx).await?;
         let done_to = muster_db::metrics::watermark_get(&mut tx, name).await?;
@@ -151,7 +170,11 @@ mod tests {
         assert_eq!(step(TimeDelta::hours(6), TimeDelta::hours(6)), Some(60));
         assert_eq!(step(TimeDelta::hours(24), TimeDelta::hours(24)), Some(300));
         assert_eq!(step(TimeDelta::days(7), TimeDelta::days(7)), Some(3600));
-        assert_eq!(step(TimeDelta::days(5), TimeDelta::hours(1)), Some(60), "raw samples of that day are gone");
+        assert_eq!(
+            step(TimeDelta::days(5), TimeDelta::hours(1)),
+            Some(60),
+            "raw samples of that day are gone"
+        );
         assert_eq!(step(TimeDelta::days(300), TimeDelta::days(300)), Some(3600), "the coarsest there is");
     }
 }

@@ -92,14 +92,23 @@ impl App {
     }
 
     /// The environment that the fleet configuration gives a name.
-    pub async fn node_declared_environment(&self, actor: &Actor, name: &NodeName) -> Result<EnvironmentName, AppError> {
+    pub async fn node_declared_environment(
+        &self,
+        actor: &Actor,
+        name: &NodeName,
+    ) -> Result<EnvironmentName, AppError> {
         actor.require(Permission::FleetView)?;
         let mut conn = self.db().conn().await?;
         let (_, configuration) = self.configuration_in_force(&mut conn).await?;
         let declared = configuration.nodes.get(name).map(|node| node.environment.clone());
         declared.ok_or_else(|| {
-            AppError::invalid("environment_missing", format!("the fleet configuration does not declare node {name}"))
-                .with_hint("say which environment it belongs to, or declare it in a fleet file and apply that first")
+            AppError::invalid(
+                "environment_missing",
+                format!("the fleet configuration does not declare node {name}"),
+            )
+            .with_hint(
+                "say which environment it belongs to, or declare it in a fleet file and apply that first",
+            )
         })
     }
 
@@ -111,8 +120,11 @@ impl App {
         if self.hints().send(id, NodeHint::ConvergeNow) {
             return Ok(());
         }
-        Err(AppError::conflict("node_not_connected", format!("node {name} is not connected to this controller"))
-            .with_hint("it converges by itself at its next poll, once it is back"))
+        Err(AppError::conflict(
+            "node_not_connected",
+            format!("node {name} is not connected to this controller"),
+        )
+        .with_hint("it converges by itself at its next poll, once it is back"))
     }
 
     /// Forgets a node whose identity was withdrawn, with everything that it reported. Its name is free again.
@@ -123,12 +135,21 @@ impl App {
         let (id, revoked_at) =
             muster_db::nodes::lock(&mut tx, name).await?.ok_or_else(|| node_missing(name))?;
         if revoked_at.is_none() {
-            return Err(AppError::conflict("node_not_revoked", format!("node {name} still has a valid identity"))
-                .with_hint(format!("withdraw it first: `muster node revoke {name}`")));
+            return Err(AppError::conflict(
+                "node_not_revoked",
+                format!("node {name} still has a valid identity"),
+            )
+            .with_hint(format!("withdraw it first: `muster node revoke {name}`")));
         }
         muster_db::nodes::delete(&mut tx, id).await?;
-        self.audit(&mut tx, &actor.name, "node_remove", format!("node {name}"), serde_json::json!({ "id": id }))
-            .await?;
+        self.audit(
+            &mut tx,
+            &actor.name,
+            "node_remove",
+            format!("node {name}"),
+            serde_json::json!({ "id": id }),
+        )
+        .await?;
         let node = name.parse()?;
         self.event_record(
             &mut tx,

@@ -73,10 +73,12 @@ impl App {
         let active_rollouts = muster_db::rollouts::list(&mut conn, &active).await?;
         let recent = EventFilter { limit: EVENTS_SHOWN, ..EventFilter::default() };
         let recent_events = muster_db::events::list(&mut conn, &recent).await?;
-        let processes = muster_db::processes::list(&mut conn, &ProcessFilter::default(), NODES_AT_MOST).await?;
+        let processes =
+            muster_db::processes::list(&mut conn, &ProcessFilter::default(), NODES_AT_MOST).await?;
         let joined: BTreeSet<&NodeName> =
             nodes.iter().filter(|n| n.liveness != Liveness::Revoked).map(|n| &n.name).collect();
-        let missing_nodes = configuration.nodes.keys().filter(|name| !joined.contains(name)).cloned().collect();
+        let missing_nodes =
+            configuration.nodes.keys().filter(|name| !joined.contains(name)).cloned().collect();
         Ok(OverviewView {
             attention: attention(&nodes, &processes),
             environments: environments(&configuration, &nodes),
@@ -93,10 +95,15 @@ impl App {
 /// What needs a person, worst first.
 fn attention(nodes: &[NodeOverview], processes: &[ProcessRecord]) -> Vec<AttentionView> {
     let mut found: Vec<AttentionView> = nodes.iter().flat_map(attention_of_node).collect();
-    let heard: BTreeSet<&NodeName> =
-        nodes.iter().filter(|n| matches!(n.liveness, Liveness::Up | Liveness::Late)).map(|n| &n.name).collect();
+    let heard: BTreeSet<&NodeName> = nodes
+        .iter()
+        .filter(|n| matches!(n.liveness, Liveness::Up | Liveness::Late))
+        .map(|n| &n.name)
+        .collect();
     let mut crashing: BTreeMap<(&NodeName, &ApplicationName), (u32, Option<&str>)> = BTreeMap::new();
-    for process in processes.iter().filter(|p| p.state == ProcessState::CrashLooping && heard.contains(&p.node)) {
+    for process in
+        processes.iter().filter(|p| p.state == ProcessState::CrashLooping && heard.contains(&p.node))
+    {
         let entry = crashing.entry((&process.node, &process.application)).or_default();
         entry.0 += 1;
         entry.1 = process.last_exit.as_deref().or(entry.1);
@@ -105,8 +112,12 @@ fn attention(nodes: &[NodeOverview], processes: &[ProcessRecord]) -> Vec<Attenti
         let why = last_exit.map_or_else(String::new, |why| format!(": {why}"));
         found.push(AttentionView {
             severity: Severity::Error,
-            message: format!("{count} of the processes of {application} on {node} crash again and again{why}"),
-            hint: format!("read `muster logs {application} --node {node}`, then deploy a mended release or roll back"),
+            message: format!(
+                "{count} of the processes of {application} on {node} crash again and again{why}"
+            ),
+            hint: format!(
+                "read `muster logs {application} --node {node}`, then deploy a mended release or roll back"
+            ),
             node: Some(node.clone()),
             application: Some(application.clone()),
         });
@@ -155,8 +166,11 @@ fn attention_of_node(node: &NodeOverview) -> Vec<AttentionView> {
         let count = node.problem_count;
         found.push(about(
             Severity::Error,
-            format!("{count} resource{} of node {name} {} not as declared", if count == 1 { "" } else { "s" },
-                if count == 1 { "is" } else { "are" }),
+            format!(
+                "{count} resource{} of node {name} {} not as declared",
+                if count == 1 { "" } else { "s" },
+                if count == 1 { "is" } else { "are" }
+            ),
             format!("`muster node show {name}` says which and why"),
         ));
     }

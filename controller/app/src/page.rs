@@ -79,10 +79,7 @@ mod tests {
     #[test]
     fn pages_are_cut_and_limits_are_held() {
         let ask = |limit| PageRequest { limit, cursor: None };
-        assert_eq!(
-            [None, Some(0), Some(7), Some(9999)].map(|limit| ask(limit).limit()),
-            [100, 1, 7, 500]
-        );
+        assert_eq!([None, Some(0), Some(7), Some(9999)].map(|limit| ask(limit).limit()), [100, 1, 7, 500]);
         let two = ask(Some(2));
         let page = two.page(vec![1, 2, 3], ToString::to_string);
         assert_eq!((page.items, page.next.as_deref()), (vec![1, 2], Some("2")));

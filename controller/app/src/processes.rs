@@ -1,6 +1,9 @@
 //! Processes on all nodes.
 
-use crate::{Actor, App, AppError, Permission, ProcessRecord, page::{PageRequest, Paged}};
+use crate::{
+    Actor, App, AppError, Permission, ProcessRecord,
+    page::{PageRequest, Paged},
+};
 use muster_db::processes::ProcessFilter;
 
 /// Which processes to list. Absent parts do not restrict.
@@ -39,7 +42,11 @@ impl std::str::FromStr for After {
 
 impl App {
     /// Processes in the order of application, node and instance.
-    pub async fn process_list(&self, actor: &Actor, query: &ProcessQuery) -> Result<Paged<ProcessRecord>, AppError> {
+    pub async fn process_list(
+        &self,
+        actor: &Actor,
+        query: &ProcessQuery,
+    ) -> Result<Paged<ProcessRecord>, AppError> {
         actor.require(Permission::FleetView)?;
         let after: Option<After> = query.page.parse()?;
         let filter = ProcessFilter {
@@ -50,6 +57,8 @@ impl App {
         };
         let mut conn = self.db().conn().await?;
         let processes = muster_db::processes::list(&mut conn, &filter, query.page.rows()).await?;
-        Ok(query.page.page(processes, |p| format!("{}{BETWEEN}{}{BETWEEN}{}", p.application, p.node, p.instance)))
+        Ok(query
+            .page
+            .page(processes, |p| format!("{}{BETWEEN}{}{BETWEEN}{}", p.application, p.node, p.instance)))
     }
 }

@@ -77,7 +77,8 @@ impl App {
             }
             other => other?,
         }
-        let detail = serde_json::json!({ "artifact_digest": artifact_digest.to_string(), "git": release.git });
+        let detail =
+            serde_json::json!({ "artifact_digest": artifact_digest.to_string(), "git": release.git });
         let subject = format!("release {version} of {application}");
         self.audit(&mut tx, &actor.name, "release_create", subject, detail).await?;
         self.event_record(
@@ -96,7 +97,12 @@ impl App {
     }
 
     /// One release.
-    pub async fn release_get(&self, actor: &Actor, application: &str, version: &str) -> Result<ReleaseRecord, AppError> {
+    pub async fn release_get(
+        &self,
+        actor: &Actor,
+        application: &str,
+        version: &str,
+    ) -> Result<ReleaseRecord, AppError> {
         actor.require(Permission::FleetView)?;
         let mut conn = self.db().conn().await?;
         let found = muster_db::releases::get(&mut conn, application, version).await?;
@@ -123,15 +129,23 @@ impl App {
 }
 
 fn version_taken(application: &ApplicationName, version: &ReleaseVersion) -> AppError {
-    AppError::conflict("release_exists", format!("release {version} of {application} exists, with other files"))
-        .with_hint("a release never changes: choose another version")
+    AppError::conflict(
+        "release_exists",
+        format!("release {version} of {application} exists, with other files"),
+    )
+    .with_hint("a release never changes: choose another version")
 }
 
 /// What is kept for people is bounded, and is text.
 fn check_origin(new: &NewRelease) -> Result<(), AppError> {
-    let bad = |text: &str, most: usize| text.chars().count() > most || text.chars().any(|c| c.is_control() && c != '\n');
+    let bad = |text: &str, most: usize| {
+        text.chars().count() > most || text.chars().any(|c| c.is_control() && c != '\n')
+    };
     if new.build_command.as_deref().is_some_and(|command| bad(command, MAX_BUILD_COMMAND_CHARS)) {
-        return Err(AppError::invalid("invalid_value", "`build_command` is too long or holds control characters"));
+        return Err(AppError::invalid(
+            "invalid_value",
+            "`build_command` is too long or holds control characters",
+        ));
     }
     if let Some(git) = &new.git {
         let hex = |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -140,7 +154,10 @@ fn check_origin(new: &NewRelease) -> Result<(), AppError> {
                 .with_hint("`git rev-parse HEAD` prints it"));
         }
         if git.branch.as_deref().is_some_and(|branch| bad(branch, 255)) {
-            return Err(AppError::invalid("invalid_value", "`git.branch` is too long or holds control characters"));
+            return Err(AppError::invalid(
+                "invalid_value",
+                "`git.branch` is too long or holds control characters",
+            ));
         }
     }
     Ok(())

@@ -53,10 +53,7 @@ pub struct TargetRecord {
 }
 
 /// What every environment should run; of every application, or of the one of this name.
-pub async fn targets(
-    conn: &mut Conn,
-    application: Option<&str>,
-) -> Result<Vec<TargetRecord>, DbError> {
+pub async fn targets(conn: &mut Conn, application: Option<&str>) -> Result<Vec<TargetRecord>, DbError> {
     let rows = sqlx::query!(
         "SELECT t.environment, t.application, r.version
          FROM release_targets t JOIN releases r ON r.id = t.release_id

@@ -30,7 +30,8 @@ pub(crate) fn roles(table: &'static str, texts: &[String]) -> Result<Vec<Role>, 
     texts
         .iter()
         .map(|text| {
-            Role::parse(text).ok_or_else(|| DbError::corrupt(table, "roles", format!("unknown role {text:?}")))
+            Role::parse(text)
+                .ok_or_else(|| DbError::corrupt(table, "roles", format!("unknown role {text:?}")))
         })
         .collect()
 }
@@ -45,7 +46,11 @@ where
 }
 
 /// A generation; 0 is "none".
-pub(crate) fn generation(table: &'static str, column: &'static str, number: i64) -> Result<Generation, DbError> {
+pub(crate) fn generation(
+    table: &'static str,
+    column: &'static str,
+    number: i64,
+) -> Result<Generation, DbError> {
     unsigned(table, column, number).map(Generation::new)
 }
 

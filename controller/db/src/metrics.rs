@@ -12,6 +12,18 @@ fn partition(day: NaiveDate) -> String {
     format!("node_metrics_{}", day.format("%Y%m%d"))
 }
 
+/// A figure of a host. What is larger than a double can count exactly is nonsense, and must not make a sum overflow: one
+/// node would hold up the roll-ups of all.
+fn figure(number: u64) -> i64 {
+    const LARGEST: u64 = 1 << 53;
+    decode::bigint(number.min(LARGEST))
+}
+
+/// A figure of a host that is not a number says nothing, and cannot be shown.
+fn finite(number: f32) -> f32 {
+    if number.is_finite() { number } else { 0.0 }
+}
+
 /// Stores a sample. A second one of the same time changes nothing. False: there is no partition for its day (the node's
 /// clock is far off), and it was left out.
 pub async fn insert_sample(conn: &mut Conn, node: NodeId, sample: &NodeMetrics) -> Result<bool, DbError> {
@@ -46,17 +58,17 @@ pub async fn insert_sample(conn: &mut Conn, node: NodeId, sample: &NodeMetrics) 
          ON CONFLICT (node_id, at) DO NOTHING",
         node.as_uuid(),
         at,
-        cpu_percent,
-        decode::bigint(memory_used_bytes),
-        decode::bigint(memory_total_bytes),
-        decode::bigint(swap_used_bytes),
-        decode::bigint(disk_used_bytes),
-        decode::bigint(disk_total_bytes),
-        load_1,
-        load_5,
-        load_15,
-        decode::bigint(network_rx_bytes_per_s),
-        decode::bigint(network_tx_bytes_per_s),
+        finite(cpu_percent),
+        figure(memory_used_bytes),
+        figure(memory_total_bytes),
+        figure(swap_used_bytes),
+        figure(disk_used_bytes),
+        figure(disk_total_bytes),
+        finite(load_1),
+        finite(load_5),
+        finite(load_15),
+        figure(network_rx_bytes_per_s),
+        figure(network_tx_bytes_per_s),
     )
     .execute(conn)
     .await?;
@@ -199,9 +211,7 @@ pub async fn roll_up(
     to: DateTime<Utc>,
 ) -> Result<u64, DbError> {
     let done = match from_step_s {
-        None => {
-            sqlx::query_file!("queries/metrics_roll_up_raw.sql", step_s, from, to).execute(conn).await?
-        }
+        None => sqlx::query_file!("queries/metrics_roll_up_raw.sql", step_s, from, to).execute(conn).await?,
         Some(finer) => {
             sqlx::query_file!("queries/metrics_roll_up.sql", step_s, from, to, finer).execute(conn).await?
         }

@@ -103,7 +103,8 @@ pub async fn overviews(
     rows.into_iter()
         .map(|row| {
             let count = |column, number| decode::unsigned("nodes", column, number);
-            let bytes = |column, number: Option<i64>| decode::unsigned("node_metrics", column, number.unwrap_or(0));
+            let bytes =
+                |column, number: Option<i64>| decode::unsigned("node_metrics", column, number.unwrap_or(0));
             let figures = match (row.cpu_percent, row.load_1) {
                 (Some(cpu_percent), Some(load_1)) => Some(LatestFigures {
                     cpu_percent,
@@ -122,12 +123,17 @@ pub async fn overviews(
                 roles: decode::roles("nodes", &row.roles)?,
                 enrolled_at: row.enrolled_at,
                 revoked_at: row.revoked_at,
-                facts: serde_json::from_value(row.facts).map_err(|e| DbError::corrupt("nodes", "facts", e))?,
+                facts: serde_json::from_value(row.facts)
+                    .map_err(|e| DbError::corrupt("nodes", "facts", e))?,
                 liveness: decode::word("nodes", "liveness", row.liveness)?,
                 liveness_changed_at: row.liveness_changed_at,
                 last_heartbeat_at: row.last_heartbeat_at,
                 generation: decode::generation("assignments", "generation", row.generation)?,
-                reported_generation: decode::generation("nodes", "reported_generation", row.reported_generation)?,
+                reported_generation: decode::generation(
+                    "nodes",
+                    "reported_generation",
+                    row.reported_generation,
+                )?,
                 converged: row.converged,
                 converged_at: row.converged_at,
                 compile_error: row.compile_error,
@@ -184,10 +190,7 @@ pub async fn resources(conn: &mut Conn, node: NodeId) -> Result<Vec<ResourceReco
 }
 
 /// When the newest certificate of a node ends that was not withdrawn.
-pub async fn certificate_expires_at(
-    conn: &mut Conn,
-    node: NodeId,
-) -> Result<Option<DateTime<Utc>>, DbError> {
+pub async fn certificate_expires_at(conn: &mut Conn, node: NodeId) -> Result<Option<DateTime<Utc>>, DbError> {
     Ok(sqlx::query_scalar!(
         "SELECT max(not_after) FROM node_certificates WHERE node_id = $1 AND revoked_at IS NULL",
         node.as_uuid()
@@ -197,10 +200,7 @@ pub async fn certificate_expires_at(
 }
 
 /// A node by name, with no more than it takes to act on it. Locked until the transaction ends.
-pub async fn lock(
-    conn: &mut Conn,
-    name: &str,
-) -> Result<Option<(NodeId, Option<DateTime<Utc>>)>, DbError> {
+pub async fn lock(conn: &mut Conn, name: &str) -> Result<Option<(NodeId, Option<DateTime<Utc>>)>, DbError> {
     let row = sqlx::query!("SELECT id, revoked_at FROM nodes WHERE name = $1 FOR UPDATE", name)
         .fetch_optional(conn)
         .await?;
@@ -217,6 +217,9 @@ pub async fn id(conn: &mut Conn, name: &str) -> Result<Option<NodeId>, DbError> 
 /// them can be used any more.
 pub async fn delete(conn: &mut Conn, id: NodeId) -> Result<bool, DbError> {
     sqlx::query!("DELETE FROM node_metrics WHERE node_id = $1", id.as_uuid()).execute(&mut *conn).await?;
-    sqlx::query!("DELETE FROM node_metrics_rollup WHERE node_id = $1", id.as_uuid()).execute(&mut *conn).await?;
-    Ok(sqlx::query!("DELETE FROM nodes WHERE id = $1", id.as_uuid()).execute(conn).await?.rows_affected() == 1)
+    sqlx::query!("DELETE FROM node_metrics_rollup WHERE node_id = $1", id.as_uuid())
+        .execute(&mut *conn)
+        .await?;
+    Ok(sqlx::query!("DELETE FROM nodes WHERE id = $1", id.as_uuid()).execute(conn).await?.rows_affected()
+        == 1)
 }

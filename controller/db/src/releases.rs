@@ -17,11 +17,7 @@ pub struct ReleaseRecord {
 }
 
 /// Adds a release. The violated constraint `releases_application_version_key` says that the version is taken.
-pub async fn insert(
-    conn: &mut Conn,
-    release: &Release,
-    build_command: Option<&str>,
-) -> Result<(), DbError> {
+pub async fn insert(conn: &mut Conn, release: &Release, build_command: Option<&str>) -> Result<(), DbError> {
     let git = release
         .git
         .as_ref()

@@ -29,7 +29,10 @@ pub struct SessionRecord {
 
 impl fmt::Debug for SessionRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionRecord").field("id", &self.id).field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("SessionRecord")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,8 +111,9 @@ pub async fn delete_ended(
     now: DateTime<Utc>,
     idle_since: DateTime<Utc>,
 ) -> Result<u64, DbError> {
-    let done = sqlx::query!("DELETE FROM sessions WHERE expires_at <= $1 OR last_seen_at <= $2", now, idle_since)
-        .execute(conn)
-        .await?;
+    let done =
+        sqlx::query!("DELETE FROM sessions WHERE expires_at <= $1 OR last_seen_at <= $2", now, idle_since)
+            .execute(conn)
+            .await?;
     Ok(done.rows_affected())
 }

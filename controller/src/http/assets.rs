@@ -21,21 +21,30 @@ const HASHED: &str = "assets/";
 pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path == "api" || path.starts_with("api/") {
-        return ApiError::new(StatusCode::NOT_FOUND, "no_such_operation", format!("there is no operation at {}", uri.path()))
-            .with_hint("the OpenAPI document at /api/v1/openapi.json lists the operations")
-            .into_response();
+        return ApiError::new(
+            StatusCode::NOT_FOUND,
+            "no_such_operation",
+            format!("there is no operation at {}", uri.path()),
+        )
+        .with_hint("the OpenAPI document at /api/v1/openapi.json lists the operations")
+        .into_response();
     }
     if !matches!(method, Method::GET | Method::HEAD) {
-        return ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the dashboard can only be read")
-            .with_allow(Some(HeaderValue::from_static("GET, HEAD")))
-            .into_response();
+        return ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "the dashboard can only be read",
+        )
+        .with_allow(Some(HeaderValue::from_static("GET, HEAD")))
+        .into_response();
     }
     let wanted = if path.is_empty() { INDEX } else { path };
     if let Some(file) = Dashboard::get(wanted) {
         return answer(wanted, file, &headers);
     }
     // A missing picture is missing; a page that the dashboard routes itself begins at the first one.
-    let file_like = path.rsplit('/').next().is_some_and(|name| name.contains('.')) || path.starts_with(HASHED);
+    let file_like =
+        path.rsplit('/').next().is_some_and(|name| name.contains('.')) || path.starts_with(HASHED);
     match Dashboard::get(INDEX) {
         Some(index) if !file_like => answer(INDEX, index, &headers),
         _ => ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such file").into_response(),

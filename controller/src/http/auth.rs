@@ -33,8 +33,12 @@ impl FromRequestParts<Http> for Caller {
         let address = Client::of(parts).address;
         let signed_in = if let Some(header) = parts.headers.get(header::AUTHORIZATION) {
             let token = header.to_str().ok().and_then(bearer).ok_or_else(|| {
-                ApiError::new(StatusCode::UNAUTHORIZED, "authorization_invalid", "the Authorization header is not understood")
-                    .with_hint("send `Authorization: Bearer muster_api_...`")
+                ApiError::new(
+                    StatusCode::UNAUTHORIZED,
+                    "authorization_invalid",
+                    "the Authorization header is not understood",
+                )
+                .with_hint("send `Authorization: Bearer muster_api_...`")
             })?;
             http.app().token_authenticate(token, address).await?
         } else if let Some(value) = cookie(&parts.headers) {
@@ -75,8 +79,12 @@ fn csrf_require(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     if headers.get(CSRF_HEADER).is_some_and(|value| value == "1") && !foreign {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::FORBIDDEN, "csrf", "a session may change something only from the dashboard")
-        .with_hint("send the header `X-Muster-CSRF: 1`, or use an API token"))
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "csrf",
+        "a session may change something only from the dashboard",
+    )
+    .with_hint("send the header `X-Muster-CSRF: 1`, or use an API token"))
 }
 
 /// Where a request comes from, and how.
@@ -115,7 +123,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 pub(crate) fn set_cookie(client: Client, value: Option<(&str, i64)>) -> HeaderValue {
     let secure = if client.encrypted { "; Secure" } else { "" };
     let (value, max_age_s) = value.unwrap_or(("", 0));
-    let text = format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}");
+    let text =
+        format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}");
     HeaderValue::from_str(&text).expect("a session is letters, digits and underscores")
 }
 

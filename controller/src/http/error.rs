@@ -12,9 +12,12 @@ use std::error::Error;
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// An answer that says what went wrong.
+/// An answer that says what went wrong. Boxed: it is rare, and every handler's result carries its size.
 #[derive(Debug)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -26,7 +29,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Refusal {
             status,
             code,
             detail: detail.into(),
@@ -34,7 +37,7 @@ impl ApiError {
             errors: Vec::new(),
             retry_after_s: None,
             allow: None,
-        }
+        }))
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -44,23 +47,23 @@ impl ApiError {
     /// Too much at once; come back after so many seconds.
     pub(crate) fn overloaded(detail: impl Into<String>, retry_after_s: u32) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
-        error.retry_after_s = Some(retry_after_s);
+        error.0.retry_after_s = Some(retry_after_s);
         error
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     pub(crate) fn with_errors(mut self, errors: Vec<InputError>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// Takes over the methods that a route allows.
     pub(crate) fn with_allow(mut self, allow: Option<HeaderValue>) -> Self {
-        self.allow = allow;
+        self.0.allow = allow;
         self
     }
 }
@@ -91,7 +94,7 @@ impl From<AppError> for ApiError {
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 let mut answer = Self::new(status, code, detail);
-                answer.hint = hint;
+                answer.0.hint = hint;
                 answer.with_errors(problems.into_iter().map(input_error).collect())
             }
             AppError::Unauthenticated { code, detail } => Self::new(StatusCode::UNAUTHORIZED, code, detail),
@@ -101,18 +104,18 @@ impl From<AppError> for ApiError {
             AppError::NotFound { kind, name, hint } => {
                 let mut answer =
                     Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {kind} {name:?}"));
-                answer.hint = hint;
+                answer.0.hint = hint;
                 answer
             }
             AppError::Conflict { code, detail, hint } => {
                 let mut answer = Self::new(StatusCode::CONFLICT, code, detail);
-                answer.hint = hint;
+                answer.0.hint = hint;
                 answer
             }
             AppError::TooManyRequests { detail, retry_after_s } => {
                 let mut answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
                     .with_hint(format!("try again in {retry_after_s} s"));
-                answer.retry_after_s = Some(retry_after_s);
+                answer.0.retry_after_s = Some(retry_after_s);
                 answer
             }
             AppError::Unavailable { detail, source } => {
@@ -120,7 +123,7 @@ impl From<AppError> for ApiError {
                 tracing::warn!(cause, "{detail}");
                 let mut answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
                     .with_hint("nothing was changed; try again in a moment");
-                answer.retry_after_s = Some(5);
+                answer.0.retry_after_s = Some(5);
                 answer
             }
             AppError::Internal { detail, source } => {
@@ -140,7 +143,7 @@ impl From<muster_domain::InvalidName> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, hint, errors, retry_after_s, allow } = self;
+        let Refusal { status, code, detail, hint, errors, retry_after_s, allow } = *self.0;
         let problem = Problem {
             kind: format!("/problems/{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),

@@ -32,7 +32,11 @@ pub(crate) fn content_type_require(headers: &HeaderMap, wanted: &str) -> Result<
 /// What is answered when a body cannot be read to its end.
 pub(crate) fn body_refused(rejection: &BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than this operation takes")
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is larger than this operation takes",
+        )
     } else {
         ApiError::bad_request("body_incomplete", "the body did not arrive as a whole")
     }
@@ -43,7 +47,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         content_type_require(request.headers(), "application/json")?;
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| body_refused(&rejection))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| body_refused(&rejection))?;
         parse(&bytes).map(Json)
     }
 }
@@ -67,16 +72,20 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = text.strip_suffix(&place).unwrap_or(&text).to_owned();
     let path = if path == "." { String::new() } else { path };
-    Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", "the body does not fit this operation")
-        .with_hint("the OpenAPI document at /api/v1/openapi.json says what fits")
-        .with_errors(vec![InputError {
-            file: None,
-            line: u32::try_from(error.line()).ok(),
-            column: u32::try_from(error.column()).ok(),
-            path,
-            message,
-            hint: None,
-        }]))
+    Err(ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_input",
+        "the body does not fit this operation",
+    )
+    .with_hint("the OpenAPI document at /api/v1/openapi.json says what fits")
+    .with_errors(vec![InputError {
+        file: None,
+        line: u32::try_from(error.line()).ok(),
+        column: u32::try_from(error.column()).ok(),
+        path,
+        message,
+        hint: None,
+    }]))
 }
 
 fn not_json(error: &serde_json::Error) -> ApiError {
@@ -132,14 +141,21 @@ mod tests {
         let unknown = problem("{\"application\": \"web\",\n \"enviroment\": \"x\"}").await;
         assert_eq!((unknown.status, unknown.code.as_str()), (422, "invalid_input"));
         assert_eq!(unknown.errors[0].line, Some(2));
-        assert!(unknown.errors[0].message.starts_with("unknown field `enviroment`"), "{}", unknown.errors[0].message);
+        assert!(
+            unknown.errors[0].message.starts_with("unknown field `enviroment`"),
+            "{}",
+            unknown.errors[0].message
+        );
 
         let wrong = problem("{\"application\": 3}").await;
         assert_eq!(wrong.errors[0].path, "application");
 
         for broken in ["", "{", "{} {}", "\u{0}"] {
             let answer = problem(broken).await;
-            assert!(matches!(answer.code.as_str(), "invalid_json" | "invalid_input"), "{broken:?}: {answer:?}");
+            assert!(
+                matches!(answer.code.as_str(), "invalid_json" | "invalid_input"),
+                "{broken:?}: {answer:?}"
+            );
         }
         let deep = "[".repeat(100_000);
         assert!(matches!(problem(&deep).await.status, 400 | 422), "deep nesting is refused, not followed");

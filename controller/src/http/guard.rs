@@ -25,7 +25,10 @@ const EVERY_ANSWER: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
@@ -73,7 +76,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
 /// everybody late.
 pub(crate) async fn bound(State(http): State<Http>, request: Request, next: Next) -> Response {
     let Ok(_place) = http.requests().try_acquire() else {
-        return ApiError::overloaded("the controller is answering as many requests as it can", 1).into_response();
+        return ApiError::overloaded("the controller is answering as many requests as it can", 1)
+            .into_response();
     };
     match tokio::time::timeout(limits::ANSWER_WITHIN, next.run(request)).await {
         Ok(response) => response,
@@ -95,7 +99,8 @@ pub(crate) async fn bound_upload(State(http): State<Http>, request: Request, nex
     };
     match tokio::time::timeout(limits::UPLOAD_WITHIN, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", "the upload took too long").into_response(),
+        Err(_) => ApiError::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", "the upload took too long")
+            .into_response(),
     }
 }
 

@@ -83,14 +83,7 @@ impl Attempts {
         let mut failures = self.lock();
         for (key, _) in keys(account, address) {
             if failures.len() >= REMEMBERED && !failures.contains_key(&key) {
-                failures.retain(|_, entry| now - entry.last < FORGET_AFTER);
-            }
-            if failures.len() >= REMEMBERED && !failures.contains_key(&key) {
-                // Under attack from very many addresses: the quietest one is forgotten.
-                let quietest = failures.iter().min_by_key(|(_, entry)| entry.last).map(|(key, _)| key.clone());
-                if let Some(quietest) = quietest {
-                    failures.remove(&quietest);
-                }
+                make_room(&mut failures, now);
             }
             let entry = failures.entry(key).or_insert(Failures { count: 0, last: now });
             if now - entry.last >= FORGET_AFTER {
@@ -108,6 +101,18 @@ impl Attempts {
             failures.remove(&key);
         }
     }
+}
+
+/// Forgets what is old; under attack from very many addresses, the older half.
+fn make_room(failures: &mut HashMap<Key, Failures>, now: DateTime<Utc>) {
+    failures.retain(|_, entry| now - entry.last < FORGET_AFTER);
+    if failures.len() < REMEMBERED {
+        return;
+    }
+    let mut times: Vec<DateTime<Utc>> = failures.values().map(|entry| entry.last).collect();
+    let (_, middle, _) = times.select_nth_unstable(REMEMBERED / 2);
+    let middle = *middle;
+    failures.retain(|_, entry| entry.last > middle);
 }
 
 #[cfg(test)]

@@ -24,8 +24,14 @@ pub(crate) fn application(view: ApplicationView) -> api::ApplicationSummary {
 }
 
 fn application_environment(view: ApplicationEnvironmentView) -> api::ApplicationEnvironment {
-    let ApplicationEnvironmentView { environment, release, nodes, process_count, process_ready_count, active_rollout } =
-        view;
+    let ApplicationEnvironmentView {
+        environment,
+        release,
+        nodes,
+        process_count,
+        process_ready_count,
+        active_rollout,
+    } = view;
     api::ApplicationEnvironment {
         environment: environment.into(),
         release: release.map(Into::into),
@@ -40,8 +46,9 @@ pub(crate) fn application_detail(view: ApplicationFullView) -> api::ApplicationD
     let ApplicationFullView { summary, declaration, processes } = view;
     api::ApplicationDetail {
         summary: application(summary),
-        declaration: declaration
-            .map(|declared| serde_json::to_value(declared).expect("a declaration is made of texts and numbers")),
+        declaration: declaration.map(|declared| {
+            serde_json::to_value(declared).expect("a declaration is made of texts and numbers")
+        }),
         processes: processes.into_iter().map(process).collect(),
     }
 }
@@ -55,7 +62,11 @@ pub(crate) fn release(record: ReleaseRecord) -> api::Release {
         artifact_digest: release.artifact_digest.to_string(),
         file_count: release.file_count,
         total_bytes: release.total_bytes,
-        git: release.git.map(|release::GitOrigin { commit, branch, dirty }| api::GitOrigin { commit, branch, dirty }),
+        git: release.git.map(|release::GitOrigin { commit, branch, dirty }| api::GitOrigin {
+            commit,
+            branch,
+            dirty,
+        }),
         build_command,
         created_by: release.created_by,
         created_at: release.created_at,

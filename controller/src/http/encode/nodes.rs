@@ -60,7 +60,8 @@ pub(crate) fn node_detail(view: NodeView) -> api::NodeDetail {
 }
 
 fn node_facts(facts: node::HostFacts) -> api::NodeFacts {
-    let node::HostFacts { hostname, os, kernel, architecture, cpus, memory_bytes, agent_version, rootless } = facts;
+    let node::HostFacts { hostname, os, kernel, architecture, cpus, memory_bytes, agent_version, rootless } =
+        facts;
     api::NodeFacts { hostname, os, kernel, architecture, cpus, memory_bytes, agent_version, rootless }
 }
 

@@ -51,7 +51,8 @@ async fn enrolment_create(
     };
     let roles = roles.iter().map(|role| role_parse(role)).collect::<Result<Vec<_>, _>>()?;
     let life = ttl_s.map_or(DEFAULT_INVITATION_LIFE, |s| TimeDelta::seconds(i64::from(s)));
-    let request = InviteRequest { name: name.clone(), environment: environment.clone(), roles, life, replace };
+    let request =
+        InviteRequest { name: name.clone(), environment: environment.clone(), roles, life, replace };
     let invitation = http.app().node_invite(caller.actor(), request).await?;
     let token = invitation.token.expose_secret().to_owned();
     let controller_url = invitation.controller_url;

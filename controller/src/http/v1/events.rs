@@ -46,7 +46,17 @@ async fn event_list(
     caller: Caller,
     Query(query): Query<EventListQuery>,
 ) -> Answer<Page<Event>> {
-    let EventListQuery { mut after, mut before, severity, node, application, environment, kind, limit, cursor } = query;
+    let EventListQuery {
+        mut after,
+        mut before,
+        severity,
+        node,
+        application,
+        environment,
+        kind,
+        limit,
+        cursor,
+    } = query;
     let page = PageRequest { limit, cursor };
     if let Some(sequence) = page.parse::<i64>()? {
         // A page goes on in the direction of the one before.

@@ -33,7 +33,10 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
 #[utoipa::path(get, path = "/api/v1/fleet-configuration", operation_id = "fleet_configuration_get",
     tag = "fleet-configuration",
     responses((status = 200, description = "The version in force", body = FleetConfigurationDetail)))]
-async fn fleet_configuration_get(State(http): State<Http>, caller: Caller) -> Answer<FleetConfigurationDetail> {
+async fn fleet_configuration_get(
+    State(http): State<Http>,
+    caller: Caller,
+) -> Answer<FleetConfigurationDetail> {
     let stored = http.app().fleet_configuration_get(caller.actor(), None).await?;
     Ok(axum::Json(encode::configuration_detail(stored)))
 }
@@ -74,7 +77,8 @@ async fn fleet_configuration_versions(
     Query(page): Query<PageQuery>,
 ) -> Answer<Page<FleetConfigurationVersion>> {
     let page = page.request();
-    let versions = http.app().fleet_configuration_versions(caller.actor(), page.parse()?, page.rows()).await?;
+    let versions =
+        http.app().fleet_configuration_versions(caller.actor(), page.parse()?, page.rows()).await?;
     let versions = page.page(versions, |version| version.version.to_string());
     Ok(axum::Json(encode::page(versions, encode::configuration_version)))
 }

@@ -79,7 +79,11 @@ async fn node_converge(
 #[utoipa::path(post, path = "/api/v1/nodes/{name}/revoke", operation_id = "node_revoke", tag = "nodes",
     params(("name" = String, Path, description = "The node's name")),
     responses((status = 200, description = "The node, revoked", body = NodeDetail)))]
-async fn node_revoke(State(http): State<Http>, caller: Caller, Path(name): Path<String>) -> Answer<NodeDetail> {
+async fn node_revoke(
+    State(http): State<Http>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Answer<NodeDetail> {
     let parsed: NodeName = name.parse().map_err(|_| super::missing("node", &name))?;
     http.app().node_revoke(caller.actor(), &parsed).await?;
     Ok(axum::Json(encode::node_detail(http.app().node_get(caller.actor(), &name).await?)))

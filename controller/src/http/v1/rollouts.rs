@@ -47,7 +47,8 @@ async fn rollout_rollback(
 ) -> Result<(StatusCode, axum::Json<Rollout>), ApiError> {
     let (application, environment) = (application.parse()?, environment.parse()?);
     let release: Option<ReleaseVersion> = release.map(|release| release.parse()).transpose()?;
-    let rollout = http.app().rollout_rollback(caller.actor(), &application, &environment, release.as_ref()).await?;
+    let rollout =
+        http.app().rollout_rollback(caller.actor(), &application, &environment, release.as_ref()).await?;
     Ok((StatusCode::CREATED, axum::Json(encode::rollout(rollout))))
 }
 
@@ -77,7 +78,8 @@ async fn rollout_list(
 ) -> Answer<Page<Rollout>> {
     let RolloutListQuery { application, environment, active, limit, cursor } = query;
     let page = PageRequest { limit, cursor };
-    let filter = RolloutFilter { application, environment, active, before: page.parse()?, limit: page.rows() };
+    let filter =
+        RolloutFilter { application, environment, active, before: page.parse()?, limit: page.rows() };
     let rollouts = http.app().rollout_list(caller.actor(), &filter).await?;
     Ok(axum::Json(encode::page(page.page(rollouts, |rollout| rollout.id.to_string()), encode::rollout)))
 }
