@@ -13,6 +13,7 @@ use crate::runner::ApplicationRunner;
 use muster_domain::event::Severity;
 use muster_platform::Host;
 use muster_supervisor_protocol::{ProcessEvent, ProcessEventKind};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -158,8 +159,11 @@ async fn forward_events(
                 last_error = None;
                 // Whatever happened while nobody watched.
                 nudges.nudge();
+                let mut stopping = BTreeSet::new();
                 while let Some(event) = events.recv().await {
-                    note_event(&ledger, &nudges, event);
+                    if of_interest(&mut stopping, &event) {
+                        note_event(&ledger, &nudges, event);
+                    }
                 }
                 tracing::warn!("the supervisor is gone; it is started again");
                 let now_ms = config.clock.now().timestamp_millis();
@@ -174,6 +178,20 @@ async fn forward_events(
             }
         }
         tokio::time::sleep(backoff.next_pause()).await;
+    }
+}
+
+/// A process that ends because it was asked to is no event of its own: the stop or the replacement is.
+fn of_interest(stopping: &mut BTreeSet<(String, u32)>, event: &ProcessEvent) -> bool {
+    let Some(instance) = event.instance else { return true };
+    let instance = (event.app.clone(), instance);
+    match event.kind {
+        ProcessEventKind::Stopping => {
+            stopping.insert(instance);
+            false
+        }
+        ProcessEventKind::Exited => !stopping.remove(&instance),
+        _ => true,
     }
 }
 

@@ -12,6 +12,7 @@ use muster_planning::convergence::{
 };
 use muster_platform::{FileKind, Host, HostError};
 use muster_supervisor_protocol::{AppStatus, DesiredRun, InstanceState};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What observing needs besides the host.
@@ -33,7 +34,9 @@ pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed
         DesiredState::Symlink(s) => path(host, &s.path, None, None),
         DesiredState::Nodejs(_) => {
             let runtimes = host.node_runtimes(&view.state.nodejs());
-            Ok(Observed::Nodejs { versions: runtimes.into_iter().map(|runtime| runtime.version).collect() })
+            // One runtime may be found by several paths.
+            let versions: BTreeSet<String> = runtimes.into_iter().map(|runtime| runtime.version).collect();
+            Ok(Observed::Nodejs { versions: versions.into_iter().collect() })
         }
         DesiredState::Application(wanted) => return observe_application(host, view, wanted),
     };

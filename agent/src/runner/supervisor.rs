@@ -12,7 +12,7 @@ use muster_supervisor_protocol::{
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
@@ -21,6 +21,9 @@ use tokio::time::Instant;
 
 /// How long a supervisor may take to answer after it was started.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a start that failed is not repeated: everyone who asks meanwhile is told what happened.
+const START_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often its socket is tried meanwhile.
 const START_POLL: Duration = Duration::from_millis(25);
@@ -36,14 +39,14 @@ const BUFFER: usize = 256;
 pub struct SupervisorRunner {
     state: StateDir,
     binary: PathBuf,
-    /// One start at a time.
-    starting: Mutex<()>,
+    /// One start at a time; holds what became of the last one that failed.
+    failed_start: Mutex<Option<(Instant, RunnerError)>>,
 }
 
 impl SupervisorRunner {
     /// The supervisor of a state folder, started from `binary` when it does not run.
     pub fn new(state: StateDir, binary: PathBuf) -> Self {
-        Self { state, binary, starting: Mutex::new(()) }
+        Self { state, binary, failed_start: Mutex::new(None) }
     }
 
     /// A connection; starts the supervisor when nobody answers.
@@ -52,22 +55,48 @@ impl SupervisorRunner {
         if let Ok(client) = Client::connect(&socket).await {
             return Ok(client);
         }
-        let _one = self.starting.lock().await;
+        let mut failed_start = self.failed_start.lock().await;
         if let Ok(client) = Client::connect(&socket).await {
             return Ok(client);
         }
-        tracing::info!(binary = %self.binary.display(), "no supervisor answers, starting one");
-        self.spawn().await.map_err(|error| {
-            RunnerError::Unavailable(format!("{} could not be started: {error}", self.binary.display()))
-        })?;
+        if let Some((at, error)) = failed_start.as_ref()
+            && at.elapsed() < START_PAUSE
+        {
+            return Err(error.clone());
+        }
+        match self.start_one(&socket).await {
+            Ok(client) => {
+                *failed_start = None;
+                Ok(client)
+            }
+            Err(error) => {
+                *failed_start = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_one(&self, socket: &Path) -> Result<Client, RunnerError> {
+        let binary = self.binary.display();
+        // `setsid` forks before it finds out.
+        if self.binary.is_absolute() && !self.binary.is_file() {
+            let reason =
+                format!("{binary} does not exist; install it there, or name it with --supervisor-bin");
+            return Err(RunnerError::Unavailable(reason));
+        }
+        tracing::info!(%binary, "no supervisor answers, starting one");
+        let spawned = self.spawn().await;
+        spawned
+            .map_err(|error| RunnerError::Unavailable(format!("{binary} could not be started: {error}")))?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            match Client::connect(&socket).await {
+            match Client::connect(socket).await {
                 Ok(client) => return Ok(client),
-                Err(error) if Instant::now() >= deadline => {
+                Err(_) if Instant::now() >= deadline => {
                     let log = self.log().display().to_string();
-                    let reason = format!("it was started and does not answer ({error}); see {log}");
-                    return Err(RunnerError::Unavailable(reason));
+                    return Err(RunnerError::Unavailable(format!(
+                        "it was started and does not answer; see {log}"
+                    )));
                 }
                 Err(_) => tokio::time::sleep(START_POLL).await,
             }

@@ -149,3 +149,29 @@ async fn an_agent_that_is_killed_in_the_middle_converges_when_it_is_back() {
     assert_eq!(node.runner.running("web").unwrap(), "v1");
     node.stop().await;
 }
+
+#[tokio::test]
+async fn only_the_newest_releases_stay_on_the_disk() {
+    let (controller, _serving, mut node) = joined().await;
+    node.config.keep_releases = 2;
+    node.start();
+    for release in 1..=4 {
+        let digest = upload(&node, release);
+        controller.assign(u64::try_from(release).unwrap(), &web(release, digest));
+        let version = format!("v{release}");
+        eventually(&version, || (node.runner.running("web")? == version).then_some(())).await;
+    }
+    let kept = || {
+        let entries = std::fs::read_dir(node.releases()).unwrap().filter_map(Result::ok);
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().is_dir())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let expected: Vec<String> =
+        [3, 4].map(|release| ReleaseId::from_uuid(uuid::Uuid::from_u128(release)).to_string()).to_vec();
+    eventually("the old ones are gone", || (kept() == expected).then_some(())).await;
+    node.stop().await;
+}
