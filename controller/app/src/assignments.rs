@@ -6,7 +6,7 @@ use crate::{
     secrets::OpenSecrets,
 };
 use muster_db::{
-    Conn,
+    Conn, Tx,
     assignments::{CarriedRelease, CompiledNode, StoredAssignment},
     fleet_configurations::StoredFile,
 };
@@ -100,6 +100,13 @@ impl App {
         let head = muster_db::assignments::head(&mut conn, node).await?;
         let carried = head.is_some_and(|h| h.releases.values().any(|r| r.artifact_digest == artifact));
         if carried { Ok(()) } else { Err(AppError::not_found("artifact in the assignment of this node", artifact.short())) }
+    }
+
+    /// A transaction that may lock several nodes.
+    pub(crate) async fn compile_begin(&self) -> Result<Tx, AppError> {
+        let mut tx = self.db().begin().await?;
+        muster_db::assignments::compile_turn(&mut tx).await?;
+        Ok(tx)
     }
 
     pub(crate) async fn environment_require(

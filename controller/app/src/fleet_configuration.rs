@@ -135,7 +135,7 @@ impl App {
     ) -> Result<ConfigurationDiff, AppError> {
         actor.require(Permission::FleetView)?;
         let parsed = parse(&wanted.files).await?;
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let (version, attached, former) = match muster_db::fleet_configurations::current(&mut tx).await? {
             Some(c) => (c.version, attachments(&c.configuration, &c.files), c.configuration),
             None => (0, BTreeMap::new(), FleetConfiguration::default()),
@@ -173,7 +173,7 @@ impl App {
         actor.require(Permission::FleetConfigurationApply)?;
         let parsed = parse(&wanted.files).await?;
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let applied = self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.commit().await.map_err(muster_db::DbError::from)?;
         self.publish(announcements);

@@ -78,7 +78,7 @@ impl App {
         release: &ReleaseVersion,
     ) -> Result<StoredRollout, AppError> {
         actor.require(Permission::RolloutStart)?;
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let release_id = self.release_require(&mut tx, application, release).await?;
         self.rollout_begin(tx, actor, application, environment, (release_id, RolloutKind::Deploy)).await
     }
@@ -92,7 +92,7 @@ impl App {
         release: Option<&ReleaseVersion>,
     ) -> Result<StoredRollout, AppError> {
         actor.require(Permission::RolloutStart)?;
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let release_id = match release {
             Some(release) => self.release_require(&mut tx, application, release).await?,
             None => {
@@ -240,7 +240,7 @@ impl App {
     pub async fn rollout_abort(&self, actor: &Actor, id: RolloutId) -> Result<StoredRollout, AppError> {
         actor.require(Permission::RolloutStart)?;
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let Some(stored) = muster_db::rollouts::lock_wait(&mut tx, id).await? else {
             return Err(AppError::not_found("rollout", id));
         };
@@ -298,7 +298,7 @@ impl App {
 
     async fn rollout_drive(&self, id: RolloutId) -> Result<(), AppError> {
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let Some(stored) = muster_db::rollouts::lock(&mut tx, id).await? else { return Ok(()) };
         if stored.state.terminal() {
             return Ok(());

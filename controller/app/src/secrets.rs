@@ -78,7 +78,7 @@ impl App {
             updated_at: self.now(),
         };
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         if let Some(environment) = environment {
             self.environment_require(&mut tx, environment).await?;
         }
@@ -109,7 +109,7 @@ impl App {
     ) -> Result<(), AppError> {
         actor.require(Permission::SecretSet)?;
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        let mut tx = self.compile_begin().await?;
         let scope = environment.map_or("", EnvironmentName::as_str);
         if !muster_db::secrets::delete(&mut tx, scope, name).await? {
             return Err(AppError::not_found("secret", crate::shorten(name)).with_hint("`muster secret list` shows them"));

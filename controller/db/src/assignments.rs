@@ -105,8 +105,18 @@ impl TryFrom<NodeRow> for CompiledNode {
     }
 }
 
+/// One number for "I am about to lock several nodes", out of the way of sqlx's own.
+const COMPILE_LOCK: i64 = 0x6d75_7374_6572_0001;
+
+/// Waits for its turn to lock several nodes, until the transaction ends. Whoever locks more than one node takes this
+/// first: two of them that met half-way would each wait for a node that the other holds.
+pub async fn compile_turn(conn: &mut Conn) -> Result<(), DbError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", COMPILE_LOCK).execute(conn).await?;
+    Ok(())
+}
+
 /// Locks and reads every node that is not revoked, by name: whoever compiles holds them, so that two compiles cannot
-/// interleave their generations. The fixed order keeps two of them from waiting for each other.
+/// interleave their generations. Behind [`compile_turn`].
 pub async fn nodes_for_compile(conn: &mut Conn) -> Result<Vec<CompiledNode>, DbError> {
     sqlx::query_as!(
         NodeRow,
