@@ -20,8 +20,10 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(options) => startup::serve(*options).map(|()| ExitCode::SUCCESS),
         Command::Doctor(options) => doctor::run(&options),
-        Command::Openapi => openapi::document().to_pretty_json().map_err(Into::into).and_then(|text| print(&text)),
-        Command::FleetSchema => serde_json::to_string_pretty(&muster_fleet_config::schema())
+        Command::Openapi => {
+            openapi::document().to_pretty_json().map_err(Into::into).and_then(|text| print(&text))
+        }
+        Command::FleetSchema => serde_json::to_string_pretty(&muster_app::fleet_configuration_schema())
             .map_err(Into::into)
             .and_then(|text| print(&text)),
     };

@@ -55,7 +55,7 @@ pub use muster_db::{
     secrets::SecretRecord,
 };
 pub use muster_domain::user::UserRole;
-pub use muster_fleet_config::{Change, ChangeKind};
+pub use muster_fleet_config::{Change, ChangeKind, schema as fleet_configuration_schema};
 
 use chrono::{DateTime, Utc};
 use muster_artifact::ObjectStore;

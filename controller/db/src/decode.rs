@@ -59,3 +59,8 @@ pub(crate) fn generation(
 pub(crate) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// A figure of a host that is not a number says nothing, and JSON cannot show it.
+pub(crate) fn finite(number: f32) -> f32 {
+    if number.is_finite() { number } else { 0.0 }
+}

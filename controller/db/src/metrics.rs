@@ -19,11 +19,6 @@ fn figure(number: u64) -> i64 {
     decode::bigint(number.min(LARGEST))
 }
 
-/// A figure of a host that is not a number says nothing, and cannot be shown.
-fn finite(number: f32) -> f32 {
-    if number.is_finite() { number } else { 0.0 }
-}
-
 /// Stores a sample. A second one of the same time changes nothing. False: there is no partition for its day (the node's
 /// clock is far off), and it was left out.
 pub async fn insert_sample(conn: &mut Conn, node: NodeId, sample: &NodeMetrics) -> Result<bool, DbError> {
@@ -58,15 +53,15 @@ pub async fn insert_sample(conn: &mut Conn, node: NodeId, sample: &NodeMetrics) 
          ON CONFLICT (node_id, at) DO NOTHING",
         node.as_uuid(),
         at,
-        finite(cpu_percent),
+        decode::finite(cpu_percent),
         figure(memory_used_bytes),
         figure(memory_total_bytes),
         figure(swap_used_bytes),
         figure(disk_used_bytes),
         figure(disk_total_bytes),
-        finite(load_1),
-        finite(load_5),
-        finite(load_15),
+        decode::finite(load_1),
+        decode::finite(load_5),
+        decode::finite(load_15),
         figure(network_rx_bytes_per_s),
         figure(network_tx_bytes_per_s),
     )

@@ -86,7 +86,7 @@ pub async fn list(
                 pid: row.pid.map(|pid| decode::unsigned("processes", "pid", pid)).transpose()?,
                 restarts: decode::unsigned("processes", "restarts", row.restarts)?,
                 started_at: row.started_at,
-                cpu_percent: row.cpu_percent,
+                cpu_percent: decode::finite(row.cpu_percent),
                 memory_bytes: decode::unsigned("processes", "memory_bytes", row.memory_bytes)?,
                 last_exit: row.last_exit,
                 reported_at: row.reported_at,

@@ -104,6 +104,6 @@ async fn fleet_configuration_version_get(
     tag = "fleet-configuration", security(()),
     responses((status = 200, description = "JSON Schema", content_type = "application/schema+json")))]
 async fn fleet_configuration_schema() -> Response {
-    let schema = axum::Json(muster_fleet_config::schema()).into_response();
+    let schema = axum::Json(muster_app::fleet_configuration_schema()).into_response();
     ([(header::CONTENT_TYPE, "application/schema+json")], schema.into_body()).into_response()
 }
