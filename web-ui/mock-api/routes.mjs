@@ -154,7 +154,7 @@ export const ROUTES = [
       return { ...state.versions[0], configuration: {} };
     },
   ],
-  ["GET", "/fleet-configuration/versions", ({ state }) => page(state.versions.map(({ files: _, ...version }) => version))],
+  ["GET", "/fleet-configuration/versions", ({ state }) => page(state.versions.map(({ version, author, created_at }) => ({ version, author, created_at })))],
   ["GET", "/fleet-configuration/versions/:version", ({ state }, { version }) => ({ ...find(state.versions, (each) => each.version === Number(version), `version ${version}`), configuration: {} })],
   ["GET", "/secrets", ({ state }) => page(state.secrets)],
   [

@@ -8,7 +8,8 @@ import { World } from "./world.mjs";
 
 const CSP = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
-const DIST = new URL("../dist/", import.meta.url).pathname;
+// Another folder than the usual one, to test a build that is kept elsewhere.
+const DIST = process.env.MUSTER_UI_DIST ?? new URL("../dist/", import.meta.url).pathname;
 
 const PATTERNS = ROUTES.map(([method, path, handler, status = 200]) => ({
   method,
@@ -68,7 +69,8 @@ function asset(path, response) {
 }
 
 /** Starts on a free port (or `port`); `world` is for tests to look into and to change. */
-export async function startMock({ scenario = "full", port = 0 } = {}) {
+export async function startMock({ scenario = "full", port = 0, built = true } = {}) {
+  if (built && !existsSync(join(DIST, "index.html"))) throw new Error(`there is no built dashboard in ${DIST}: npm run build`);
   const world = new World(scenario);
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, "http://mock");

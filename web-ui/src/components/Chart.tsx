@@ -1,5 +1,5 @@
 // A graph over time. Graphs with the same `group` share their cursor; dragging over one asks for that time.
-import { useMantineColorScheme } from "@mantine/core";
+import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useLayoutEffect, useRef, type JSX } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -75,7 +75,7 @@ export function Chart({ title, group, series, data, window, markers, format, bin
   useLayoutEffect(() => {
     latest.current = { data, markers, zoom, format, window };
   });
-  const { colorScheme } = useMantineColorScheme();
+  const colorScheme = useComputedColorScheme();
   const shape = JSON.stringify(series);
 
   // The plot is made anew only when its shape or the colours change; data flows into it.

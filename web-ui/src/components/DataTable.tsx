@@ -27,12 +27,12 @@ interface Props<R> {
   /** Shown instead of rows. */
   empty?: ReactNode;
   /** A second, full-width line under a row. */
-  detail?: (row: R) => ReactNode;
+  renderDetail?: (row: R) => ReactNode;
 }
 
 const PRIORITY = ["", "", classes.p2, classes.p3, classes.p4];
 
-export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, detail }: Props<R>): JSX.Element {
+export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, renderDetail }: Props<R>): JSX.Element {
   const current = sort === undefined ? null : parseSort(sort.value, sort.fallback);
   const by = columns.find((column) => column.id === current?.column)?.value;
   const tie = columns.find((column) => column.value !== undefined)?.value;
@@ -65,7 +65,7 @@ export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, detail
         </thead>
         <tbody>
           {sorted.map((row) => (
-            <Row key={rowKey(row)} row={row} columns={columns} cell={cell} detail={detail?.(row)} />
+            <Row key={rowKey(row)} row={row} columns={columns} cell={cell} detail={renderDetail?.(row)} />
           ))}
         </tbody>
       </table>

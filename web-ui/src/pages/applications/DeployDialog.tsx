@@ -7,6 +7,7 @@ import { keys, nodesQuery } from "../../api/queries";
 import type { ApplicationDetail, Release } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { useSession } from "../../hooks/contexts";
+import { useNow } from "../../hooks/useNow";
 import { applicationCan } from "../../util/can";
 import { relative } from "../../util/format";
 import { consequences } from "../../util/rollouts";
@@ -22,6 +23,7 @@ export function DeployDialog({ application, releases, release, close }: Props): 
   const session = useSession();
   const queries = useQueryClient();
   const navigate = useNavigate();
+  const now = useNow();
   const nodes = useQuery(nodesQuery).data?.items ?? [];
   const free = application.environments.find((place) => place.active_rollout === null && place.release !== release) ?? application.environments[0];
   const [environment, setEnvironment] = useState(free?.environment ?? "");
@@ -54,7 +56,7 @@ export function DeployDialog({ application, releases, release, close }: Props): 
         <Select
           label="Release"
           searchable
-          data={releases.map((each) => ({ value: each.version, label: `${each.version}  ·  ${relative(new Date(each.created_at), new Date())}` }))}
+          data={releases.map((each) => ({ value: each.version, label: `${each.version}  ·  ${relative(new Date(each.created_at), now)}` }))}
           value={version}
           onChange={(value) => setVersion(value ?? version)}
         />

@@ -11,6 +11,7 @@ import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
 import { useSearchState } from "../../hooks/useSearchState";
 import { firstRun } from "../../util/firstRun";
+import { APPLICATION_COLUMNS } from "../applications/applicationColumns";
 import { InviteDialog } from "../nodes/InviteDialog";
 import { nodeColumns } from "../nodes/nodeColumns";
 import { ActiveRollouts } from "./ActiveRollouts";
@@ -33,7 +34,7 @@ export function FleetPage(): JSX.Element {
       <Loaded query={overview} skeleton={<FleetSkeleton />}>
         {(data) => <Fleet overview={data} applications={applications.data?.items} />}
       </Loaded>
-      {invite !== undefined && <InviteDialog close={() => set({ invite: undefined })} name={overview.data?.missing_nodes[0]} />}
+      {invite !== undefined && !overview.isPending && <InviteDialog close={() => set({ invite: undefined })} name={overview.data?.missing_nodes[0]} />}
     </>
   );
 }
@@ -60,6 +61,11 @@ function Fleet({ overview, applications }: { overview: Overview; applications: r
                 sort={{ value: sort, fallback: "environment", set: (value) => set({ sort: value }) }}
                 empty={<Empty icon="node" title="No nodes" commands={["muster node invite app-1"]} />}
               />
+            </Panel>
+          )}
+          {applications !== undefined && applications.length > 0 && (
+            <Panel title="Applications" actions={<Link to="/applications">All applications</Link>}>
+              <DataTable label="Applications" columns={APPLICATION_COLUMNS} rows={applications} rowKey={(app) => app.name} />
             </Panel>
           )}
         </div>

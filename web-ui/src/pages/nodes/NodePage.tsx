@@ -12,6 +12,7 @@ import { Panel } from "../../components/Panel";
 import { ProcessTable } from "../../components/ProcessTable";
 import { Status } from "../../components/Status";
 import { Ago, Left } from "../../components/Time";
+import { useNow } from "../../hooks/useNow";
 import { useSearchState } from "../../hooks/useSearchState";
 import { bytes, plural, words } from "../../util/format";
 import { nodeStatus } from "../../util/status";
@@ -127,7 +128,7 @@ const SOON_MS = 4 * 3_600_000;
 
 /** Renewed by itself after two thirds of its 24 hours; close to its end, something is in the way. */
 function Certificate({ until }: { until: string }): JSX.Element {
-  const left = Date.parse(until) - Date.now();
+  const left = Date.parse(until) - useNow().getTime();
   if (left <= 0) return <Status status={{ look: "error", word: "expired" }} />;
   return left < SOON_MS ? (
     <Status status={{ look: "warning", word: "" }}>

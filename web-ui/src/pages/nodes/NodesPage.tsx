@@ -87,7 +87,7 @@ export function NodesPage(): JSX.Element {
         </Panel>
         <Invitations enrolments={enrolments.data?.items ?? []} missing={missing} />
       </div>
-      {invite !== undefined && <InviteDialog close={() => set({ invite: undefined })} name={invite === "1" ? missing[0] : invite} />}
+      {invite !== undefined && !overview.isPending && <InviteDialog close={() => set({ invite: undefined })} name={invite === "1" ? missing[0] : invite} />}
     </>
   );
 }

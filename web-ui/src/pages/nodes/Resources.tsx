@@ -40,7 +40,7 @@ export function Resources({ resources }: { resources: readonly ResourceState[] }
   const order = new Map(resources.map((resource, index) => [resource.key, index]));
   const columns: Column<ResourceState>[] = [
     { id: "order", header: "#", value: (r) => order.get(r.key) ?? 0, render: (r) => <span className="softer">{(order.get(r.key) ?? 0) + 1}</span>, align: "right", width: 44, priority: 3 },
-    { id: "state", header: "State", value: (r) => rank(resourceStatus(r.status).look), render: (r) => <Status status={resourceStatus(r.status)} />, width: "1%" },
+    { id: "state", header: "State", value: (r) => rank(resourceStatus(r.status).look), render: (r) => <span className="nowrap"><Status status={resourceStatus(r.status)} /></span>, width: "1%" },
     {
       id: "resource",
       header: "Resource",
@@ -97,7 +97,7 @@ export function Resources({ resources }: { resources: readonly ResourceState[] }
         rows={shown}
         rowKey={(resource) => resource.key}
         sort={{ value: sort, fallback: "order", set: (value) => set({ sort: value }) }}
-        detail={(resource) => (open.has(resource.key) && resource.change_detail ? <ChangeText text={resource.change_detail} /> : null)}
+        renderDetail={(resource) => (open.has(resource.key) && resource.change_detail ? <ChangeText text={resource.change_detail} /> : null)}
         empty={
           resources.length === 0 ? (
             <Empty icon="configuration" title="Nothing is declared for this node yet" commands={["muster apply -f fleet/ --dry-run"]}>
