@@ -207,7 +207,7 @@ impl Converger {
             let corrective = self.ledger.converged(&resource.key) == Some(digest);
             let cause = if corrective { ChangeCause::Corrective } else { ChangeCause::Intentional };
             let StepOutcome { status, changed, detail } = outcome;
-            if status == ResourceStatus::Failed {
+            if status == ResourceStatus::Failed && !self.known(&resource.key, status, &detail) {
                 tracing::warn!(resource = %resource.key, "failed: {detail}");
             } else if changed {
                 tracing::info!(resource = %resource.key, cause = cause.as_str(), "changed: {detail}");
@@ -350,6 +350,12 @@ impl Converger {
                 at_ms: self.config.clock.now().timestamp_millis(),
             });
         }
+    }
+
+    /// Whether the last run found the same: told once, not at every poll.
+    fn known(&self, key: &ResourceKey, status: ResourceStatus, detail: &str) -> bool {
+        let last = self.last_report.iter().flat_map(|report| &report.resources);
+        last.into_iter().any(|known| known.key == *key && known.status == status && known.detail == detail)
     }
 
     /// Queues a report when it says something new.

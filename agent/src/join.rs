@@ -146,7 +146,8 @@ pub async fn join(config: &AgentConfig, request: JoinRequest) -> Result<Enrolmen
     }
     let tls = tls::pinned(request.token.root_sha256)
         .map_err(|error| JoinError::Answer { reason: error.to_string() })?;
-    let channel = dial(&request.controller, tls, config.intervals.connect_timeout).await.map_err(advise)?;
+    let connection =
+        dial(&request.controller, tls, config.intervals.connect_timeout).await.map_err(advise)?;
 
     config.state_dir.create().map_err(|source| IdentityError::Io {
         action: "create",
@@ -164,7 +165,7 @@ pub async fn join(config: &AgentConfig, request: JoinRequest) -> Result<Enrolmen
         csr_der: identity::certificate_request(&key)?,
         facts: Some((&request.facts).into()),
     };
-    let mut client = EnrolmentServiceClient::new(channel);
+    let mut client = EnrolmentServiceClient::new(connection.channel);
     let answer = with_deadline(config.intervals.call_timeout, client.enrol(enrol)).await?;
     let wire = answer.identity.ok_or_else(|| JoinError::Answer { reason: "it holds no identity".into() })?;
     let basics = EnrolmentBasics {
@@ -204,7 +205,7 @@ fn advise(source: DialError) -> JoinError {
         DialError::WrongController { .. } => {
             "nothing was sent to it; check --controller, and that the token is from this fleet"
         }
-        DialError::Tls { .. } | DialError::Lost { .. } => {
+        DialError::Tls { .. } | DialError::Lost { .. } | DialError::Refused { .. } => {
             "check that the address is the controller's listener for agents (port 8444 by default)"
         }
     };

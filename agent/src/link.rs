@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod dial;
+pub mod farewell;
 pub mod remote;
 mod renewal;
 mod session;
@@ -16,7 +17,7 @@ use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::ledger::Ledger;
 use crate::runner::ApplicationRunner;
 use backoff::Backoff;
-use dial::{ControllerAddress, DialError, InvalidAddress, dial};
+use dial::{Connection, ControllerAddress, DialError, InvalidAddress, dial};
 use muster_domain::assignment::Generation;
 use muster_platform::Host;
 use remote::RemoteArtifacts;
@@ -122,10 +123,23 @@ impl Link {
         backoff: &mut Backoff,
         last_error: &mut String,
     ) -> Result<(), LinkError> {
-        let channel = self.connect().await?;
+        let Connection { channel, farewell } = self.connect().await?;
+        let served = self.serve(channel, backoff, last_error).await;
+        // What TLS said explains more than the end of the stream that followed.
+        served.map_err(|error| match farewell.refusal() {
+            Some(reason) => LinkError::Dial(DialError::Refused { reason }),
+            None => error,
+        })
+    }
+
+    async fn serve(
+        &mut self,
+        channel: Channel,
+        backoff: &mut Backoff,
+        last_error: &mut String,
+    ) -> Result<(), LinkError> {
         if self.renewal_due() {
-            self.renew(channel).await?;
-            return Ok(());
+            return self.renew(channel).await;
         }
         let mut session = session::Session::begin(self, channel).await?;
         tracing::info!(controller = %session.controller(), "connected to the controller");
@@ -134,7 +148,7 @@ impl Link {
         session.serve().await
     }
 
-    async fn connect(&self) -> Result<Channel, LinkError> {
+    async fn connect(&self) -> Result<Connection, LinkError> {
         let address = ControllerAddress::parse(&self.enrolment.controller_url)?;
         let tls = tls::enrolled(self.store.credentials()?)?;
         Ok(dial(&address, tls, self.config.intervals.connect_timeout).await?)

@@ -1,5 +1,6 @@
 //! Connects to a controller: TCP, TLS, HTTP/2, in this order, with one reason when it does not work.
 
+use super::farewell::{Farewell, Watched};
 use super::tls::{SERVER_NAME, WRONG_FLEET};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -103,6 +104,12 @@ pub enum DialError {
         /// Why.
         reason: String,
     },
+    /// The controller does not take the node's certificate.
+    #[error("the controller refuses this node: {reason}")]
+    Refused {
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// The connection was made and lost at once.
     #[error("the connection with {address} was lost: {reason}")]
     Lost {
@@ -113,13 +120,22 @@ pub enum DialError {
     },
 }
 
+/// A connection, and what the controller says if it ends it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// For calls.
+    pub channel: Channel,
+    /// For when they fail.
+    pub farewell: Farewell,
+}
+
 /// Connects and verifies the controller. The channel does not connect again by itself: whoever uses it notices the end
 /// and dials anew, with the identity of that time.
 pub async fn dial(
     address: &ControllerAddress,
     config: Arc<ClientConfig>,
     timeout: Duration,
-) -> Result<Channel, DialError> {
+) -> Result<Connection, DialError> {
     let connecting = connect(address, config);
     tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
         let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -127,7 +143,7 @@ pub async fn dial(
     })
 }
 
-async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Channel, DialError> {
+async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Connection, DialError> {
     let shown = || address.to_string();
     let unreachable = |source| DialError::Unreachable { address: shown(), source };
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
@@ -135,21 +151,26 @@ async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Resu
     let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
     let tls =
         TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))?;
-    let once = Arc::new(Mutex::new(Some(TokioIo::new(tls))));
+    let farewell = Farewell::default();
+    let once = Arc::new(Mutex::new(Some(TokioIo::new(Watched::new(tls, farewell.clone())))));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move { stream.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the connection is gone")) }
     });
     // TLS is our own; the scheme here only fills a header.
-    Endpoint::from_static("http://muster-controller")
+    let connected = Endpoint::from_static("http://muster-controller")
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES)
         .connect_with_connector(connector)
-        .await
-        .map_err(|error| DialError::Lost { address: shown(), reason: crate::chain(&error) })
+        .await;
+    match (connected, farewell.refusal()) {
+        (Ok(channel), _) => Ok(Connection { channel, farewell }),
+        (Err(_), Some(reason)) => Err(DialError::Refused { reason }),
+        (Err(error), None) => Err(DialError::Lost { address: shown(), reason: crate::chain(&error) }),
+    }
 }
 
 fn tls_error(address: &ControllerAddress, error: &io::Error) -> DialError {

@@ -22,6 +22,9 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long the supervisor may take to say what runs, before the sign of life goes without.
 const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The sign of life that follows news, after a moment in which more may come.
+const NEWS_BEAT: Duration = Duration::from_millis(500);
+
 /// Pause between two tries to renew while the certificate is still good.
 const RENEWAL_RETRY: Duration = Duration::from_secs(60);
 
@@ -93,7 +96,11 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 }
-                () = ledger.reports.news() => self.deliver().await?,
+                () = ledger.reports.news() => {
+                    self.deliver().await?;
+                    // Something happened: whoever looks should see the processes as they are now.
+                    next_beat = next_beat.min(Instant::now() + NEWS_BEAT);
+                }
             }
         }
     }

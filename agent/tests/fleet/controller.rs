@@ -13,13 +13,17 @@ use muster_proto::v1::{
 };
 use muster_proto::{convert, signing::assignment_statement};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
@@ -51,6 +55,8 @@ pub(crate) struct State {
 /// The certificates of a fleet.
 pub(crate) struct Fleet {
     root: CertifiedIssuer<'static, KeyPair>,
+    /// Every node's certificate is revoked.
+    pub(crate) revoked: Arc<AtomicBool>,
     pub(crate) signing: Ed25519KeyPair,
 }
 
@@ -73,12 +79,64 @@ impl Drop for Serving {
     }
 }
 
+/// Checks certificates of nodes, and refuses them all once they are revoked.
+#[derive(Debug)]
+struct Revoking {
+    clients: Arc<dyn ClientCertVerifier>,
+    revoked: Arc<AtomicBool>,
+}
+
+impl ClientCertVerifier for Revoking {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.clients.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.revoked.load(Ordering::Relaxed) {
+            return Err(rustls::CertificateError::Revoked.into());
+        }
+        self.clients.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.clients.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.clients.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.clients.supported_verify_schemes()
+    }
+}
+
 impl Fleet {
     pub(crate) fn new() -> Arc<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Arc::new(Self { root, signing: Ed25519KeyPair::generate().unwrap() })
+        let signing = Ed25519KeyPair::generate().unwrap();
+        Arc::new(Self { root, revoked: Arc::default(), signing })
     }
 
     pub(crate) fn root_sha256(&self) -> String {
@@ -97,6 +155,7 @@ impl Fleet {
             .allow_unauthenticated()
             .build()
             .unwrap();
+        let clients = Arc::new(Revoking { clients, revoked: self.revoked.clone() });
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone(), self.root.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let mut config = rustls::ServerConfig::builder_with_provider(provider)

@@ -1,6 +1,8 @@
 //! Joining, identity, and one agent for each node.
 
 use super::*;
+use muster_agent::link::{dial, tls};
+use muster_proto::v1::agent_service_client::AgentServiceClient;
 
 #[tokio::test]
 async fn a_node_joins_once_and_its_state_is_private() {
@@ -93,4 +95,22 @@ async fn only_one_agent_runs_for_each_state_folder() {
     node.stop().await;
     node.start();
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_told_why_it_is_turned_away() {
+    let (controller, serving, node) = joined().await;
+    let store = IdentityStore::new(node.config.state_dir.clone());
+    let address = ControllerAddress::parse(&format!("https://{}", serving.address)).unwrap();
+    controller.fleet.revoked.store(true, std::sync::atomic::Ordering::Relaxed);
+    let tls = tls::enrolled(store.credentials().unwrap()).unwrap();
+    // The refusal may come while the connection is made, or with the first call.
+    let reason = match dial::dial(&address, tls, node.config.intervals.connect_timeout).await {
+        Err(error) => error.to_string(),
+        Ok(connection) => {
+            AgentServiceClient::new(connection.channel).watch(v1::WatchRequest {}).await.unwrap_err();
+            connection.farewell.refusal().unwrap_or_default().to_owned()
+        }
+    };
+    assert!(reason.contains("the identity of this node was revoked"), "{reason:?}");
 }
