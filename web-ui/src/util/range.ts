@@ -10,7 +10,10 @@ export const RANGES = [
   { value: "30d", label: "30 d", spanS: 2_592_000 },
 ] as const;
 
-const DEFAULT = RANGES[1];
+/** A node that has just joined has no hour to show. */
+const YOUNG_MS = 20 * 60_000;
+
+export const defaultRange = (enrolledAt: string, nowMs: number): string => (nowMs - Date.parse(enrolledAt) < YOUNG_MS ? "15m" : "1h");
 
 export interface Range {
   live: boolean;
@@ -21,7 +24,7 @@ export interface Range {
   at: (nowMs: number) => { from: number; to: number };
 }
 
-export function parseRange(search: { range?: string; from?: string; to?: string }): Range {
+export function parseRange(search: { range?: string; from?: string; to?: string }, fallback = "1h"): Range {
   const [from, to] = [Date.parse(search.from ?? ""), Date.parse(search.to ?? "")];
   if (Number.isFinite(from) && Number.isFinite(to) && from < to) {
     return {
@@ -31,7 +34,7 @@ export function parseRange(search: { range?: string; from?: string; to?: string 
       at: () => ({ from: from / 1000, to: to / 1000 }),
     };
   }
-  const { value, spanS } = RANGES.find((range) => range.value === search.range) ?? DEFAULT;
+  const { value, spanS } = RANGES.find((range) => range.value === search.range) ?? RANGES.find((range) => range.value === fallback) ?? RANGES[1];
   return {
     live: true,
     value,

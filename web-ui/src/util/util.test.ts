@@ -6,7 +6,7 @@ import { diffFiles, diffLines, withContext } from "./diff";
 import { firstRun } from "./firstRun";
 import { highlightYaml } from "./highlight";
 import { LineSplitter, append, parsePattern, passes, withoutColours, type LogEntry } from "./logs";
-import { parseRange } from "./range";
+import { defaultRange, parseRange } from "./range";
 import { consequences, formerRelease } from "./rollouts";
 import { safeNext } from "./safeNext";
 import { nodeStatus, processesStatus, rolloutNodeStatus, rolloutProgress } from "./status";
@@ -213,6 +213,7 @@ describe("graphs", () => {
   it("reads a range from the URL, live or fixed", () => {
     expect(parseRange({})).toMatchObject({ live: true, value: "1h" });
     expect(parseRange({ range: "nonsense" }).value).toBe("1h");
+    expect(parseRange({}, defaultRange("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:05:00Z"))).value).toBe("15m");
     const fixed = parseRange({ range: "6h", from: "2026-01-01T00:00:00Z", to: "2026-01-01T01:00:00Z" });
     expect(fixed.live).toBe(false);
     expect(fixed.at(0)).toEqual({ from: 1_767_225_600, to: 1_767_229_200 });

@@ -1,6 +1,6 @@
 import { Button, SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, type JSX } from "react";
+import { useMemo, useState, type JSX } from "react";
 import { eventsQuery, metricsQuery } from "../../api/queries";
 import type { MetricsPoint, MetricsSeries, NodeDetail } from "../../api/types";
 import { Chart, type ChartSeries } from "../../components/Chart";
@@ -9,7 +9,7 @@ import { Panel } from "../../components/Panel";
 import { useSearchState } from "../../hooks/useSearchState";
 import { columns, markers, type Marker } from "../../util/chart";
 import { bytes, bytesPerSecond, decimal, exact, percent } from "../../util/format";
-import { RANGES, parseRange, type Range } from "../../util/range";
+import { RANGES, defaultRange, parseRange, type Range } from "../../util/range";
 import classes from "./NodeGraphs.module.css";
 
 interface Graph {
@@ -61,7 +61,8 @@ const GRAPHS: Graph[] = [
 
 export function NodeGraphs({ node }: { node: NodeDetail }): JSX.Element {
   const [search, set] = useSearchState();
-  const range = useMemo(() => parseRange({ range: search.range, from: search.from, to: search.to }), [search.range, search.from, search.to]);
+  const [fallback] = useState(() => defaultRange(node.enrolled_at, Date.now()));
+  const range = useMemo(() => parseRange({ range: search.range, from: search.from, to: search.to }, fallback), [search.range, search.from, search.to, fallback]);
   const metrics = useQuery(metricsQuery(node.name, range.window));
   const events = useQuery(eventsQuery({ environment: node.environment }, 200));
   const fleet = useQuery(eventsQuery({ kind: "fleet_configuration.applied" }, 50));

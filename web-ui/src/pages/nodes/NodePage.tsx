@@ -107,9 +107,9 @@ function facts(node: NodeDetail): [string, JSX.Element | string][] {
   return [
     ["Host", host.hostname || "–"],
     ["System", `${host.os || "–"}${host.rootless ? ", rootless" : ""}`],
-    ["Kernel", `${host.kernel || "–"} ${host.architecture}`],
-    ["Processors", plural(host.cpus, "core")],
-    ["Memory", bytes(host.memory_bytes)],
+    ["Kernel", [host.kernel, host.architecture].filter(Boolean).join(" ") || "–"],
+    ["Processors", host.cpus === 0 ? "–" : plural(host.cpus, "core")],
+    ["Memory", bytes(host.memory_bytes || node.memory_total_bytes)],
     ["Agent", host.agent_version || "–"],
     [
       "Generation",

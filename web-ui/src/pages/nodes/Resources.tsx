@@ -48,7 +48,7 @@ export function Resources({ resources }: { resources: readonly ResourceState[] }
       render: (r) => (
         <>
           <span className="mono" style={{ overflowWrap: "anywhere" }}>{r.key}</span>
-          {r.detail !== "" && <div className="small soft">{r.detail}</div>}
+          {r.detail !== "" && r.detail !== r.change_detail && <div className="small soft">{r.detail}</div>}
           {r.change_detail !== null && (
             <div>
               <Button variant="subtle" size="compact-xs" ml={-8} aria-expanded={open.has(r.key)} leftSection={<Icon name={open.has(r.key) ? "down" : "chevron"} size={11} />} onClick={() => toggle(r.key)}>
