@@ -109,6 +109,9 @@ async fn answer(
         follow: request.follow,
     };
     let mut lines = runner.logs(wanted).await.map_err(|error| error.to_string())?;
+    // A quiet application is not a silent node: the reader is told at once that there is an answer. Fails when the reader
+    // is gone, which the loop notices.
+    batches.send(LogBatch { request_id: request.request_id.clone(), ..LogBatch::default() }).await.ok();
     let mut batch = Batch::new(request.request_id.clone());
     loop {
         let flush_at = batch.flush_at;

@@ -22,6 +22,8 @@ const READERS_AT_ONCE: usize = 64;
 const BATCHES_BUFFERED: usize = 32;
 /// A node that has not answered by then is reported, and waited for no longer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// A node that goes on has no end of its past lines to tell; when all have been quiet for so long, that was it.
+const QUIET: Duration = Duration::from_millis(500);
 /// A batch waits so long for a reader before the reader counts as gone.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
 /// Past lines per instance, at most.
@@ -135,6 +137,9 @@ pub struct LogReader {
     /// Nodes that have not come to their end.
     open: BTreeSet<NodeId>,
     silent_until: Instant,
+    follow: bool,
+    /// When a node last said something.
+    heard_at: Instant,
     caught_up: bool,
     ready: VecDeque<LogItem>,
 }
@@ -155,21 +160,31 @@ impl LogReader {
             if let Some(item) = self.ready.pop_front() {
                 return Some(item);
             }
-            if self.silent.is_empty() && !self.caught_up {
-                self.caught_up = true;
-                return Some(LogItem::CaughtUp);
-            }
             if self.open.is_empty() {
-                return None;
+                return (!std::mem::replace(&mut self.caught_up, true)).then_some(LogItem::CaughtUp);
             }
-            let delivery = if self.silent.is_empty() {
-                self.receiver.recv().await
-            } else if let Ok(delivery) = timeout_at(self.silent_until, self.receiver.recv()).await {
-                delivery
+            let until = if !self.silent.is_empty() {
+                Some(self.silent_until)
+            } else if self.follow && !self.caught_up {
+                Some(self.heard_at + QUIET)
             } else {
-                self.give_up_on_silent();
-                continue;
+                None
             };
+            let delivery = match until {
+                None => self.receiver.recv().await,
+                Some(until) => match timeout_at(until, self.receiver.recv()).await {
+                    Ok(delivery) => delivery,
+                    Err(_) if self.silent.is_empty() => {
+                        self.caught_up = true;
+                        return Some(LogItem::CaughtUp);
+                    }
+                    Err(_) => {
+                        self.give_up_on_silent();
+                        continue;
+                    }
+                },
+            };
+            self.heard_at = Instant::now();
             match delivery? {
                 Delivery::Batch(node, batch) => self.take(node, batch),
                 Delivery::Finished(node) => {
@@ -227,6 +242,8 @@ impl App {
             open: asked,
             names,
             silent_until: Instant::now() + FIRST_ANSWER,
+            follow: query.follow,
+            heard_at: Instant::now(),
             caught_up: false,
             ready: VecDeque::new(),
         };

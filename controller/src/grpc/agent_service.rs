@@ -162,7 +162,17 @@ impl v1::agent_service_server::AgentService for Agents {
         let mut batches = request.into_inner();
         let mut answered = None;
         while let Some(batch) = batches.next().await {
-            let (log_request, batch) = decode::log_batch(batch?).map_err(invalid)?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(status) => {
+                    // The connection broke: the reader is not left waiting for more of this node.
+                    if let Some(log_request) = answered {
+                        self.app.logs_finished(node.id, log_request).await;
+                    }
+                    return Err(status);
+                }
+            };
+            let (log_request, batch) = decode::log_batch(batch).map_err(invalid)?;
             if *answered.get_or_insert(log_request) != log_request {
                 return Err(refused(
                     Code::InvalidArgument,

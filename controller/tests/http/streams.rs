@@ -119,7 +119,14 @@ async fn a_reader_who_goes_away_is_told_to_the_nodes(pool: PgPool) {
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
     let hint = timeout(Duration::from_secs(10), hints.recv()).await.unwrap().unwrap();
     let NodeHint::LogRequest { request_id, follow: true, .. } = hint else { panic!("{hint:?}") };
-    drop(answer);
+    assert!(
+        world.app.logs_deliver(node, request_id, LogBatch::default()).await,
+        "a node without lines answers as well"
+    );
+    let mut body = answer.into_body();
+    let text = read_until(&mut body, "caught_up").await;
+    assert!(!text.contains("problem"), "{text}");
+    drop(body);
     let ended = timeout(Duration::from_secs(10), hints.recv()).await.unwrap().unwrap();
     assert_eq!(ended, NodeHint::LogRequestEnded { request_id });
 }
