@@ -150,7 +150,7 @@ async fn logs_are_sent_when_somebody_asks() {
                 let said = |batch: &&v1::LogBatch| !batch.lines.is_empty() || !batch.error.is_empty();
                 let state = controller.state();
                 let of = state.logs.iter().filter(|batch| batch.request_id == vec![id; 16]);
-                of.filter(said).cloned().next()
+                of.filter(said).next().cloned()
             })
             .await
         }
