@@ -149,8 +149,8 @@ async fn logs_are_sent_when_somebody_asks() {
                 // The first batch says that there is an answer, and holds nothing.
                 let said = |batch: &&v1::LogBatch| !batch.lines.is_empty() || !batch.error.is_empty();
                 let state = controller.state();
-                let of = state.logs.iter().filter(|batch| batch.request_id == vec![id; 16]);
-                of.filter(said).next().cloned()
+                let mut of = state.logs.iter().filter(|batch| batch.request_id == vec![id; 16]);
+                of.find(said).cloned()
             })
             .await
         }
