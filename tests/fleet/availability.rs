@@ -51,6 +51,8 @@ async fn one_missed_beat_is_not_down_and_a_restarted_controller_does_not_cry_wol
         (seen > since).then_some(())
     })
     .await;
+    let facts = fleet.app().node_get(&admin, "app-1").await.unwrap().overview.facts;
+    assert_eq!(facts.hostname, "app-1", "a beat without facts must not make the controller forget them");
     assert!(!fleet.events().await.iter().any(|e| e.kind == "node.down"));
     drop(node);
     fleet.event("node.down", "app-1").await;

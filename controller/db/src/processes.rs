@@ -58,7 +58,7 @@ pub async fn list(
         "SELECT n.name, n.environment, p.application, p.instance, p.release_version, p.state, p.pid, p.restarts,
                 p.started_at, p.cpu_percent, p.memory_bytes, p.last_exit, p.reported_at
          FROM processes p JOIN nodes n ON n.id = p.node_id
-         WHERE ($1::text IS NULL OR p.application = $1)
+         WHERE n.revoked_at IS NULL AND ($1::text IS NULL OR p.application = $1)
            AND ($2::text IS NULL OR n.environment = $2)
            AND ($3::text IS NULL OR n.name = $3)
            AND ($4::text IS NULL OR (p.application, n.name, p.instance) > ($4, $5::text, $6::integer))
@@ -114,7 +114,7 @@ pub async fn counts(conn: &mut Conn, application: Option<&str>) -> Result<Vec<Pr
         r#"SELECT p.application, n.environment, count(*) AS "total!",
                   count(*) FILTER (WHERE p.state = 'ready') AS "ready!"
            FROM processes p JOIN nodes n ON n.id = p.node_id
-           WHERE $1::text IS NULL OR p.application = $1
+           WHERE n.revoked_at IS NULL AND ($1::text IS NULL OR p.application = $1)
            GROUP BY p.application, n.environment
            ORDER BY p.application, n.environment"#,
         application

@@ -125,16 +125,17 @@ pub async fn nodes(conn: &mut Conn) -> Result<Vec<ReportingNode>, DbError> {
     .collect()
 }
 
-/// Notes a beat.
+/// Notes a beat, and the facts when it brings any.
 pub async fn node_beat(
     conn: &mut Conn,
     node: NodeId,
     at: DateTime<Utc>,
-    facts: &HostFacts,
+    facts: Option<&HostFacts>,
 ) -> Result<(), DbError> {
-    let facts = serde_json::to_value(facts).map_err(|e| DbError::corrupt("nodes", "facts", e))?;
+    let facts =
+        facts.map(serde_json::to_value).transpose().map_err(|e| DbError::corrupt("nodes", "facts", e))?;
     sqlx::query!(
-        "UPDATE nodes SET last_heartbeat_at = $2, facts = $3 WHERE id = $1",
+        "UPDATE nodes SET last_heartbeat_at = $2, facts = COALESCE($3, facts) WHERE id = $1",
         node.as_uuid(),
         at,
         facts
