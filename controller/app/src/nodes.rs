@@ -131,7 +131,8 @@ impl App {
     pub async fn node_remove(&self, actor: &Actor, name: &str) -> Result<(), AppError> {
         actor.require(Permission::NodeManage)?;
         let mut announcements = Announcements::default();
-        let mut tx = self.db().begin().await?;
+        // A rollout may be about to give the node a release: its rows and this one are locked in one order only.
+        let mut tx = self.compile_begin().await?;
         let (id, revoked_at) =
             muster_db::nodes::lock(&mut tx, name).await?.ok_or_else(|| node_missing(name))?;
         if revoked_at.is_none() {

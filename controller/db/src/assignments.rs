@@ -109,7 +109,8 @@ impl TryFrom<NodeRow> for CompiledNode {
 const COMPILE_LOCK: i64 = 0x6d75_7374_6572_0001;
 
 /// Waits for its turn to lock several nodes, until the transaction ends. Whoever locks more than one node takes this
-/// first: two of them that met half-way would each wait for a node that the other holds.
+/// first: two of them that met half-way would each wait for a node that the other holds. Whoever adds or removes a node
+/// takes it too: a compile of every node must not miss one.
 pub async fn compile_turn(conn: &mut Conn) -> Result<(), DbError> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", COMPILE_LOCK).execute(conn).await?;
     Ok(())
@@ -175,21 +176,28 @@ pub async fn node_set_compile_error(
     Ok(())
 }
 
-/// The releases that a node is to run: its own where it has one, else its environment's.
+/// The releases that a node is to run: its own where it has one, else its environment's. Its own are those of rollouts in
+/// this environment: a node that is moved while one is under way must not take a release along.
 pub async fn node_releases(
     conn: &mut Conn,
     node: NodeId,
     environment: &EnvironmentName,
 ) -> Result<Vec<NodeRelease>, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT r.application, r.id, r.version, r.artifact_digest
+        r#"WITH own AS (
+               SELECT n.application, n.release_id FROM node_releases n
+               WHERE n.node_id = $1 AND EXISTS (
+                   SELECT FROM rollouts o JOIN rollout_nodes rn ON rn.rollout_id = o.id AND rn.node_id = $1
+                   WHERE o.environment = $2 AND o.application = n.application
+                     AND o.status IN ('planned', 'running', 'rolling_back'))
+           )
+           SELECT r.application, r.id, r.version, r.artifact_digest
            FROM releases r
            JOIN (
-               SELECT application, release_id FROM node_releases WHERE node_id = $1
+               SELECT application, release_id FROM own
                UNION ALL
                SELECT t.application, t.release_id FROM release_targets t
-               WHERE t.environment = $2
-                 AND NOT EXISTS (SELECT FROM node_releases n WHERE n.node_id = $1 AND n.application = t.application)
+               WHERE t.environment = $2 AND NOT EXISTS (SELECT FROM own WHERE own.application = t.application)
            ) wanted ON wanted.release_id = r.id
            ORDER BY r.application"#,
         node.as_uuid(),

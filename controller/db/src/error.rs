@@ -49,9 +49,10 @@ impl DbError {
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::Protocol(_) => true,
                 // Class 57: operator intervention (shutdown, crash recovery). Class 08: connection. 53: resources.
+                // 40: rolled back because of another transaction (a deadlock), which the next try does not meet.
                 sqlx::Error::Database(e) => e
                     .code()
-                    .is_some_and(|code| ["57", "08", "53"].iter().any(|class| code.starts_with(class))),
+                    .is_some_and(|code| ["57", "08", "53", "40"].iter().any(|class| code.starts_with(class))),
                 _ => false,
             },
             Self::Constraint(_) | Self::Stale(_) | Self::Corrupt { .. } => false,

@@ -182,6 +182,9 @@ impl App {
             }
             (EnrolmentStatus::Invited, _) => {}
         }
+        // Not before the secret is known to be right: strangers must not stand in this line. A configuration, a secret or
+        // a release that is put in force meanwhile would not see the new node, nor the new node it.
+        muster_db::assignments::compile_turn(&mut tx).await?;
         // Fleet files may have changed since the invitation.
         if let Some(stored) = muster_db::fleet_configurations::current(&mut tx).await?
             && let Some(text) = disagreement(
