@@ -9,6 +9,8 @@ pub(crate) const CONTROLLER: &str = "controller";
 
 /// A little over a year, so that "last year at this time" can still be looked up.
 const EVENTS_KEPT_DAYS: i64 = 400;
+/// However young: about 2 GB, on a disk that releases and figures share.
+const EVENTS_KEPT: i64 = 4_000_000;
 
 impl App {
     /// Records an event; it is told when `announcements` are published.
@@ -41,13 +43,17 @@ impl App {
         }
     }
 
-    /// Forgets events that are older than `EVENTS_KEPT_DAYS`.
+    /// Forgets events that are older than `EVENTS_KEPT_DAYS`, and those beyond `EVENTS_KEPT`.
     pub async fn events_maintain(&self) -> Result<(), AppError> {
         let before = self.now() - chrono::TimeDelta::days(EVENTS_KEPT_DAYS);
         let mut conn = self.db().conn().await?;
         let forgotten = muster_db::events::delete_before(&mut conn, before).await?;
         if forgotten > 0 {
             tracing::info!(forgotten, "events older than {EVENTS_KEPT_DAYS} days were forgotten");
+        }
+        let forgotten = muster_db::events::delete_beyond(&mut conn, EVENTS_KEPT).await?;
+        if forgotten > 0 {
+            tracing::warn!(forgotten, "there were more than {EVENTS_KEPT} events; the oldest were forgotten");
         }
         Ok(())
     }

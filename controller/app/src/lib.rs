@@ -61,7 +61,7 @@ use chrono::{DateTime, Utc};
 use muster_artifact::ObjectStore;
 use muster_db::Db;
 use muster_identity::{FleetIdentity, Revocations};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// Everything that a use case needs. Cheap to clone.
@@ -77,11 +77,12 @@ struct Inner {
     revocations: Revocations,
     objects: ObjectStore,
     settings: Settings,
-    started_at: DateTime<Utc>,
+    listening_since: Mutex<DateTime<Utc>>,
     hints: Hints,
     live: Live,
     rollouts_wake: Notify,
     sign_ins: access::SignIns,
+    event_budget: reports::EventBudget,
     logs: logs::LogHub,
 }
 
@@ -120,7 +121,7 @@ impl App {
         objects: ObjectStore,
         settings: Settings,
     ) -> Self {
-        let started_at = clock.now();
+        let listening_since = Mutex::new(clock.now());
         Self {
             inner: Arc::new(Inner {
                 db,
@@ -129,11 +130,12 @@ impl App {
                 revocations,
                 objects,
                 settings,
-                started_at,
+                listening_since,
                 hints: Hints::default(),
                 live: Live::default(),
                 rollouts_wake: Notify::new(),
                 sign_ins: access::SignIns::default(),
+                event_budget: reports::EventBudget::default(),
                 logs: logs::LogHub::default(),
             }),
         }
@@ -149,9 +151,15 @@ impl App {
         self.inner.clock.now()
     }
 
-    /// When this controller started: silence before it proves nothing.
-    pub fn started_at(&self) -> DateTime<Utc> {
-        self.inner.started_at
+    /// Since when nodes can be heard: the start of this controller, or the end of the last time without a database.
+    /// Silence before it proves nothing.
+    pub fn listening_since(&self) -> DateTime<Utc> {
+        *self.inner.listening_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that nodes cannot be heard at this moment.
+    pub(crate) fn deaf_now(&self) {
+        *self.inner.listening_since.lock().unwrap_or_else(PoisonError::into_inner) = self.now();
     }
 
     /// The fleet CA, the keys and the seal.
@@ -181,6 +189,10 @@ impl App {
 
     pub(crate) fn sign_ins(&self) -> &access::SignIns {
         &self.inner.sign_ins
+    }
+
+    pub(crate) fn event_budget(&self) -> &reports::EventBudget {
+        &self.inner.event_budget
     }
 
     pub(crate) fn log_hub(&self) -> &logs::LogHub {

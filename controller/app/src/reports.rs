@@ -1,5 +1,7 @@
 //! What nodes say: signs of life, convergence runs, things that happened. Who says it comes from the verified certificate.
 
+mod budget;
+
 use crate::{
     App, AppError,
     events::CONTROLLER,
@@ -19,6 +21,9 @@ use muster_domain::{
 use muster_planning::liveness;
 use std::collections::BTreeMap;
 
+use budget::Verdict;
+pub(crate) use budget::EventBudget;
+
 /// A sign of life.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -26,8 +31,8 @@ pub struct Heartbeat {
     pub metrics: Option<NodeMetrics>,
     /// Its processes.
     pub processes: Vec<ProcessReport>,
-    /// What the host says of itself.
-    pub facts: HostFacts,
+    /// What the host says of itself; absent when it has said so before.
+    pub facts: Option<HostFacts>,
 }
 
 /// How often a node should call.
@@ -94,6 +99,9 @@ const MAX_PROCESSES: usize = 2_000;
 /// How many resources of one report are stored.
 const MAX_RESOURCES: usize = 20_000;
 
+/// The longest event of a node: it is one line for a person, in a list that is kept for a year.
+const MAX_EVENT_CHARS: usize = 1_000;
+
 /// Kinds that a node may report. A word from outside never becomes an event kind by itself.
 const NODE_EVENT_KINDS: [&str; 16] = [
     "agent.started",
@@ -142,7 +150,7 @@ impl App {
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
         let node = self.reporting_node(&mut tx, node).await?;
-        muster_db::reports::node_beat(&mut tx, node.id, now, &beat.facts).await?;
+        muster_db::reports::node_beat(&mut tx, node.id, now, beat.facts.as_ref()).await?;
         self.liveness_move(&mut tx, &mut announcements, &node, Liveness::Up).await?;
         if let Some(metrics) = beat.metrics {
             // The node's clock may be wrong by hours; the axis of the graphs is the controller's.
@@ -183,10 +191,10 @@ impl App {
                 }
                 NodeReport::Refusal { generation, reason, .. } => {
                     let message = format!("node {} refused generation {generation}: {reason}", node.name);
-                    self.event_record(
+                    self.node_event_record(
                         &mut tx,
                         &mut announcements,
-                        &format!("node {}", node.name),
+                        &node,
                         (Severity::Error, "assignment.refused"),
                         subject(&node),
                         message,
@@ -206,6 +214,34 @@ impl App {
         Ok(node.report_sequence)
     }
 
+    /// Records an event that a node is the cause of, as long as it keeps within its budget.
+    async fn node_event_record(
+        &self,
+        conn: &mut Conn,
+        announcements: &mut Announcements,
+        node: &ReportingNode,
+        (severity, kind): (Severity, &'static str),
+        about: Subject,
+        message: String,
+    ) -> Result<(), AppError> {
+        let (what, about, message) = match self.event_budget().take(node.id, self.now()) {
+            Verdict::Keep => ((severity, kind), about, message.chars().take(MAX_EVENT_CHARS).collect()),
+            Verdict::Announce(until) => (
+                (Severity::Warning, "node.events_dropped"),
+                subject(node),
+                format!(
+                    "node {} reports more than {} events in {} min; those until {} are left out",
+                    node.name,
+                    budget::EVENTS_PER_WINDOW,
+                    budget::WINDOW.num_minutes(),
+                    until.format("%H:%M:%SZ")
+                ),
+            ),
+            Verdict::Drop => return Ok(()),
+        };
+        self.event_record(conn, announcements, &format!("node {}", node.name), what, about, message).await
+    }
+
     async fn node_event_store(
         &self,
         conn: &mut Conn,
@@ -221,10 +257,10 @@ impl App {
         } else {
             event.message
         };
-        self.event_record(
+        self.node_event_record(
             conn,
             announcements,
-            &format!("node {}", node.name),
+            node,
             (event.severity, kind),
             Subject { application: event.application, ..subject(node) },
             message,
@@ -263,7 +299,6 @@ impl App {
         known: &BTreeMap<ResourceKey, KnownResource>,
         report: &ConvergenceReport,
     ) -> Result<(), AppError> {
-        let actor = format!("node {}", node.name);
         let failed_before = |r: &ResourceReport| known.get(&r.key).is_some_and(|k| k.status == ResourceStatus::Failed);
         for resource in &report.resources {
             let failed = resource.status == ResourceStatus::Failed;
@@ -278,7 +313,7 @@ impl App {
             };
             if let Some((severity, kind, message)) = said {
                 let subject = Subject { application: application_of(&resource.key), ..subject(node) };
-                self.event_record(conn, announcements, &actor, (severity, kind), subject, message).await?;
+                self.node_event_record(conn, announcements, node, (severity, kind), subject, message).await?;
             }
         }
         let changed = report.resources.iter().filter(|r| r.change == Some(ChangeCause::Intentional)).count();
@@ -289,14 +324,23 @@ impl App {
                 report.generation,
                 plural(changed, "resource")
             );
-            self.event_record(conn, announcements, &actor, (Severity::Info, "node.converged"), subject(node), message)
+            self.node_event_record(conn, announcements, node, (Severity::Info, "node.converged"), subject(node), message)
                 .await?;
         }
         Ok(())
     }
 
-    /// Looks at every node's last beat. Silence before this controller started proves nothing, so it counts from then.
+    /// Looks at every node's last beat. Silence while nobody could be heard proves nothing, so it counts from then.
     pub async fn liveness_scan(&self) -> Result<(), AppError> {
+        let looked = self.liveness_look().await;
+        if looked.is_err() {
+            // Without the database no beat is noted either: the nodes are not to blame for it.
+            self.deaf_now();
+        }
+        looked
+    }
+
+    async fn liveness_look(&self) -> Result<(), AppError> {
         let now = self.now();
         let interval_ms = self.settings().heartbeat_interval_ms;
         let nodes = {
@@ -304,15 +348,21 @@ impl App {
             muster_db::reports::nodes(&mut conn).await?
         };
         for node in nodes {
-            let last = node.last_heartbeat_at.map(|at| at.max(self.started_at()));
+            let since = self.listening_since();
+            let last = node.last_heartbeat_at.map(|at| at.max(since));
             let seen = liveness::liveness(last, interval_ms, now);
             // After a restart of the controller a node stays what it was until it beats or is overdue again.
-            let resting = node.last_heartbeat_at.is_none_or(|at| at < self.started_at()) && seen != Liveness::Down;
+            let resting = node.last_heartbeat_at.is_none_or(|at| at < since) && seen != Liveness::Down;
             if seen == node.liveness || resting {
                 continue;
             }
             let mut announcements = Announcements::default();
             let mut tx = self.db().begin().await?;
+            // It may have beaten since the list was read, which takes long when many nodes fall silent at once.
+            let locked = muster_db::reports::node_lock(&mut tx, node.id).await?;
+            if locked.is_none_or(|locked| locked.last_heartbeat_at != node.last_heartbeat_at) {
+                continue;
+            }
             self.liveness_move(&mut tx, &mut announcements, &node, seen).await?;
             tx.commit().await.map_err(muster_db::DbError::from)?;
             self.publish(announcements);

@@ -45,6 +45,7 @@ impl World {
         RolloutCtx {
             now: app.now(),
             node_deadline_ms: app.settings().rollout_node_deadline_ms,
+            listening_since: app.listening_since(),
             reachable: &self.reachable,
             names: &self.names,
         }
@@ -370,7 +371,7 @@ impl App {
         let Some(head) = muster_db::assignments::head(tx, node).await? else { return Ok(None) };
         if head.releases.get(application).map(|r| r.release_id) != given {
             return Ok(Some(NodeOutcome::Failed {
-                reason: "its assignment no longer carries the release: the fleet configuration took the application from it".to_owned(),
+                reason: "its assignment no longer carries the release: the fleet configuration took the application from it, or moved it to another environment".to_owned(),
             }));
         }
         let key = ResourceKey::new("application", application);

@@ -173,6 +173,14 @@ pub async fn delete_before(conn: &mut Conn, before: DateTime<Utc>) -> Result<u64
     Ok(sqlx::query!("DELETE FROM events WHERE at < $1", before).execute(conn).await?.rows_affected())
 }
 
+/// Forgets all but about the newest `keep` events. Gives back how many.
+pub async fn delete_beyond(conn: &mut Conn, keep: i64) -> Result<u64, DbError> {
+    Ok(sqlx::query!("DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - $1", keep)
+        .execute(conn)
+        .await?
+        .rows_affected())
+}
+
 /// How many events of a kind there were since a time.
 pub async fn count_since(conn: &mut Conn, kind: &str, since: DateTime<Utc>) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar!(

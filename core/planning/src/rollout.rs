@@ -36,6 +36,9 @@ pub struct RolloutCtx<'a> {
     pub now: DateTime<Utc>,
     /// How long a node may take to move, and to return.
     pub node_deadline_ms: u32,
+    /// Since when nodes could be heard. Who could not say that it is ready has not missed its deadline, so a node's time
+    /// begins here at the earliest.
+    pub listening_since: DateTime<Utc>,
     /// Nodes that are heard from (up or late).
     pub reachable: &'a BTreeSet<NodeId>,
     /// Names for the texts that people read; a node without one is called by its id.

@@ -27,7 +27,16 @@ impl RolloutCtx<'_> {
     }
 
     fn deadline(&self) -> DateTime<Utc> {
-        self.now + TimeDelta::milliseconds(self.node_deadline_ms.into())
+        self.now + self.node_time()
+    }
+
+    fn node_time(&self) -> TimeDelta {
+        TimeDelta::milliseconds(self.node_deadline_ms.into())
+    }
+
+    /// Whether a deadline is over for a node that could be heard all the time that it was given.
+    pub(super) fn passed(&self, deadline: DateTime<Utc>) -> bool {
+        deadline.max(self.listening_since + self.node_time()) <= self.now
     }
 }
 

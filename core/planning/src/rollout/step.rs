@@ -126,9 +126,13 @@ fn node_returned(draft: &mut Draft<'_>, node: NodeId, outcome: &NodeOutcome) {
 }
 
 fn running_deadlines(draft: &mut Draft<'_>) {
-    let now = draft.ctx.now;
-    let late =
-        draft.nodes().iter().find(|n| matches!(n.progress, P::Moving { deadline, .. } if deadline <= now));
+    if !draft.nodes().iter().any(|n| matches!(n.progress, P::Moving { .. })) {
+        return moving_node_removed(draft);
+    }
+    let late = draft
+        .nodes()
+        .iter()
+        .find(|n| matches!(n.progress, P::Moving { deadline, .. } if draft.ctx.passed(deadline)));
     if let Some(node) = late.map(|n| n.node) {
         let heard = if draft.ctx.reachable.contains(&node) { "" } else { ", and it is no longer heard from" };
         let waited = words(draft.ctx.node_deadline_ms);
@@ -136,12 +140,27 @@ fn running_deadlines(draft: &mut Draft<'_>) {
     }
 }
 
+/// A node that is removed from the fleet leaves the record, and no report and no deadline of it will come. The others go
+/// on, as long as there is one that shows whether the release runs.
+fn moving_node_removed(draft: &mut Draft<'_>) {
+    let reachable = draft.ctx.reachable;
+    let shown = draft.nodes().iter().any(|n| match n.progress {
+        P::Moved { .. } => true,
+        P::Pending => reachable.contains(&n.node),
+        _ => false,
+    });
+    if shown {
+        draft.move_next();
+    } else {
+        draft.roll_back("the node whose turn it was is no longer part of the fleet".to_owned(), false);
+    }
+}
+
 fn returning_deadlines(draft: &mut Draft<'_>) {
-    let now = draft.ctx.now;
     let late: Vec<_> = draft
         .nodes()
         .iter()
-        .filter(|n| matches!(n.progress, P::Returning { deadline, .. } if deadline <= now))
+        .filter(|n| matches!(n.progress, P::Returning { deadline, .. } if draft.ctx.passed(deadline)))
         .map(|n| n.node)
         .collect();
     let waited = words(draft.ctx.node_deadline_ms);

@@ -9,6 +9,7 @@ const DEADLINE_MS: u32 = 60_000;
 /// A rollout with everything around it, to which events are told.
 struct Story {
     now: DateTime<Utc>,
+    listening_since: DateTime<Utc>,
     reachable: BTreeSet<NodeId>,
     names: BTreeMap<NodeId, NodeName>,
     record: RolloutRecord,
@@ -21,6 +22,7 @@ impl Story {
         let nodes: Vec<_> = (1..=count).map(node_id).collect();
         Self {
             now: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            listening_since: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             reachable: nodes.iter().copied().collect(),
             names: (1..=count).map(|n| (node_id(n), node_name(&format!("app-{n}")))).collect(),
             record: RolloutRecord::planned(
@@ -35,6 +37,7 @@ impl Story {
         let ctx = RolloutCtx {
             now: self.now,
             node_deadline_ms: DEADLINE_MS,
+            listening_since: self.listening_since,
             reachable: &self.reachable,
             names: &self.names,
         };
@@ -101,6 +104,39 @@ fn assigned(effects: &[RolloutEffect]) -> Vec<(NodeId, Option<ReleaseId>)> {
 
 fn to(node: u8, release: u8) -> (NodeId, Option<ReleaseId>) {
     (node_id(node), Some(release_id(release)))
+}
+
+#[test]
+fn time_in_which_nodes_could_not_be_heard_is_not_theirs() {
+    let mut story = Story::new(2);
+    story.tell(RolloutEvent::Start);
+    // The controller was away for an hour and has just come back.
+    story.now += chrono::TimeDelta::hours(1);
+    story.listening_since = story.now;
+    assert!(story.wait(0).is_empty());
+    assert_eq!(story.progress(), ["moving", "pending"]);
+    assert_eq!(assigned(&story.ready(1, 2)), [to(2, 2)], "the node can still say that it is ready");
+    story.ready(2, 2);
+    assert_eq!(story.record.state, S::Completed);
+}
+
+#[test]
+fn a_node_that_is_removed_while_it_moves_does_not_hold_up_the_others() {
+    let mut story = Story::new(3);
+    story.tell(RolloutEvent::Start);
+    story.record.nodes.remove(0);
+    assert_eq!(assigned(&story.wait(0)), [to(2, 2)]);
+    story.ready(2, 2);
+    // The last one is removed: the one before it has shown that the release runs.
+    story.record.nodes.remove(1);
+    story.wait(0);
+    assert_eq!(story.record.state, S::Completed);
+
+    let mut story = Story::new(1);
+    story.tell(RolloutEvent::Start);
+    story.record.nodes.clear();
+    story.wait(0);
+    assert!(matches!(story.record.state, S::RolledBack { .. }), "nothing has shown that the release runs: {:?}", story.record.state);
 }
 
 #[test]
