@@ -30,8 +30,12 @@ pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effo
         } else if processes.replacing {
             return Verdict::Waiting { reason: "its instances are being replaced".into() };
         } else if processes.ready < processes.instances {
-            let reason =
-                format!("{} of {} instances ready: {}", processes.ready, processes.instances, trouble(processes));
+            let reason = format!(
+                "{} of {} instances ready: {}",
+                processes.ready,
+                processes.instances,
+                trouble(processes)
+            );
             return Verdict::Waiting { reason };
         }
     }

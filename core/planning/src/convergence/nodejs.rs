@@ -30,7 +30,8 @@ impl NodeRange {
         if trimmed.len() > Self::MAX_BYTES || trimmed.chars().any(char::is_control) {
             return Err(invalid());
         }
-        let range = if trimmed.is_empty() { Range::any() } else { Range::parse(trimmed).map_err(|_| invalid())? };
+        let range =
+            if trimmed.is_empty() { Range::any() } else { Range::parse(trimmed).map_err(|_| invalid())? };
         Ok(Self { text: text.to_owned(), range })
     }
 
@@ -47,7 +48,10 @@ impl fmt::Display for NodeRange {
 }
 
 /// The newest of these versions that lies in the range; among equals the first.
-pub fn newest_satisfying<'a>(range: &NodeRange, versions: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn newest_satisfying<'a>(
+    range: &NodeRange,
+    versions: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let mut newest: Option<(Version, &str)> = None;
     for text in versions {
         let Ok(version) = Version::parse(text) else { continue };

@@ -34,7 +34,9 @@ pub(super) fn file(wanted: &File, observed: &ObservedPath) -> Verdict {
                 change(Action::WriteFile, reasons)
             }
             // The link itself is replaced; where it points stays as it is.
-            PathKind::Symlink(_) => change(Action::WriteFile, vec!["is a symbolic link instead of a file".into()]),
+            PathKind::Symlink(_) => {
+                change(Action::WriteFile, vec!["is a symbolic link instead of a file".into()])
+            }
             PathKind::Directory | PathKind::Other => in_the_way(&found.kind, "a file"),
         },
     }
@@ -73,12 +75,14 @@ fn ownership_blocked(observed: &ObservedPath) -> Option<Verdict> {
                 return Some(Verdict::Unsupported { reason });
             }
             Principal::Unknown(name) if observed.privileged => {
-                let reason = format!("the {kind} {name:?} does not exist on this node; create it or name another");
+                let reason =
+                    format!("the {kind} {name:?} does not exist on this node; create it or name another");
                 return Some(Verdict::Impossible { reason });
             }
             Principal::Unknown(name) => {
-                let reason =
-                    format!("the {kind} {name:?} does not exist here, and another {kind} needs an agent that runs as root");
+                let reason = format!(
+                    "the {kind} {name:?} does not exist here, and another {kind} needs an agent that runs as root"
+                );
                 return Some(Verdict::Unsupported { reason });
             }
             Principal::Any | Principal::Id(_) => {}
@@ -97,7 +101,9 @@ fn attribute_differences(mode: u32, observed: &ObservedPath, found: &PathState) 
     if found.mode != mode {
         reasons.push(format!("mode is {:04o} instead of {mode:04o}", found.mode));
     }
-    for (kind, principal, id) in [("owner", &observed.owner, found.uid), ("group", &observed.group, found.gid)] {
+    for (kind, principal, id) in
+        [("owner", &observed.owner, found.uid), ("group", &observed.group, found.gid)]
+    {
         if let Principal::Id(wanted) = principal
             && *wanted != id
         {

@@ -72,10 +72,11 @@ impl Model {
             Principal::Any => former.unwrap_or(0),
             Principal::Unknown(name) => panic!("set to {name}"),
         };
-        let state = |kind, mode, owner: &Option<String>, group: &Option<String>, former: Option<&PathState>| {
-            let uid = owned(id_of(owner.as_deref()), former.map(|f| f.uid));
-            PathState { kind, mode, uid, gid: owned(id_of(group.as_deref()), former.map(|f| f.gid)) }
-        };
+        let state =
+            |kind, mode, owner: &Option<String>, group: &Option<String>, former: Option<&PathState>| {
+                let uid = owned(id_of(owner.as_deref()), former.map(|f| f.uid));
+                PathState { kind, mode, uid, gid: owned(id_of(group.as_deref()), former.map(|f| f.gid)) }
+            };
         match (desired, action) {
             (DesiredState::Directory(d), Action::CreateDirectory | Action::SetAttributes) => {
                 let new = state(PathKind::Directory, d.mode, &d.owner, &d.group, self.paths.get(&d.path));
@@ -84,7 +85,10 @@ impl Model {
             (DesiredState::File(f), Action::WriteFile | Action::SetAttributes) => {
                 let digest = Digest::from_bytes(*blake3::hash(&f.content).as_bytes());
                 let former = self.paths.get(&f.path);
-                assert!(!former.is_some_and(|former| former.kind == PathKind::Directory), "a folder was overwritten");
+                assert!(
+                    !former.is_some_and(|former| former.kind == PathKind::Directory),
+                    "a folder was overwritten"
+                );
                 let new = state(PathKind::File(digest), f.mode, &f.owner, &f.group, former);
                 self.paths.insert(f.path.clone(), new);
             }
@@ -114,7 +118,8 @@ impl Model {
                     }
                     Action::StartAgain => {
                         let processes = found.processes.as_mut().unwrap();
-                        (processes.crash_looping, processes.ready) = (false, processes.instances);
+                        processes.ready = processes.instances;
+                        (processes.crash_looping, processes.replacing) = (false, false);
                     }
                     Action::PointCurrent => found.current = Some(wanted.release_id),
                     other => panic!("{other:?} is not for applications"),
@@ -201,11 +206,13 @@ fn desired() -> impl Strategy<Value = DesiredState> {
             let content = content.into_bytes();
             DesiredState::File(File { path: format!("/f{n}"), content, mode, owner, group, sensitive: false })
         }),
-        (0..4_u8, "[ab]").prop_map(|(n, target)| DesiredState::Symlink(Symlink { path: format!("/l{n}"), target })),
+        (0..4_u8, "[ab]")
+            .prop_map(|(n, target)| DesiredState::Symlink(Symlink { path: format!("/l{n}"), target })),
         prop_oneof![Just("20"), Just("22"), Just("*"), Just("not a range")]
             .prop_map(|range| DesiredState::Nodejs(Nodejs { range: range.into() })),
-        ("[ab]", 1..3_u128, 1..3_u32)
-            .prop_map(|(name, release, instances)| DesiredState::Application(application(&name, release, instances))),
+        ("[ab]", 1..3_u128, 1..3_u32).prop_map(|(name, release, instances)| DesiredState::Application(
+            application(&name, release, instances)
+        )),
     ]
 }
 
@@ -221,8 +228,8 @@ fn key_of(desired: &DesiredState) -> ResourceKey {
 
 /// Assignments as a compiler makes them: unique keys, dependencies backwards.
 fn assignment() -> impl Strategy<Value = Vec<Resource>> {
-    prop::collection::vec((desired(), prop::collection::vec(any::<prop::sample::Index>(), 0..3)), 0..10).prop_map(
-        |drawn| {
+    prop::collection::vec((desired(), prop::collection::vec(any::<prop::sample::Index>(), 0..3)), 0..10)
+        .prop_map(|drawn| {
             let mut resources: Vec<Resource> = Vec::new();
             for (desired, dependencies) in drawn {
                 let key = key_of(&desired);
@@ -236,8 +243,7 @@ fn assignment() -> impl Strategy<Value = Vec<Resource>> {
                 resources.push(Resource { key, depends_on, desired });
             }
             resources
-        },
-    )
+        })
 }
 
 /// Nodes in any state, also ones that no assignment would make.
@@ -250,20 +256,21 @@ fn model() -> impl Strategy<Value = Model> {
     ];
     let state = (kind, prop_oneof![Just(0o644), Just(0o600)], 0..2_u32)
         .prop_map(|(kind, mode, uid)| PathState { kind, mode, uid, gid: uid });
-    let processes = (any::<[bool; 4]>(), 0..3_u32, 1..3_u128, 1..3_u32).prop_map(|(flags, ready, release, instances)| {
-        let [awaiting_apply, stopped, replacing, crash_looping] = flags;
-        ObservedProcesses {
-            spec: spec_of(&application("a", release, instances)),
-            release: format!("v{release}"),
-            awaiting_apply,
-            stopped,
-            replacing,
-            crash_looping,
-            ready: ready.min(instances),
-            instances,
-            trouble: vec![],
-        }
-    });
+    let processes =
+        (any::<[bool; 4]>(), 0..3_u32, 1..3_u128, 1..3_u32).prop_map(|(flags, ready, release, instances)| {
+            let [awaiting_apply, stopped, replacing, crash_looping] = flags;
+            ObservedProcesses {
+                spec: spec_of(&application("a", release, instances)),
+                release: format!("v{release}"),
+                awaiting_apply,
+                stopped,
+                replacing,
+                crash_looping,
+                ready: ready.min(instances),
+                instances,
+                trouble: vec![],
+            }
+        });
     let known = (prop::option::of(processes), prop::option::of(1..3_u128), any::<bool>()).prop_map(
         |(processes, current, assembled)| ModelApplication {
             assembled: if assembled { vec![ReleaseId::from_uuid(uuid(1))] } else { vec![] },
@@ -293,9 +300,13 @@ proptest! {
                 prop_assert_eq!(&step.verdict, &Verdict::InPlace, "{}", key);
             }
         }
-        let before = format!("{model:?}");
+        // An application that stands before its Node.js without naming it fails once and is mended by the next run.
         let second = model.converge(&resources, HARD);
-        prop_assert_eq!(&first, &second);
+        for ((key, was), (_, now)) in first.iter().zip(&second) {
+            prop_assert!(*was != ResourceStatus::Converged || *now == ResourceStatus::Converged, "{}", key);
+        }
+        let before = format!("{model:?}");
+        prop_assert_eq!(&second, &model.converge(&resources, HARD));
         prop_assert_eq!(before, format!("{model:?}"));
     }
 
@@ -345,7 +356,8 @@ proptest! {
 }
 
 fn file(path: &str, depends_on: &[&str]) -> Resource {
-    let file = File { path: path.into(), content: vec![], mode: 0o644, owner: None, group: None, sensitive: true };
+    let file =
+        File { path: path.into(), content: vec![], mode: 0o644, owner: None, group: None, sensitive: true };
     Resource {
         key: ResourceKey::new("file", path),
         depends_on: depends_on.iter().map(|path| ResourceKey::new("file", path)).collect(),
@@ -419,7 +431,8 @@ fn reasons_tell_what_differs() {
 #[test]
 fn an_agent_without_root_does_not_fail_on_owners_it_cannot_set() {
     let wanted = file("/etc/motd", &[]).desired;
-    let rootless = |owner| ObservedPath { found: None, owner, group: Principal::Any, privileged: false, own: (7, 7) };
+    let rootless =
+        |owner| ObservedPath { found: None, owner, group: Principal::Any, privileged: false, own: (7, 7) };
     check_verdict(
         &wanted,
         rootless(Principal::Id(33)),
