@@ -280,9 +280,12 @@ pub(crate) struct ReleaseCreate {
     /// Its version; default: `git describe`, or the beginning of the content's digest
     #[arg(long, short = 'V')]
     pub(crate) version: Option<String>,
-    /// Run this in the folder first, with `sh -c`
+    /// Run this in the folder first, with `sh -c`; default: the application's `build` in the fleet configuration
     #[arg(long, short, value_name = "COMMAND")]
     pub(crate) build: Option<String>,
+    /// Run no build: pack the folder as it is
+    #[arg(long, conflicts_with = "build")]
+    pub(crate) no_build: bool,
 }
 
 #[derive(Debug, Args)]

@@ -588,10 +588,13 @@ fn a_release_is_built_packed_and_uploaded_only_once() {
     fs::write(folder.path().join("server.js"), "serve(2)").unwrap();
     person.run(&create).exits(3);
 
-    // Without a version, outside of git, the digest gives the name.
+    // Without a version, outside of git, the digest gives the name; without --build, the fleet configuration the build.
+    controller
+        .on_json("GET /applications/web", json!({"declaration": {"build": "echo declared > declared.txt"}}));
     let ran = person.run(&["release", "create", "web", "--dir", path, "-o", "json"]).exits(0);
     let made = ran.json();
     assert!(made["artifact_digest"].as_str().unwrap().starts_with(made["version"].as_str().unwrap()));
+    assert_eq!(fs::read_to_string(folder.path().join("declared.txt")).unwrap(), "declared\n");
 }
 
 #[test]
@@ -600,12 +603,12 @@ fn a_release_that_cannot_be_made_uploads_nothing() {
     let person = Person::of(&controller);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let ran = person.run(&["release", "create", "web", "--dir", path]).exits(1);
+    let ran = person.run(&["release", "create", "web", "--dir", path, "--no-build"]).exits(1);
     assert!(ran.stderr.contains("holds nothing to pack"), "{}", ran.stderr);
     let ran = person.run(&["release", "create", "web", "--dir", path, "--build", "exit 7"]).exits(1);
     assert!(ran.stderr.contains("the build failed") && ran.stderr.contains('7'), "{}", ran.stderr);
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
-    let ran = person.run(&["release", "create", "web", "--dir", path]).exits(1);
+    let ran = person.run(&["release", "create", "web", "--dir", path, "--no-build"]).exits(1);
     assert!(ran.stderr.contains("link") && ran.stderr.contains("/etc/passwd"), "{}", ran.stderr);
     person.run(&["release", "create", "web", "--dir", path, "--version", "not a version"]).exits(2);
     assert!(controller.shared.lock().unwrap().seen.is_empty());

@@ -94,6 +94,7 @@ async fn a_killed_database_comes_back_and_nothing_is_lost() {
 
 /// Ends a process the hard way.
 fn kill(pid: u32) {
-    let status = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    let status =
+        std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs");
     assert!(status.success());
 }

@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use muster_api_types::{Release as ApiRelease, ReleaseCreate as ReleaseCreateBody};
 use muster_artifact::{PackOptions, Packed, pack};
 use muster_domain::ReleaseVersion;
+use serde::Deserialize;
 
 use crate::arguments::{Release, ReleaseCreate};
 use crate::client::Client;
@@ -51,9 +52,14 @@ async fn create(output: &Output, client: &Client, command: ReleaseCreate) -> Res
     if let Some(version) = &command.version {
         ReleaseVersion::parse(version.as_str()).map_err(|error| Failure::usage(error.to_string()))?;
     }
+    let build = match command.build {
+        Some(build) => Some(build),
+        None if command.no_build => None,
+        None => declared_build(client, &command.application).await?,
+    };
     // Read before the build, which may write into the work tree.
     let origin = origin::read(&command.dir).await;
-    if let Some(build) = &command.build {
+    if let Some(build) = &build {
         run_build(output, &command.dir, build).await?;
     }
     let packed = pack_folder(&command.dir).await?;
@@ -76,7 +82,7 @@ async fn create(output: &Output, client: &Client, command: ReleaseCreate) -> Res
         version: version.clone(),
         artifact_digest: digest.to_string(),
         git: origin.map(|origin| origin.git),
-        build_command: command.build,
+        build_command: build,
     };
     let release: ApiRelease = match client.post(&path, &body).await {
         Ok(release) => release,
@@ -101,6 +107,21 @@ async fn create(output: &Output, client: &Client, command: ReleaseCreate) -> Res
         return output.object(&release);
     }
     output.line(&format!("{} {}", release.version, release.artifact_digest))
+}
+
+/// The build that the fleet configuration declares. An application that is not declared is refused here, before the work.
+async fn declared_build(client: &Client, application: &str) -> Result<Option<String>> {
+    /// The one part that matters here of what the controller says of an application.
+    #[derive(Deserialize)]
+    struct Declared {
+        declaration: Option<Declaration>,
+    }
+    #[derive(Deserialize)]
+    struct Declaration {
+        build: Option<String>,
+    }
+    let declared: Declared = client.get(&["applications", application], &[]).await?;
+    Ok(declared.declaration.and_then(|declaration| declaration.build))
 }
 
 /// Runs the build with its output on standard error: standard output belongs to the result.
