@@ -13,6 +13,7 @@ mod decode;
 mod enrolment_service;
 mod listener;
 mod status;
+mod turns;
 
 pub use listener::serve;
 

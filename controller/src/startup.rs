@@ -35,8 +35,19 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(3600);
 /// Runs the controller until SIGTERM or SIGINT.
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     logging(options.log_format);
+    descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
     runtime.block_on(run(options))
+}
+
+/// Takes every file descriptor that the system allows: each connected agent needs one, and the usual soft limit is 1,024.
+fn descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is; raise it (LimitNOFILE=) for a large fleet");
+    }
 }
 
 fn logging(format: LogFormat) {

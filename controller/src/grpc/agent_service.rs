@@ -106,7 +106,7 @@ impl v1::agent_service_server::AgentService for Agents {
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()
                 .map_err(invalid)?,
-            facts: facts.unwrap_or_default().into(),
+            facts: facts.map(Into::into),
         };
         let intervals = self.app.heartbeat(node.id, beat).await.map_err(status)?;
         Ok(Response::new(v1::HeartbeatResponse {

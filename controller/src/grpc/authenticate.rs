@@ -1,6 +1,9 @@
 //! Who may call what. One layer for every call, with a list of exceptions, so that a new call is protected by default.
 
-use super::status::{refused, status};
+use super::{
+    status::{refused, status},
+    turns::Turns,
+};
 use http::{Request, Response};
 use muster_app::{App, AuthenticatedNode};
 use muster_identity::PeerNode;
@@ -29,6 +32,11 @@ const STREAMED_REQUESTS: [&str; 1] = ["/muster.agent.v1.AgentService/SendLogs"];
 /// takes, so what runs into it hangs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Calls of one node that are answered at a time; others wait. Reports and beats of a node follow each other on its row, and
+/// each that waits there holds one of the few connections to the database: a node that calls without end waits for itself
+/// here, and not everybody else for it there.
+const CALLS_PER_NODE: usize = 4;
+
 /// Who is at the other end of a connection; in the extensions of every request.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -52,11 +60,12 @@ pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<AuthenticatedNode
 pub(super) struct Authenticate<S> {
     inner: S,
     app: App,
+    turns: Turns,
 }
 
 impl<S> Authenticate<S> {
-    pub(super) const fn new(inner: S, app: App) -> Self {
-        Self { inner, app }
+    pub(super) fn new(inner: S, app: App) -> Self {
+        Self { inner, app, turns: Turns::new(CALLS_PER_NODE) }
     }
 }
 
@@ -78,9 +87,15 @@ where
         // The clone that was polled ready does the work; the fresh one waits for its turn.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
-        let app = self.app.clone();
+        let (app, turns) = (self.app.clone(), self.turns.clone());
         Box::pin(async move {
             let path = request.uri().path().to_owned();
+            let streamed = STREAMED_REQUESTS.contains(&path.as_str());
+            let caller = request.extensions().get::<Arc<Peer>>().and_then(|peer| peer.node.as_ref());
+            let _turn = match caller.map(|node| node.node_id) {
+                Some(node) if !streamed => Some(turns.take(node).await),
+                _ => None,
+            };
             if path != ENROL {
                 match node(&app, &path, request.extensions().get::<Arc<Peer>>()).await {
                     Ok(node) => {
@@ -93,7 +108,7 @@ where
                 }
             }
             let answer = inner.call(request);
-            if STREAMED_REQUESTS.contains(&path.as_str()) {
+            if streamed {
                 return answer.await;
             }
             tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {

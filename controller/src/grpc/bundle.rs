@@ -2,7 +2,10 @@
 //!
 //! Reading and compressing blocks, so it happens on a thread of its own that waits whenever the node is slower.
 
-use super::status::{refused, status};
+use super::{
+    status::{refused, status},
+    turns::Turns,
+};
 use muster_app::App;
 use muster_artifact::{Manifest, ObjectStore};
 use muster_domain::{Digest, NodeId};
@@ -10,8 +13,12 @@ use muster_proto::{MAX_DIGESTS_PER_FETCH, MAX_MANIFEST_BYTES, MAX_PIECE_BYTES, v
 use std::{
     io::{self, Read as _, Write},
     sync::{Arc, LazyLock},
+    time::Duration,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{
+    Semaphore,
+    mpsc::{self, error::SendTimeoutError},
+};
 use tonic::{Code, Status};
 
 /// Pieces that wait for the network: enough to keep it busy, 1 MiB per node.
@@ -20,6 +27,12 @@ const PIECES_BUFFERED: usize = 4;
 /// Bundles that are compressed at once in this process. A deployment to many nodes goes node by node, so more would only
 /// compete for the processors that requests need.
 static BUNDLES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(8)));
+
+/// Bundles of one node at once, so that one that reads slowly leaves room for others.
+static BUNDLES_PER_NODE: LazyLock<Turns> = LazyLock::new(|| Turns::new(2));
+
+/// A node that takes no piece for so long is given up, and asks again when it is well: until then it would hold a place.
+const PIECE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The manifest of an artifact in the node's assignment.
 pub(super) async fn manifest(app: &App, node: NodeId, artifact: Digest) -> Result<Vec<u8>, Status> {
@@ -62,20 +75,21 @@ pub(super) async fn fetch(
         }
     })
     .await?;
+    let own_place = BUNDLES_PER_NODE.take(node).await;
     let place = Arc::clone(&BUNDLES).acquire_owned().await.expect("the semaphore is never closed");
     let (sender, receiver) = mpsc::channel(PIECES_BUFFERED);
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { sender, buffer: Vec::with_capacity(MAX_PIECE_BYTES) };
+        let mut pieces = Pieces { sender, buffer: Vec::with_capacity(MAX_PIECE_BYTES), patience: PIECE_PATIENCE, stalled: false };
         let written = objects.write_bundle(&mut pieces, digests).map(drop);
         let sent = match written {
             Ok(()) => pieces.flush(),
-            Err(_) if pieces.sender.is_closed() => Ok(()),
+            Err(_) if pieces.stalled || pieces.sender.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
             Err(error) => pieces.send(Err(damaged(artifact, &error))),
         };
         if sent.is_err() {
-            tracing::debug!(node = %node, "a node went away while it fetched objects");
+            tracing::debug!(node = %node, stalled = pieces.stalled, "a node went away while it fetched objects");
         }
-        drop(place);
+        drop((place, own_place));
     });
     Ok(receiver)
 }
@@ -118,11 +132,17 @@ async fn blocking<T: Send + 'static>(
 struct Pieces {
     sender: mpsc::Sender<Result<v1::BundlePiece, Status>>,
     buffer: Vec<u8>,
+    patience: Duration,
+    /// The node took nothing for as long as that.
+    stalled: bool,
 }
 
 impl Pieces {
-    fn send(&self, piece: Result<v1::BundlePiece, Status>) -> io::Result<()> {
-        self.sender.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    /// Waits for room, on a thread that may block.
+    fn send(&mut self, piece: Result<v1::BundlePiece, Status>) -> io::Result<()> {
+        let sent = tokio::runtime::Handle::current().block_on(self.sender.send_timeout(piece, self.patience));
+        self.stalled = matches!(sent, Err(SendTimeoutError::Timeout(_)));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -143,5 +163,23 @@ impl Write for Pieces {
         }
         let data = std::mem::replace(&mut self.buffer, Vec::with_capacity(MAX_PIECE_BYTES));
         self.send(Ok(v1::BundlePiece { data }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_stops_reading_is_given_up() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let written = tokio::task::spawn_blocking(move || {
+            let patience = Duration::from_millis(10);
+            let mut pieces = Pieces { sender, buffer: Vec::new(), patience, stalled: false };
+            let written = io::copy(&mut io::repeat(7), &mut pieces);
+            (written.is_err(), pieces.stalled)
+        });
+        assert_eq!(tokio::time::timeout(Duration::from_secs(30), written).await.unwrap().unwrap(), (true, true));
+        assert_eq!(receiver.recv().await.unwrap().unwrap().data.len(), MAX_PIECE_BYTES, "what was sent is there");
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     authenticate::{Authenticate, Peer},
-    listener::{GRACE, stop},
+    listener::{Doors, GRACE, stop},
 };
 use chrono::{DateTime, Utc};
 use hyper::{rt::Executor, server::conn::http2};
@@ -50,7 +50,7 @@ pub(super) async fn run(
     address: SocketAddr,
     acceptor: &TlsAcceptor,
     services: Authenticate<Routes>,
-    app: &App,
+    (app, doors): (&App, &Doors),
     shutdown: watch::Receiver<bool>,
 ) {
     if let Err(error) = tune(&stream) {
@@ -74,6 +74,11 @@ pub(super) async fn run(
             tracing::error!(%address, %error, "a verified certificate names no node");
             return;
         }
+    };
+    let Some(_place) = doors.enter(node.as_ref().map(|node| node.node_id)) else {
+        let who = node.map_or_else(|| "without an identity".to_owned(), |node| format!("of node {}", node.node_id));
+        tracing::warn!(%address, "a connection was closed: too many {who} are open");
+        return;
     };
     let peer = Arc::new(Peer { address, node });
     serve(stream, &peer, services, app, shutdown).await;

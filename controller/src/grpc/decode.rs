@@ -11,6 +11,10 @@ use uuid::Uuid;
 /// The longest line of a log that is handed on; applications print whole documents in one.
 const MAX_LOG_LINE_BYTES: usize = 64 * 1024;
 
+/// Lines of one batch, and the bytes in them. Agents send a quarter of that; batches wait for a slow reader in memory.
+const MAX_BATCH_LINES: usize = 1_000;
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
 pub(super) fn report(wire: v1::Report) -> Result<NodeReport, InvalidMessage> {
     use v1::report::Report as Wire;
     Ok(match wire.report.ok_or_else(|| InvalidMessage::new("report", "is empty or of an unknown kind"))? {
@@ -73,6 +77,9 @@ pub(super) fn log_batch(wire: v1::LogBatch) -> Result<(Uuid, LogBatch), InvalidM
     let v1::LogBatch { request_id, lines, dropped, error } = wire;
     let request = Uuid::from_slice(&request_id)
         .map_err(|_| InvalidMessage::new("log.request_id", "an id has 16 bytes"))?;
+    if lines.len() > MAX_BATCH_LINES || lines.iter().map(|line| line.line.len()).sum::<usize>() > MAX_BATCH_BYTES {
+        return Err(InvalidMessage::new("log.lines", "holds too much for one batch"));
+    }
     let lines = lines
         .into_iter()
         .map(|line| {

@@ -1,18 +1,47 @@
 //! Accepting connections of agents.
 
-use super::{connection, services};
+use super::{connection, services, turns::Turns};
 use muster_app::App;
+use muster_domain::NodeId;
 use rustls::ServerConfig;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at once. A node holds one, two while it reconnects; beyond this, new ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4_000;
+/// Connections at once: a fleet of 10,000 nodes that all reconnect. A node holds one, two while it reconnects; beyond this,
+/// new ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// Connections at once of one node.
+const MAX_CONNECTIONS_PER_NODE: usize = 8;
+
+/// Connections at once without the identity of a node. Anybody can open one and hold it for half a minute.
+const MAX_UNIDENTIFIED: usize = 256;
+
+/// Who may still connect.
+#[derive(Clone)]
+pub(super) struct Doors {
+    nodes: Turns,
+    unidentified: Arc<Semaphore>,
+}
+
+impl Doors {
+    fn new() -> Self {
+        Self { nodes: Turns::new(MAX_CONNECTIONS_PER_NODE), unidentified: Arc::new(Semaphore::new(MAX_UNIDENTIFIED)) }
+    }
+
+    /// A place for whoever has just shown who they are; none when they have too many.
+    pub(super) fn enter(&self, node: Option<NodeId>) -> Option<OwnedSemaphorePermit> {
+        match node {
+            Some(node) => self.nodes.try_take(node),
+            None => Arc::clone(&self.unidentified).try_acquire_owned().ok(),
+        }
+    }
+}
 
 /// How long calls under way may go on after the stop was asked for. Watch streams never end by themselves.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -31,6 +60,7 @@ pub async fn serve(
     let acceptor = TlsAcceptor::from(tls);
     let services = services(app.clone());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let doors = Doors::new();
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
@@ -47,11 +77,11 @@ pub async fn serve(
             },
             () = stop(&mut shutdown) => break,
         };
-        let (acceptor, services, app, shutdown) =
-            (acceptor.clone(), services.clone(), app.clone(), shutdown.clone());
+        let (acceptor, services, app, doors, shutdown) =
+            (acceptor.clone(), services.clone(), app.clone(), doors.clone(), shutdown.clone());
         // Its own task: a handshake that dawdles holds up nobody else.
         tokio::spawn(async move {
-            connection::run(stream, address, &acceptor, services, &app, shutdown).await;
+            connection::run(stream, address, &acceptor, services, (&app, &doors), shutdown).await;
             drop(place);
         });
     }

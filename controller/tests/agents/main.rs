@@ -4,5 +4,6 @@
 
 mod access;
 mod identity;
+mod shares;
 mod support;
 mod work;
