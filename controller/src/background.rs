@@ -3,9 +3,9 @@
 //!
 //! Start here: [`TASKS`], the list of everything that runs.
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use muster_app::{App, AppError};
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// One piece of recurring work.
@@ -73,12 +73,7 @@ pub async fn run(app: App, shutdown: watch::Receiver<bool>) {
 async fn repeat(task: &'static Task, app: App, mut shutdown: watch::Receiver<bool>) {
     let mut failing_since: Option<Instant> = None;
     loop {
-        let outcome = tokio::time::timeout(RUN_TIMEOUT, (task.run)(app.clone())).await;
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(chain(&error)),
-            Err(_) => Some(format!("it did not end within {} s", RUN_TIMEOUT.as_secs())),
-        };
+        let error = attempt((task.run)(app.clone())).await;
         // Said once when it begins and once when it ends: a database that is away for a minute is one line, not sixty.
         match (error, failing_since) {
             (Some(error), None) => {
@@ -105,6 +100,18 @@ async fn repeat(task: &'static Task, app: App, mut shutdown: watch::Receiver<boo
     }
 }
 
+/// One run; why it failed, if it did. A defect ends the run, not the task: a controller without its rollout driver would
+/// look well and move nothing.
+async fn attempt(run: BoxFuture<'static, Result<(), AppError>>) -> Option<String> {
+    // What a run leaves behind is in the database, where its transaction is rolled back.
+    match tokio::time::timeout(RUN_TIMEOUT, AssertUnwindSafe(run).catch_unwind()).await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(error))) => Some(chain(&error)),
+        Ok(Err(_)) => Some("it panicked, which is a defect; the lines before this one say where".to_owned()),
+        Err(_) => Some(format!("it did not end within {} s", RUN_TIMEOUT.as_secs())),
+    }
+}
+
 /// An error with its causes, on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -115,4 +122,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_panics_is_a_run_that_failed() {
+        let failed = attempt(Box::pin(async { panic!("a defect") })).await;
+        assert!(failed.is_some_and(|why| why.contains("panicked")));
+        assert_eq!(attempt(Box::pin(async { Ok(()) })).await, None);
+    }
 }
