@@ -1,6 +1,7 @@
 //! The thread that owns the server process: prepares, spawns, waits, restarts, until it is told to stop.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -220,7 +221,13 @@ impl Prepared {
 
 fn lock(layout: &Layout) -> Result<File, PostgresError> {
     let path = &layout.lock_file;
-    let file = File::options().create(true).truncate(false).write(true).open(path).file("open", path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .custom_flags(process::NO_LINK)
+        .open(path)
+        .file("open", path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(PostgresError::InUse(layout.home.clone())),

@@ -4,7 +4,8 @@
 //! of its children change into it. Process ids from files are never trusted by themselves, because ids are reused.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::{OpenOptionsExt, lchown};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +19,11 @@ use crate::error::{FileContext, PostgresError};
 use crate::layout::Layout;
 
 const PID_FILE: &str = "postmaster.pid";
+/// What is shown of a log.
+const SHOWN_BYTES: u64 = 4096;
+/// For `OpenOptions`: fail rather than follow a link, or wait for the other end of a pipe.
+pub(crate) const NO_LINK: i32 =
+    rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
 /// In the pid file: the line that tells how far the start has come.
 const STATUS_LINE: usize = 7;
 /// Short enough not to be felt in a start of 100 ms.
@@ -29,14 +35,16 @@ pub(crate) fn spawn(
     layout: &Layout,
     account: &Account,
 ) -> Result<Child, PostgresError> {
+    // The folder is the server's, and we may be root: a link in the place of the log would let the server write anywhere.
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
+        .custom_flags(NO_LINK)
         .open(&layout.log_file)
         .file("open", &layout.log_file)?;
     if account.hand_over {
-        lchown(&layout.log_file, Some(account.uid), Some(account.gid)).file("hand over", &layout.log_file)?;
+        fchown(&log, Some(account.uid), Some(account.gid)).file("hand over", &layout.log_file)?;
     }
     let stdout = log.try_clone().file("open", &layout.log_file)?;
     let postgres = installation.program("postgres");
@@ -162,8 +170,33 @@ pub(crate) fn wait_until(patience: Duration, mut condition: impl FnMut() -> bool
 /// The end of the server's log, for error messages.
 pub(crate) fn log_tail(layout: &Layout) -> String {
     const SHOWN_LINES: usize = 6;
-    let text = std::fs::read(&layout.log_file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+    let text = end_of(&layout.log_file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     crate::cluster::one_line(&lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"))
+}
+
+/// The last bytes of a file, however long it is.
+fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))?;
+    let mut end = Vec::new();
+    file.take(SHOWN_BYTES).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_read_and_a_link_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, link) = (dir.path().join("server.log"), dir.path().join("link"));
+        std::fs::write(&log, format!("{}the end", "x".repeat(10_000))).unwrap();
+        assert!(end_of(&log).unwrap().ends_with(b"the end"));
+        std::os::unix::fs::symlink(&log, &link).unwrap();
+        assert!(end_of(&link).is_err());
+    }
 }

@@ -1,9 +1,13 @@
 //! The files that say how the server runs and whom it admits. Written anew at each start.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::fchown;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use crate::account::Account;
 use crate::error::{FileContext, PostgresError};
@@ -16,13 +20,14 @@ const LOG_KEPT_BYTES: u64 = 16 * 1024 * 1024;
 /// Writes all settings. `local.conf` belongs to the operator and is only created.
 pub(crate) fn write(layout: &Layout, account: &Account, config: &Config) -> Result<(), PostgresError> {
     let file = |name: &str| layout.home.join(name);
-    replace(&file("muster.conf"), &server(layout, config), account)?;
-    replace(&file("pg_hba.conf"), "local all all peer map=muster\n", account)?;
-    replace(&file("pg_ident.conf"), &admitted(account), account)?;
+    let home = folder(&layout.home)?;
+    replace(&home, &file("muster.conf"), &server(layout, config), account)?;
+    replace(&home, &file("pg_hba.conf"), "local all all peer map=muster\n", account)?;
+    replace(&home, &file("pg_ident.conf"), &admitted(account), account)?;
     let local = file("local.conf");
     if !local.exists() {
         let hint = "# Settings of this file win over muster.conf and are never touched by muster.\n";
-        replace(&local, hint, account)?;
+        replace(&home, &local, hint, account)?;
     }
     let size = layout.log_file.metadata().map_or(0, |metadata| metadata.len());
     if size > LOG_KEPT_BYTES {
@@ -83,7 +88,8 @@ pub(crate) fn include(layout: &Layout, account: &Account) -> Result<(), Postgres
         quoted(&layout.home.join("muster.conf")),
         quoted(&layout.home.join("local.conf"))
     );
-    let text = std::fs::read_to_string(&path).file("read", &path)?;
+    let data = folder(&layout.data)?;
+    let text = read(&data, &path)?;
     if text.ends_with(&lines) {
         return Ok(());
     }
@@ -95,7 +101,7 @@ pub(crate) fn include(layout: &Layout, account: &Account) -> Result<(), Postgres
             kept
         });
     kept.push_str(&lines);
-    replace(&path, &kept, account)
+    replace(&data, &path, &kept, account)
 }
 
 fn is_ours(line: &str) -> bool {
@@ -114,22 +120,45 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// A folder of the server's account. What lies in it may have been put there by whoever took over the server, and we may be
+/// root: below it nothing is opened by way of a link, or we would read and write whatever the link names.
+fn folder(path: &Path) -> Result<OwnedFd, PostgresError> {
+    rustix::fs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Into::into)
+        .file("open", path)
+}
+
+fn read(folder: &OwnedFd, path: &Path) -> Result<String, PostgresError> {
+    // Without waiting: a pipe in the place of the file would hold up the start for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(folder, name(path), flags, Mode::empty()).map_err(Into::into).file("read", path)?;
+    let mut text = String::new();
+    File::from(file).read_to_string(&mut text).file("read", path)?;
+    Ok(text)
+}
+
+fn name(path: &Path) -> &std::ffi::OsStr {
+    path.file_name().expect("every file of a layout has a name")
+}
+
 /// Writes beside and renames, so that a kill leaves the old or the new file.
-fn replace(path: &Path, text: &str, account: &Account) -> Result<(), PostgresError> {
+fn replace(folder: &OwnedFd, path: &Path, text: &str, account: &Account) -> Result<(), PostgresError> {
     let beside = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .file("write", &beside)?;
+    match unlinkat(folder, name(&beside), AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(std::io::Error::from(error)).file("remove", &beside),
+    }
+    // Only as a new file, which is also how no link is followed.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file =
+        openat(folder, name(&beside), flags, Mode::RUSR | Mode::WUSR).map_err(Into::into).file("write", &beside)?;
+    let mut file = File::from(file);
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).file("write", &beside)?;
     if account.hand_over {
-        std::os::unix::fs::lchown(&beside, Some(account.uid), Some(account.gid))
-            .file("hand over", &beside)?;
+        // The file that was written, whatever has its name by now.
+        fchown(&file, Some(account.uid), Some(account.gid)).file("hand over", &beside)?;
     }
-    std::fs::rename(&beside, path).file("write", path)
+    renameat(folder, name(&beside), folder, name(path)).map_err(Into::into).file("write", path)
 }
 
 #[cfg(test)]
@@ -142,6 +171,26 @@ mod tests {
         assert!(is_ours("include_if_exists = '/old/place/postgres/local.conf'"));
         assert!(!is_ours("#include_dir = '...'"));
         assert!(!is_ours("include = '/etc/other.conf'"));
+    }
+
+    #[test]
+    fn links_in_a_folder_of_the_server_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "of root").unwrap();
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        let path = home.join("muster.conf");
+        std::os::unix::fs::symlink(&secret, home.join("muster.new")).unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        let account = Account { name: "x".into(), uid: 1, gid: 1, hand_over: false };
+        let opened = folder(&home).unwrap();
+        assert!(read(&opened, &path).is_err());
+        replace(&opened, &path, "settings", &account).unwrap();
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "of root");
+        assert_eq!(read(&opened, &path).unwrap(), "settings");
+        std::os::unix::fs::symlink(&home, dir.path().join("swapped")).unwrap();
+        assert!(folder(&dir.path().join("swapped")).is_err());
     }
 
     #[test]
