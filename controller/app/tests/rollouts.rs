@@ -1,9 +1,11 @@
 //! Rollouts while the fleet changes around them, against a real database and a clock that is moved by hand.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use chrono::TimeDelta;
 use muster_app::{
-    Actor, App, Clock as _, DEFAULT_INVITATION_LIFE, EnrolRequest, FleetFiles, Heartbeat, InviteRequest, ManualClock,
-    NodeEvent, NodeReport, Settings, StoredFile, UserRole,
+    Actor, App, Clock as _, DEFAULT_INVITATION_LIFE, EnrolRequest, FleetFiles, Heartbeat, InviteRequest,
+    ManualClock, NodeEvent, NodeReport, Settings, StoredFile, UserRole,
 };
 use muster_artifact::ObjectStore;
 use muster_db::Db;
@@ -54,7 +56,10 @@ impl World {
 
     async fn apply(&self, file: &str) {
         let files = vec![StoredFile { path: "fleet.yaml".into(), content: file.into() }];
-        self.app.fleet_configuration_apply(&admin(), FleetFiles { files, expected_version: None }).await.unwrap();
+        self.app
+            .fleet_configuration_apply(&admin(), FleetFiles { files, expected_version: None })
+            .await
+            .unwrap();
     }
 
     async fn token(&self, name: &str) -> JoinToken {
@@ -118,8 +123,12 @@ impl World {
     }
 
     async fn events(&self, kind: &str) -> Vec<Event> {
-        let filter =
-            muster_app::EventFilter { kind: Some(kind.into()), after: Some(0), limit: 10_000, ..Default::default() };
+        let filter = muster_app::EventFilter {
+            kind: Some(kind.into()),
+            after: Some(0),
+            limit: 10_000,
+            ..Default::default()
+        };
         self.app.event_list(&admin(), &filter).await.unwrap()
     }
 }
@@ -227,7 +236,11 @@ async fn a_node_that_reports_without_end_does_not_fill_the_event_list(pool: PgPo
     };
     for call in 0..3 {
         let reports = (1..=1_000).map(|n| event(call * 1_000 + n)).collect();
-        assert_eq!(world.app.reports_store(node, reports).await.unwrap(), (call + 1) * 1_000, "all are taken");
+        assert_eq!(
+            world.app.reports_store(node, reports).await.unwrap(),
+            (call + 1) * 1_000,
+            "all are taken"
+        );
     }
     let kept = world.events("process.exited").await;
     assert_eq!(kept.len(), 2_000);

@@ -150,8 +150,9 @@ fn replace(folder: &OwnedFd, path: &Path, text: &str, account: &Account) -> Resu
     }
     // Only as a new file, which is also how no link is followed.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file =
-        openat(folder, name(&beside), flags, Mode::RUSR | Mode::WUSR).map_err(Into::into).file("write", &beside)?;
+    let file = openat(folder, name(&beside), flags, Mode::RUSR | Mode::WUSR)
+        .map_err(Into::into)
+        .file("write", &beside)?;
     let mut file = File::from(file);
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).file("write", &beside)?;
     if account.hand_over {

@@ -79,7 +79,12 @@ pub(super) async fn fetch(
     let place = Arc::clone(&BUNDLES).acquire_owned().await.expect("the semaphore is never closed");
     let (sender, receiver) = mpsc::channel(PIECES_BUFFERED);
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { sender, buffer: Vec::with_capacity(MAX_PIECE_BYTES), patience: PIECE_PATIENCE, stalled: false };
+        let mut pieces = Pieces {
+            sender,
+            buffer: Vec::with_capacity(MAX_PIECE_BYTES),
+            patience: PIECE_PATIENCE,
+            stalled: false,
+        };
         let written = objects.write_bundle(&mut pieces, digests).map(drop);
         let sent = match written {
             Ok(()) => pieces.flush(),
@@ -179,7 +184,14 @@ mod tests {
             let written = io::copy(&mut io::repeat(7), &mut pieces);
             (written.is_err(), pieces.stalled)
         });
-        assert_eq!(tokio::time::timeout(Duration::from_secs(30), written).await.unwrap().unwrap(), (true, true));
-        assert_eq!(receiver.recv().await.unwrap().unwrap().data.len(), MAX_PIECE_BYTES, "what was sent is there");
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(30), written).await.unwrap().unwrap(),
+            (true, true)
+        );
+        assert_eq!(
+            receiver.recv().await.unwrap().unwrap().data.len(),
+            MAX_PIECE_BYTES,
+            "what was sent is there"
+        );
     }
 }

@@ -76,7 +76,8 @@ pub(super) async fn run(
         }
     };
     let Some(_place) = doors.enter(node.as_ref().map(|node| node.node_id)) else {
-        let who = node.map_or_else(|| "without an identity".to_owned(), |node| format!("of node {}", node.node_id));
+        let who =
+            node.map_or_else(|| "without an identity".to_owned(), |node| format!("of node {}", node.node_id));
         tracing::warn!(%address, "a connection was closed: too many {who} are open");
         return;
     };

@@ -77,7 +77,9 @@ pub(super) fn log_batch(wire: v1::LogBatch) -> Result<(Uuid, LogBatch), InvalidM
     let v1::LogBatch { request_id, lines, dropped, error } = wire;
     let request = Uuid::from_slice(&request_id)
         .map_err(|_| InvalidMessage::new("log.request_id", "an id has 16 bytes"))?;
-    if lines.len() > MAX_BATCH_LINES || lines.iter().map(|line| line.line.len()).sum::<usize>() > MAX_BATCH_BYTES {
+    if lines.len() > MAX_BATCH_LINES
+        || lines.iter().map(|line| line.line.len()).sum::<usize>() > MAX_BATCH_BYTES
+    {
         return Err(InvalidMessage::new("log.lines", "holds too much for one batch"));
     }
     let lines = lines

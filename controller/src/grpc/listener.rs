@@ -31,7 +31,10 @@ pub(super) struct Doors {
 
 impl Doors {
     fn new() -> Self {
-        Self { nodes: Turns::new(MAX_CONNECTIONS_PER_NODE), unidentified: Arc::new(Semaphore::new(MAX_UNIDENTIFIED)) }
+        Self {
+            nodes: Turns::new(MAX_CONNECTIONS_PER_NODE),
+            unidentified: Arc::new(Semaphore::new(MAX_UNIDENTIFIED)),
+        }
     }
 
     /// A place for whoever has just shown who they are; none when they have too many.

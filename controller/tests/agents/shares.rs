@@ -12,7 +12,11 @@ async fn a_node_that_calls_without_end_waits_for_itself_and_not_others_for_it(po
     let controller = Controller::start(pool).await;
     let (greedy, modest) = (controller.join("web-1").await, controller.join("web-2").await);
     let mut held = beside.begin().await.unwrap();
-    sqlx::query("SELECT FROM nodes WHERE id = $1 FOR UPDATE").bind(greedy.node.as_uuid()).execute(&mut *held).await.unwrap();
+    sqlx::query("SELECT FROM nodes WHERE id = $1 FOR UPDATE")
+        .bind(greedy.node.as_uuid())
+        .execute(&mut *held)
+        .await
+        .unwrap();
     let mut calls = JoinSet::new();
     let agent = controller.agent(&greedy);
     for _ in 0..40 {

@@ -136,7 +136,11 @@ fn a_node_that_is_removed_while_it_moves_does_not_hold_up_the_others() {
     story.tell(RolloutEvent::Start);
     story.record.nodes.clear();
     story.wait(0);
-    assert!(matches!(story.record.state, S::RolledBack { .. }), "nothing has shown that the release runs: {:?}", story.record.state);
+    assert!(
+        matches!(story.record.state, S::RolledBack { .. }),
+        "nothing has shown that the release runs: {:?}",
+        story.record.state
+    );
 }
 
 #[test]
