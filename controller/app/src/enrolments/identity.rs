@@ -4,7 +4,7 @@ use crate::{
     Actor, App, AppError, Permission,
     hubs::{Announcements, LiveMessage},
 };
-use muster_db::{Conn, DbError};
+use muster_db::{Conn, DbError, Tx};
 use muster_domain::{
     NodeId, NodeName,
     event::{Severity, Subject},
@@ -49,11 +49,26 @@ impl App {
         .await?;
         let detail = serde_json::json!({ "certificates": serials.len() });
         self.audit(&mut tx, &actor.name, "node_revoke", format!("node {name}"), detail).await?;
-        tx.commit().await.map_err(DbError::from)?;
-        self.revocations().add(serials);
         announcements.live(LiveMessage::Node(name.clone()));
-        self.publish(announcements);
-        Ok(())
+        self.withdrawal_commit(tx, announcements, serials).await
+    }
+
+    /// Commits what withdraws certificates, and cuts their connections. In a task of its own: a caller that goes away while
+    /// the database answers must not leave a connection open that nobody will cut.
+    pub(crate) async fn withdrawal_commit(
+        &self,
+        tx: Tx,
+        announcements: Announcements,
+        serials: Vec<Serial>,
+    ) -> Result<(), AppError> {
+        let app = self.clone();
+        let committed = tokio::spawn(async move {
+            tx.commit().await.map_err(DbError::from)?;
+            app.revocations().add(serials);
+            app.publish(announcements);
+            Ok(())
+        });
+        committed.await.map_err(|e| AppError::internal("the certificates could not be withdrawn", e))?
     }
 
     /// Revokes every certificate of a node. The caller passes the serials to [`App::revocations`] once its transaction is

@@ -212,10 +212,8 @@ impl App {
             format!("{} joined as node {}", host(request), enrolment.node_name),
         )
         .await?;
-        tx.commit().await.map_err(DbError::from)?;
-        self.revocations().add(withdrawn);
         announcements.live(LiveMessage::Node(enrolment.node_name.clone()));
-        self.publish(announcements);
+        self.withdrawal_commit(tx, announcements, withdrawn).await?;
         Ok(Enrolled { node_id, node_name: enrolment.node_name.clone(), certificate })
     }
 

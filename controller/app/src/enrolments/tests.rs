@@ -333,3 +333,41 @@ async fn people_without_the_permission_change_nothing(pool: PgPool) {
         "invalid_life"
     );
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_revocation_cuts_connections_although_its_caller_goes_away(pool: PgPool) {
+    let world = world(pool);
+    let admin = person(UserRole::Admin);
+    // The caller goes away after one step, two steps, ... until the work is done before that.
+    for steps in 1.. {
+        let name = format!("web-{steps}");
+        let serial = world.peer(&world.joined(&name).await.certificate).serial;
+        let name = NodeName::parse(name).unwrap();
+        let mut revoking = Box::pin(world.app.node_revoke(&admin, &name));
+        let mut left = steps;
+        let done = std::future::poll_fn(|context| {
+            let polled = revoking.as_mut().poll(context).map(Some);
+            left -= 1;
+            if polled.is_pending() && left == 0 { std::task::Poll::Ready(None) } else { polled }
+        })
+        .await;
+        drop(revoking);
+        // Waits for what the transaction held, and so for its end.
+        let revoked: bool =
+            sqlx::query_scalar("SELECT revoked_at IS NOT NULL FROM nodes WHERE name = $1 FOR UPDATE")
+                .bind(name.as_str())
+                .fetch_one(&world.pool)
+                .await
+                .unwrap();
+        let cut =
+            tokio::time::timeout(std::time::Duration::from_secs(5), world.app.revocations().revoked(&serial));
+        assert!(
+            !revoked || cut.await.is_ok(),
+            "revoked in the database, connected all the same, after {steps} steps"
+        );
+        if done.is_some() {
+            assert!(revoked);
+            return;
+        }
+    }
+}
