@@ -8,11 +8,14 @@ use crate::{
     hubs::{Announcements, LiveMessage},
 };
 use chrono::{DateTime, Utc};
-use muster_db::{Conn, reports::{KnownResource, ReportingNode}};
+use muster_db::{
+    Conn,
+    reports::{KnownResource, ReportingNode},
+};
 use muster_domain::{
     ApplicationName, NodeId,
     assignment::Generation,
-    event::{Severity, Subject},
+    event::{NODE_EVENT_KINDS, Severity, Subject},
     metrics::NodeMetrics,
     node::{HostFacts, Liveness},
     observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceReport, ResourceStatus},
@@ -21,8 +24,8 @@ use muster_domain::{
 use muster_planning::liveness;
 use std::collections::BTreeMap;
 
-use budget::Verdict;
 pub(crate) use budget::EventBudget;
+use budget::Verdict;
 
 /// A sign of life.
 #[derive(Debug, Clone)]
@@ -102,28 +105,12 @@ const MAX_RESOURCES: usize = 20_000;
 /// The longest event of a node: it is one line for a person, in a list that is kept for a year.
 const MAX_EVENT_CHARS: usize = 1_000;
 
-/// Kinds that a node may report. A word from outside never becomes an event kind by itself.
-const NODE_EVENT_KINDS: [&str; 16] = [
-    "agent.started",
-    "agent.stopped",
-    "ledger.damaged",
-    "reports.dropped",
-    "supervisor.started",
-    "supervisor.lost",
-    "process.started",
-    "process.ready",
-    "process.exited",
-    "process.restarting",
-    "process.backing_off",
-    "process.crash_looping",
-    "process.stopped",
-    "process.replaced",
-    "application.removed",
-    "resource.removed",
-];
-
 fn subject(node: &ReportingNode) -> Subject {
-    Subject { node: Some(node.name.clone()), environment: Some(node.environment.clone()), ..Subject::default() }
+    Subject {
+        node: Some(node.name.clone()),
+        environment: Some(node.environment.clone()),
+        ..Subject::default()
+    }
 }
 
 /// The application that a resource is about, for the event list.
@@ -201,7 +188,9 @@ impl App {
                     )
                     .await?;
                 }
-                NodeReport::Event(event) => self.node_event_store(&mut tx, &mut announcements, &node, event).await?,
+                NodeReport::Event(event) => {
+                    self.node_event_store(&mut tx, &mut announcements, &node, event).await?
+                }
             }
             node.report_sequence = sequence;
         }
@@ -249,11 +238,15 @@ impl App {
         node: &ReportingNode,
         event: NodeEvent,
     ) -> Result<(), AppError> {
-        let kind = NODE_EVENT_KINDS.into_iter().find(|k| *k == event.kind).unwrap_or("node.event");
+        let kind = NODE_EVENT_KINDS.into_iter().find(|known| *known == event.kind).unwrap_or("node.event");
         // The time axis is the controller's; a report that waited on the node's disk says when it happened.
         let age = self.now() - event.at;
         let message = if age.num_seconds() > 60 {
-            format!("{} (at {} by the node's clock, reported later)", event.message, event.at.format("%Y-%m-%d %H:%M:%SZ"))
+            format!(
+                "{} (at {} by the node's clock, reported later)",
+                event.message,
+                event.at.format("%Y-%m-%d %H:%M:%SZ")
+            )
         } else {
             event.message
         };
@@ -280,9 +273,11 @@ impl App {
         report.resources.retain(|r| seen.insert(r.key.clone()));
         let known = muster_db::reports::resources(conn, node.id).await?;
         let now = self.now();
-        muster_db::reports::resources_replace(conn, node.id, report.generation, now, &report.resources).await?;
+        muster_db::reports::resources_replace(conn, node.id, report.generation, now, &report.resources)
+            .await?;
         muster_db::reports::convergence_append(conn, node.id, &report, CONVERGENCE_RUNS_KEPT).await?;
-        muster_db::reports::node_set_convergence(conn, node.id, report.generation, report.converged(), now).await?;
+        muster_db::reports::node_set_convergence(conn, node.id, report.generation, report.converged(), now)
+            .await?;
         self.convergence_tell(conn, announcements, node, &known, &report).await?;
         node.reported_generation = report.generation;
         node.converged = Some(report.converged());
@@ -299,15 +294,37 @@ impl App {
         known: &BTreeMap<ResourceKey, KnownResource>,
         report: &ConvergenceReport,
     ) -> Result<(), AppError> {
-        let failed_before = |r: &ResourceReport| known.get(&r.key).is_some_and(|k| k.status == ResourceStatus::Failed);
+        let failed_before =
+            |r: &ResourceReport| known.get(&r.key).is_some_and(|k| k.status == ResourceStatus::Failed);
         for resource in &report.resources {
             let failed = resource.status == ResourceStatus::Failed;
-            let said = if failed && !known.get(&resource.key).is_some_and(|k| k.status == ResourceStatus::Failed && k.detail == resource.detail) {
-                Some((Severity::Error, "resource.failed", format!("{} failed on {}: {}", resource.key, node.name, first_line(&resource.detail))))
+            let said = if failed
+                && !known
+                    .get(&resource.key)
+                    .is_some_and(|k| k.status == ResourceStatus::Failed && k.detail == resource.detail)
+            {
+                Some((
+                    Severity::Error,
+                    "resource.failed",
+                    format!("{} failed on {}: {}", resource.key, node.name, first_line(&resource.detail)),
+                ))
             } else if !failed && failed_before(resource) && resource.status == ResourceStatus::Converged {
-                Some((Severity::Info, "resource.recovered", format!("{} is as it should be again on {}", resource.key, node.name)))
+                Some((
+                    Severity::Info,
+                    "resource.recovered",
+                    format!("{} is as it should be again on {}", resource.key, node.name),
+                ))
             } else if resource.change == Some(ChangeCause::Corrective) {
-                Some((Severity::Warning, "resource.corrected", format!("{} had drifted on {} and was put back: {}", resource.key, node.name, first_line(&resource.detail))))
+                Some((
+                    Severity::Warning,
+                    "resource.corrected",
+                    format!(
+                        "{} had drifted on {} and was put back: {}",
+                        resource.key,
+                        node.name,
+                        first_line(&resource.detail)
+                    ),
+                ))
             } else {
                 None
             };
@@ -317,15 +334,24 @@ impl App {
             }
         }
         let changed = report.resources.iter().filter(|r| r.change == Some(ChangeCause::Intentional)).count();
-        if report.converged() && (report.generation > node.reported_generation || node.converged == Some(false)) {
+        if report.converged()
+            && (report.generation > node.reported_generation || node.converged == Some(false))
+        {
             let message = format!(
                 "{} is converged at generation {}: {} changed",
                 node.name,
                 report.generation,
                 plural(changed, "resource")
             );
-            self.node_event_record(conn, announcements, node, (Severity::Info, "node.converged"), subject(node), message)
-                .await?;
+            self.node_event_record(
+                conn,
+                announcements,
+                node,
+                (Severity::Info, "node.converged"),
+                subject(node),
+                message,
+            )
+            .await?;
         }
         Ok(())
     }
@@ -386,8 +412,15 @@ impl App {
         announcements.rollouts_touched = true;
         if let Some(change) = liveness::transition(node.liveness, to) {
             let message = format!("node {} {}", node.name, change.message);
-            self.event_record(conn, announcements, CONTROLLER, (change.severity, change.kind), subject(node), message)
-                .await?;
+            self.event_record(
+                conn,
+                announcements,
+                CONTROLLER,
+                (change.severity, change.kind),
+                subject(node),
+                message,
+            )
+            .await?;
         }
         Ok(())
     }

@@ -4,6 +4,23 @@ use crate::{ApplicationName, EnvironmentName, NodeName, RolloutId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+/// The kinds that an agent reports. The controller takes no other word from a node for a kind: what comes from outside must
+/// not look like an event of the controller's own.
+pub const NODE_EVENT_KINDS: [&str; 12] = [
+    "agent.started",
+    "ledger.damaged",
+    "supervisor.lost",
+    "process.exited",
+    "process.crash_looping",
+    "process.stopped",
+    "process.replaced",
+    "process.replace_failed",
+    "process.deleted",
+    "process.events_missed",
+    "application.removed",
+    "resource.released",
+];
+
 /// How much a person should care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

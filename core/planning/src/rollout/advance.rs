@@ -89,16 +89,9 @@ impl<'a> Draft<'a> {
         self.effects.push(RolloutEffect::AssignRelease { node, release });
     }
 
+    /// That it was asked for was told when it was accepted.
     pub(super) fn begin(&mut self) {
         self.record.state = S::Running;
-        let count = self.record.nodes.len();
-        let nodes = if count == 1 { "node" } else { "nodes" };
-        self.announce(
-            Severity::Info,
-            "rollout.started",
-            format!("rollout over {count} {nodes} started"),
-            None,
-        );
     }
 
     /// Nodes that are away get the release at once: they catch up alone, and nobody waits for them.
