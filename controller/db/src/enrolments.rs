@@ -328,6 +328,21 @@ pub async fn bound_key(conn: &mut Conn, node: NodeId) -> Result<Option<Vec<u8>>,
     .await?)
 }
 
+/// How many certificates a node was issued after `after`.
+pub async fn certificates_issued(
+    conn: &mut Conn,
+    node: NodeId,
+    after: DateTime<Utc>,
+) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM node_certificates WHERE node_id = $1 AND issued_at > $2"#,
+        node.as_uuid(),
+        after
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Revokes every certificate of a node. Gives back their serials.
 pub async fn certificates_revoke(
     conn: &mut Conn,

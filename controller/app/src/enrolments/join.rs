@@ -25,6 +25,9 @@ const REFUSED: &str = "node.enrolment_refused";
 /// Anybody who reaches the listener can be refused, as often as they like: more than this per minute goes to the log only.
 const REFUSALS_RECORDED_PER_MINUTE: i64 = 20;
 
+/// Certificates of one node; it needs a few a day. Each is a row that is kept for a month.
+const CERTIFICATES_PER_HOUR: i64 = 60;
+
 /// A host that wants to join.
 #[derive(Debug, Clone)]
 pub struct EnrolRequest {
@@ -293,6 +296,14 @@ impl App {
                 code: "certificate_revoked",
                 detail: "the identity of this node was withdrawn; join again with a new invitation"
                     .to_owned(),
+            });
+        }
+        let recent =
+            muster_db::enrolments::certificates_issued(&mut tx, node.id, now - TimeDelta::hours(1)).await?;
+        if recent >= CERTIFICATES_PER_HOUR {
+            return Err(AppError::TooManyRequests {
+                detail: format!("node {} was issued {recent} certificates within the last hour", node.name),
+                retry_after_s: 600,
             });
         }
         let bound = muster_db::enrolments::bound_key(&mut tx, node.id).await?;

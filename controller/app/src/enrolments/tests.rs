@@ -284,6 +284,7 @@ async fn a_valid_certificate_is_renewed_with_any_key_and_an_expired_one_with_the
     assert!(world.kinds().await.contains(&"node.certificate_renewed_late".into()));
 
     // With a connection that holds, it changes its key; the former one opens nothing after that.
+    world.clock.advance(TimeDelta::minutes(1));
     let node = world.app.node_authenticate(&world.peer(&back)).await.unwrap();
     let changed = world.app.node_renew(&node, &csr(&new)).await.unwrap();
     assert_ne!(changed.public_key_sha256, back.public_key_sha256);
@@ -370,4 +371,19 @@ async fn a_revocation_cuts_connections_although_its_caller_goes_away(pool: PgPoo
             return;
         }
     }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_node_does_not_get_certificates_without_end(pool: PgPool) {
+    let world = world(pool);
+    let peer = world.peer(&world.joined("web-1").await.certificate);
+    let node = world.app.node_authenticate(&peer).await.unwrap();
+    let request = csr(&KeyPair::generate().unwrap());
+    for _ in 1..60 {
+        world.app.node_renew(&node, &request).await.unwrap();
+    }
+    let refused = world.app.node_renew(&node, &request).await.unwrap_err();
+    assert!(matches!(refused, AppError::TooManyRequests { .. }), "{refused:?}");
+    world.clock.advance(TimeDelta::hours(1));
+    world.app.node_renew(&node, &request).await.unwrap();
 }
