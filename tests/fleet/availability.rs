@@ -1,7 +1,7 @@
 //! What goes on when a part is away: the controller, the agent, the database.
 
 use crate::FLEET;
-use muster_domain::rollout::RolloutState;
+use muster_domain::{node::Liveness, rollout::RolloutState};
 use muster_tests::{TestFleet, eventually};
 use sqlx::PgPool;
 
@@ -86,6 +86,13 @@ async fn a_killed_database_comes_back_and_nothing_is_lost() {
     })
     .await;
     fleet.release("web", "2").await;
+    // With beats every 300 ms, a second without a database is long enough to be called down until the next one.
+    let admin = TestFleet::admin();
+    eventually("the node to be heard again", async || {
+        let node = fleet.app().node_get(&admin, "app-1").await.ok()?;
+        (node.overview.liveness == Liveness::Up).then_some(())
+    })
+    .await;
     assert_eq!(fleet.deploy("web", "production", "2").await.state, RolloutState::Completed);
     drop(fleet);
     db.close().await;
