@@ -4,13 +4,14 @@
 //! of the socket, where its successor finds them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::process::users::Credentials;
 
 /// Node's own default; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 511;
+/// Sockets of one application. They are our descriptors, and an application may ask for ever more of them.
+const MAX_SOCKETS: usize = 256;
 /// libuv: do not accept IPv4 on an IPv6 socket.
 const FLAG_IPV6_ONLY: u64 = 1;
 /// libuv: `reuseAddr` of a datagram socket.
@@ -45,6 +48,8 @@ struct Held {
     fd: Arc<OwnedFd>,
     data: Value,
     bound: Bound,
+    /// Whom the file of a unix socket was given to, when the application runs as another user.
+    owner: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +80,14 @@ impl Sockets {
         if let Some(held) = self.held.get(&key) {
             return Ok((Arc::clone(&held.fd), held.data.clone()));
         }
+        if self.held.len() >= MAX_SOCKETS {
+            return Err(refusal(query, Errno::MFILE));
+        }
         let (fd, bound) = open(query, user).map_err(|errno| refusal(query, errno))?;
         let fd = Arc::new(fd);
         let data = query.data.clone();
-        self.held.insert(key, Held { fd: Arc::clone(&fd), data: data.clone(), bound });
+        let owner = user.map(|user| user.uid);
+        self.held.insert(key, Held { fd: Arc::clone(&fd), data: data.clone(), bound, owner });
         Ok((fd, data))
     }
 
@@ -109,8 +118,8 @@ impl Sockets {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Bound::Unix(path) = &self.bound
-            && let Err(error) = std::fs::remove_file(path)
-            && error.kind() != std::io::ErrorKind::NotFound
+            && let Err(error) = Place::of(path).and_then(|place| place.remove(self.owner))
+            && error != Errno::NOENT
         {
             tracing::warn!(path = %path.display(), %error, "a unix socket of an application could not be removed");
         }
@@ -127,6 +136,9 @@ fn refusal(query: &QueryServer, errno: Errno) -> Refusal {
         Errno::ACCESS | Errno::PERM => "may not be used by this user (EACCES)".to_owned(),
         Errno::ADDRNOTAVAIL => "is no address of this machine (EADDRNOTAVAIL)".to_owned(),
         Errno::BADF => "was asked for by descriptor number, which cluster mode cannot serve".to_owned(),
+        Errno::MFILE => {
+            format!("is one more than the {MAX_SOCKETS} that an application may listen on (EMFILE)")
+        }
         other => format!("cannot be listened on: {other}"),
     };
     Refusal { errno: errno.raw_os_error(), message: format!("{place} {why}") }
@@ -190,41 +202,97 @@ fn open_unix(path: &Path, user: Option<&Credentials>) -> Result<(OwnedFd, Bound)
     if !path.is_absolute() {
         return Err(Errno::INVAL);
     }
-    // We may be root: never create in a folder where the application itself could not.
+    // Longer ones could be made here, but nobody could connect.
+    SocketAddrUnix::new(path).map_err(|_| Errno::NAMETOOLONG)?;
+    let place = Place::of(path)?;
+    // We may be root: never create, or clear away, in a folder where the application itself could not.
+    let mut clears_only_own = None;
     if let Some(user) = user {
-        let parent = path.parent().ok_or(Errno::INVAL)?;
-        let meta = std::fs::metadata(parent).map_err(|_| Errno::NOENT)?;
-        if !user.may_write(meta.uid(), meta.gid(), meta.mode()) {
+        let folder = rustix::fs::fstat(&place.folder)?;
+        if !user.may_write(folder.st_uid, folder.st_gid, folder.st_mode) {
             return Err(Errno::ACCESS);
         }
+        if Mode::from_raw_mode(folder.st_mode).contains(Mode::SVTX) {
+            clears_only_own = Some(user.uid);
+        }
     }
-    let address = SocketAddrUnix::new(path).map_err(|_| Errno::NAMETOOLONG)?;
+    let address = place.address()?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match rustix::net::bind(&fd, &address) {
-        Err(Errno::ADDRINUSE) if left_behind(path) => {
-            std::fs::remove_file(path).map_err(|_| Errno::ADDRINUSE)?;
+        Err(Errno::ADDRINUSE) if place.left_behind() => {
+            place.remove(clears_only_own).map_err(|_| Errno::ADDRINUSE)?;
             rustix::net::bind(&fd, &address)?;
         }
         other => other?,
     }
-    let held = Bound::Unix(path.to_owned());
     if let Some(user) = user {
-        rustix::fs::chown(
-            path,
-            Some(rustix::fs::Uid::from_raw(user.uid)),
-            Some(rustix::fs::Gid::from_raw(user.gid)),
-        )?;
+        place.give_to(user)?;
     }
     rustix::net::listen(&fd, BACKLOG)?;
-    Ok((fd, held))
+    Ok((fd, Bound::Unix(path.to_owned())))
 }
 
-/// A socket file nobody answers on any longer.
-fn left_behind(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+/// Where the file of a unix socket is: its folder, held open, and its name. The application may own the folders on the
+/// way and turn their names elsewhere at any moment; what we do as root happens in the folder that was looked at.
+struct Place {
+    folder: OwnedFd,
+    name: OsString,
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self, Errno> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { folder: rustix::fs::open(folder, flags, Mode::empty())?, name: name.to_owned() })
+    }
+
+    fn address(&self) -> Result<SocketAddrUnix, Errno> {
+        let path = Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(&self.name);
+        SocketAddrUnix::new(path).map_err(|_| Errno::NAMETOOLONG)
+    }
+
+    /// The socket file itself; nothing else, and never what a link points to.
+    fn file(&self) -> Result<(OwnedFd, Stat), Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+            Ok((file, stat))
+        } else {
+            Err(Errno::NOTSOCK)
+        }
+    }
+
+    /// Gives the file that was just made to the user of the application. Anything else that lies there by now, also a
+    /// second name of a file of ours, stays as it is.
+    fn give_to(&self, user: &Credentials) -> Result<(), Errno> {
+        let (file, stat) = self.file()?;
+        if stat.st_nlink != 1 || stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(Errno::ACCESS);
+        }
+        let (uid, gid) = (rustix::fs::Uid::from_raw(user.uid), rustix::fs::Gid::from_raw(user.gid));
+        rustix::fs::chownat(file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+    }
+
+    /// Removes the socket file, if it belongs to this user.
+    fn remove(&self, owner: Option<u32>) -> Result<(), Errno> {
+        let (_, stat) = self.file()?;
+        if owner.is_some_and(|owner| owner != stat.st_uid) {
+            return Err(Errno::ACCESS);
+        }
+        rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
+    }
+
+    /// A socket file nobody answers on any longer.
+    fn left_behind(&self) -> bool {
+        let connect = || -> Result<(), Errno> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            rustix::net::connect(fd, &self.address()?)
+        };
+        self.file().is_ok() && connect() == Err(Errno::CONNREFUSED)
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +368,62 @@ mod tests {
         let refusal = sockets.get(&query(file.to_str(), -1, json!(-1)), None).unwrap_err();
         assert_eq!(refusal.errno, Errno::ADDRINUSE.raw_os_error());
         assert_eq!(std::fs::read_to_string(file).unwrap(), "data");
+    }
+
+    fn ourselves() -> Credentials {
+        Credentials {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            name: String::new(),
+            home: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_application_that_turns_its_folder_elsewhere_has_nothing_removed_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let [own, moved, precious] = ["own", "moved", "precious"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&own).unwrap();
+        std::fs::create_dir(&precious).unwrap();
+        std::fs::write(precious.join("passwd"), "root").unwrap();
+        let mut sockets = Sockets::default();
+        let wanted = query(own.join("passwd").to_str(), -1, json!(-1));
+        sockets.get(&wanted, Some(&ourselves())).unwrap();
+        std::fs::rename(&own, moved).unwrap();
+        std::os::unix::fs::symlink(&precious, &own).unwrap();
+        sockets.retain(|_| false);
+        assert_eq!(std::fs::read_to_string(precious.join("passwd")).unwrap(), "root");
+    }
+
+    #[test]
+    fn only_the_socket_itself_is_given_away() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let other = Credentials { uid: 4711, gid: 4711, ..ourselves() };
+        let precious = dir.path().join("precious");
+        std::fs::write(&precious, "root's").unwrap();
+        let owner = std::fs::metadata(&precious).unwrap().uid();
+        let link = dir.path().join("link.sock");
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        assert_eq!(Place::of(&link).unwrap().give_to(&other), Err(Errno::NOTSOCK));
+        let hard = dir.path().join("hard.sock");
+        std::fs::hard_link(&precious, &hard).unwrap();
+        assert_eq!(Place::of(&hard).unwrap().give_to(&other), Err(Errno::NOTSOCK));
+        let socket = dir.path().join("a.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        std::fs::hard_link(&socket, dir.path().join("b.sock")).unwrap();
+        assert_eq!(Place::of(&socket).unwrap().give_to(&other), Err(Errno::ACCESS));
+        assert_eq!(std::fs::metadata(&precious).unwrap().uid(), owner);
+    }
+
+    #[test]
+    fn an_application_cannot_use_up_our_descriptors() {
+        let mut sockets = Sockets::default();
+        let asked = (0..=MAX_SOCKETS)
+            .map(|index| QueryServer { index: index as u64, ..query(Some("127.0.0.1"), 0, json!(4)) });
+        let refused = asked.filter_map(|query| sockets.get(&query, None).err()).collect::<Vec<_>>();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].errno, Errno::MFILE.raw_os_error());
     }
 
     #[test]
