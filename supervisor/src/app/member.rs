@@ -55,6 +55,8 @@ pub(crate) struct Member {
 
 /// Hints kept per launch.
 const MAX_HINTS: usize = 4;
+/// Their length: a hint quotes what the application sent, and ends up in logs and reports.
+const MAX_HINT_CHARS: usize = 300;
 
 impl Member {
     pub(crate) fn new(id: u64, index: u32, role: Role, spec: Arc<AppSpec>) -> Self {
@@ -201,10 +203,14 @@ impl Member {
             self.spec.exec_mode == ExecMode::Cluster && !self.spec.shutdown_with_message;
     }
 
-    pub(crate) fn hint(&mut self, hint: String) {
-        if self.hints.len() < MAX_HINTS && !self.hints.contains(&hint) {
+    /// Keeps a hint, unless there are enough. True when it is news.
+    pub(crate) fn hint(&mut self, hint: &str) -> bool {
+        let hint: String = hint.chars().take(MAX_HINT_CHARS).collect();
+        let news = self.hints.len() < MAX_HINTS && !self.hints.contains(&hint);
+        if news {
             self.hints.push(hint);
         }
+        news
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -259,5 +265,21 @@ fn policy(spec: &AppSpec) -> Policy {
         kill_timeout_ms: spec.kill_timeout_ms,
         drains: false,
         disconnects: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_few_and_short_whatever_the_application_sends() {
+        let spec = Arc::new(AppSpec::new("a", "/", "a.js"));
+        let mut member = Member::new(1, 0, Role::Current, spec);
+        let news =
+            (0..100).filter(|number| member.hint(&format!("{number} {}", "ü".repeat(1_000_000)))).count();
+        assert_eq!((news, member.hints.len()), (MAX_HINTS, MAX_HINTS));
+        assert!(member.hints.iter().all(|hint| hint.chars().count() <= MAX_HINT_CHARS));
+        assert!(!member.hint("0 again"), "there are enough");
     }
 }

@@ -30,7 +30,9 @@ impl App {
                 }
             }
             Happened::ProbeSucceeded => self.feed(origin.member, Event::BecameReady { launch }),
-            Happened::Noticed { hint } => member.hint(hint),
+            Happened::Noticed { hint } => {
+                member.hint(&hint);
+            }
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
             Happened::Exited(exit) => {
@@ -65,7 +67,7 @@ impl App {
         let user = match crate::process::users::resolve(&member.spec) {
             Ok(user) => user,
             Err(reason) => {
-                member.hint(reason);
+                member.hint(&reason);
                 member.order(Order::Refuse { errno: rustix::io::Errno::ACCESS.raw_os_error(), query });
                 return;
             }
@@ -79,8 +81,12 @@ impl App {
                 member.order(Order::Refuse { errno: rustix::io::Errno::INVAL.raw_os_error(), query })
             }
             (Err(refusal), _) => {
-                tracing::warn!(app = self.name, index = member.index, "{}", refusal.message);
-                member.hint(refusal.message);
+                // An application that asks again and again must not fill the disk with our log.
+                if member.hint(&refusal.message)
+                    && let Some(hint) = member.hints.last()
+                {
+                    tracing::warn!(app = self.name, index = member.index, "{hint}");
+                }
                 member.order(Order::Refuse { errno: refusal.errno, query });
             }
         }
@@ -95,7 +101,7 @@ impl App {
             (Some(port), _) => format!("port {port}"),
             (None, address) => address.clone().unwrap_or_default(),
         };
-        member.hint(format!("it listened on {place}"));
+        member.hint(&format!("it listened on {place}"));
         member.listens(port, key, &self.news_sender)
     }
 
