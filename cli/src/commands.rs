@@ -7,6 +7,7 @@ mod events;
 mod local;
 mod logs;
 mod nodes;
+mod pm2;
 mod releases;
 mod rollouts;
 mod secrets;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<()> {
         Command::Version => return local::version(output, connect_if_known(&global)).await,
         Command::Login(login) => return access::login(output, &global, login).await,
         Command::Logout => return access::logout(output, &global).await,
+        Command::Pm2(command) => return pm2::run(output, command),
         Command::Schema => return local::schema(output, &connect_anonymous(&global)?).await,
         _ => {}
     }
@@ -50,6 +52,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<()> {
         Command::Events(command) => events::events(output, &client, command).await,
         Command::Token(command) => access::token(output, &client, command).await,
         Command::Completions { .. }
+        | Command::Pm2(_)
         | Command::Man { .. }
         | Command::ExitCodes
         | Command::Version

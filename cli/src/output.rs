@@ -54,6 +54,9 @@ impl Tone {
     }
 }
 
+/// Tables on the side hold sentences, which are wrapped even where nobody looks.
+const WIDTH_OF_NO_TERMINAL: u16 = 140;
+
 /// The two standard streams, and what may be written to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -129,6 +132,13 @@ impl Output {
     /// Says something on the side. When nobody can read it any more, the work still goes on.
     pub(crate) fn note(&self, text: &str) {
         drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+
+    /// Says a table on the side.
+    pub(crate) fn note_table(&self, table: &Table) {
+        let terminal = dialoguer::console::Term::stderr().size_checked().filter(|_| self.stderr_terminal);
+        let width = terminal.map_or(WIDTH_OF_NO_TERMINAL, |(_, columns)| columns);
+        self.note(&table.render(self.colour_err(), Some(width)));
     }
 
     pub(crate) fn warning(&self, text: &str) {

@@ -97,7 +97,7 @@ mod tests {
             one.clone(),
         ] {
             let document = parts(root.clone()).unwrap();
-            assert_eq!(document.apps, [one.clone()], "{root}");
+            assert_eq!(document.apps, std::slice::from_ref(&one), "{root}");
         }
         for root in [json!({}), json!([]), json!({"apps": []}), json!({"apps": [5]}), json!("x"), json!(null)]
         {

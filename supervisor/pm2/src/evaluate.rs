@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -121,6 +121,13 @@ impl Evaluation {
             .fd_mappings(vec![FdMapping { parent_fd: answer_end.into(), child_fd: ANSWER_FD }])
             .map_err(std::io::Error::other)?;
         let mut child = command.spawn()?;
+        // Should nobody be left to end it, because somebody killed us, the kernel ends what spins.
+        let cpu = surroundings.evaluation_timeout.as_secs().saturating_add(5);
+        if let Some(id) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            let limit = Rlimit { current: Some(cpu), maximum: Some(cpu) };
+            // It may have ended already.
+            rustix::process::prlimit(Some(id), Resource::Cpu, limit).ok();
+        }
         // The command holds our end of the pipe, which must close for the reader to see the end.
         drop(command);
         let (send_complaint, complaint) = mpsc::channel();

@@ -130,6 +130,12 @@ pub fn parse(
             return Err(ImportError::NoApplications { file: shown, reason });
         }
         let records = root.as_array().map(Vec::as_slice).unwrap_or_default();
+        if surroundings.env_name.is_some() {
+            let message =
+                "has no effect on a list of processes: each has the environment that it was started with";
+            warnings.push(Warning::of_file("--env", message));
+        }
+        let surroundings = &Surroundings { env_name: None, ..surroundings.clone() };
         let context = Context { surroundings, files, cwd, deploy: None };
         let apps = dump::apps(records, &context, &mut warnings).map_err(invalid)?;
         return Ok(Loaded { file: file.to_owned(), format: Format::Dump, apps, warnings });

@@ -75,8 +75,7 @@ impl Keys<'_> {
     fn whole<T: TryFrom<u64>>(&mut self, key: &str, valid: &str) -> Option<T> {
         let float = self.float(key)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked right before")]
-        let number =
-            (float >= 0.0 && float <= 9e15).then_some(float as u64).and_then(|n| T::try_from(n).ok());
+        let number = (0.0..=9e15).contains(&float).then_some(float as u64).and_then(|n| T::try_from(n).ok());
         if number.is_none() {
             self.problems.push(Problem {
                 app: self.label.to_owned(),

@@ -1,5 +1,7 @@
 //! Configurations in JavaScript, with the real Node.js: every kind of module, and everything that they do wrong.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Whole files, from bytes to differences and a fragment that `muster apply` takes.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 use std::fs;
 use std::path::Path;
 

@@ -307,22 +307,53 @@ fn restarts(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
     }
 }
 
-fn starts_and_stops(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
-    if app.wait_ready {
-        findings.add(
-            Improved,
-            "wait_ready",
-            format!("counts as online after {} even without `ready` (measured)", span(app.listen_timeout_ms)),
-            "never ready is a failure: the old release stays, the exit code is 1",
-        );
-    } else if !app.gives("listen_timeout") && carried.left_out.is_none() {
-        findings.add(
-            Changed,
-            "listen_timeout",
-            "3 s, then it counts as online",
-            "10 s, then it counts as failed",
-        );
+/// When an instance counts as started: pm2 asks less of it.
+fn readiness(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
+    let theirs = span(app.listen_timeout_ms);
+    let ours =
+        if carried.settings.contains_key("listen_timeout") { theirs.clone() } else { "10 s".to_owned() };
+    let has_port = carried.settings.contains_key("port");
+    match app.exec_mode {
+        _ if carried.left_out.is_some() => {}
+        _ if app.wait_ready => {
+            findings.add(
+                Improved,
+                "wait_ready",
+                format!("counts as online after {theirs} even without `ready` (measured)"),
+                "never ready is a failure: the old release stays, the exit code is 1",
+            );
+        }
+        ExecMode::Cluster => {
+            findings.add(
+                Changed,
+                "listen_timeout",
+                format!("counts as online when it listens, or after {theirs}"),
+                format!("must listen within {ours}, else it failed"),
+            );
+            findings.todo("for one that never listens: exec_mode: fork, or wait_ready: true");
+        }
+        ExecMode::Fork if has_port => {
+            findings.add(
+                Changed,
+                "listen_timeout",
+                "counts as online at once",
+                format!("must accept connections on its port within {ours}, else it failed"),
+            );
+            findings.todo("for one that does not listen on it: take `port` out");
+        }
+        ExecMode::Fork => {
+            findings.add(
+                Improved,
+                "online",
+                "counts as online at once",
+                "counts as ready when it has lived for `min_uptime`",
+            );
+        }
     }
+}
+
+fn starts_and_stops(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
+    readiness(app, carried, findings);
     if carried.lost.contains("listen_timeout") {
         findings.add(Lost, "listen_timeout", span(app.listen_timeout_ms), "from 1 ms to 49 days");
     }
