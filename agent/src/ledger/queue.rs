@@ -109,6 +109,8 @@ pub struct ReportQueue {
 #[derive(Debug)]
 struct Inner {
     last_sequence: u64,
+    /// Through here everything is stored elsewhere. Queued entries up to it wait to be forgotten, not to be sent.
+    stored_through: u64,
     /// What is queued, by its number.
     entries: BTreeMap<u64, Entry>,
     bytes: usize,
@@ -165,7 +167,7 @@ impl ReportQueue {
         // than one in a millisecond.
         let fresh = u64::try_from(now_ms).unwrap_or(0);
         let last_sequence = stored.max(newest).unwrap_or(fresh);
-        let inner = Mutex::new(Inner { last_sequence, entries, bytes, dropped: 0 });
+        let inner = Mutex::new(Inner { last_sequence, stored_through: 0, entries, bytes, dropped: 0 });
         Ok(Self { dir: dir.to_owned(), max_reports, max_bytes, inner, news: Notify::new() })
     }
 
@@ -199,7 +201,7 @@ impl ReportQueue {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut gone = Vec::new();
-        for (sequence, entry) in &inner.entries {
+        for (sequence, entry) in inner.entries.range(inner.stored_through.saturating_add(1)..) {
             bytes += entry.bytes;
             if batch.len() >= max_reports || (bytes > max_bytes && !batch.is_empty()) {
                 break;
@@ -222,9 +224,10 @@ impl ReportQueue {
         batch
     }
 
-    /// Forgets what is stored elsewhere now.
+    /// Forgets what is stored elsewhere now. While the disk takes nothing, the files stay, and are not sent again.
     pub fn forget_through(&self, sequence: u64) {
         let mut inner = self.lock();
+        inner.stored_through = inner.stored_through.max(sequence);
         let stored: Vec<u64> = inner.entries.range(..=sequence).map(|(sequence, _)| *sequence).collect();
         if stored.is_empty() {
             return;
@@ -263,12 +266,15 @@ impl ReportQueue {
 
     fn drop_least(&self, inner: &mut Inner, eligible: impl Fn(&Entry) -> bool) {
         let candidates = inner.entries.iter().filter(|(_, entry)| eligible(entry));
-        let Some(sequence) =
-            candidates.min_by_key(|(sequence, entry)| (entry.worth, **sequence)).map(|(s, _)| *s)
+        // What is stored elsewhere is no loss.
+        let unsent = |sequence: u64| sequence > inner.stored_through;
+        let Some(sequence) = candidates
+            .min_by_key(|(sequence, entry)| (unsent(**sequence), entry.worth, **sequence))
+            .map(|(s, _)| *s)
         else {
             return;
         };
-        inner.dropped += 1;
+        inner.dropped += u64::from(unsent(sequence));
         self.forget(inner, sequence);
     }
 

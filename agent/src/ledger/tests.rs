@@ -253,3 +253,22 @@ fn reports_are_kept_in_memory_while_the_disk_takes_none() {
     queue.push(event("the disk is full"));
     assert_eq!(queue.batch(10, 1 << 20).len(), 1);
 }
+
+#[test]
+fn what_was_sent_is_not_sent_again_and_again_while_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = ReportQueue::open(dir.path(), 0).unwrap();
+    let first = queue.push(event("a"));
+    // A folder in its place: the number cannot be written, as on a full disk.
+    let number = dir.path().join("last-sequence.new");
+    std::fs::create_dir(&number).unwrap();
+    queue.forget_through(first);
+    assert!(queue.batch(10, 1 << 20).is_empty(), "the caller sends until nothing is left");
+    let second = queue.push(event("b"));
+    assert_eq!(queue.batch(10, 1 << 20).len(), 1);
+    std::fs::remove_dir(&number).unwrap();
+    queue.forget_through(second);
+    assert!(queue.is_empty());
+    drop(queue);
+    assert_eq!(ReportQueue::open(dir.path(), 0).unwrap().push(event("c")), second + 1);
+}
