@@ -11,7 +11,7 @@ use muster_supervisor_protocol::{
 };
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl SupervisorRunner {
     }
 
     async fn spawn(&self) -> io::Result<()> {
-        crate::durable::private_folder(&self.state.supervisor())?;
+        supervisor_folder(&self.state.supervisor())?;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(self.log())?;
         // `setsid --fork` gives it a session of its own and lets the system adopt it at once.
         let status = Command::new("setsid")
@@ -125,6 +125,13 @@ impl SupervisorRunner {
             .await?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("setsid ended with {status}"))) }
     }
+}
+
+/// Others may pass, not look: processes that run as another user load the supervisor's hook from here, without which
+/// their connections would be cut at each replacement.
+fn supervisor_folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
 }
 
 fn translate(error: ClientError) -> RunnerError {
@@ -214,5 +221,20 @@ async fn within<T>(call: impl Future<Output = Result<T, ClientError>>) -> Result
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => result.map_err(translate),
         Err(_) => Err(RunnerError::Unavailable("it did not answer in time".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applications_of_other_users_reach_the_hook_in_the_folder_and_see_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("supervisor");
+        // As an earlier version made it.
+        crate::durable::private_folder(&folder).unwrap();
+        supervisor_folder(&folder).unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o711);
     }
 }
