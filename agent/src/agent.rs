@@ -125,6 +125,7 @@ impl Agent {
             remote,
             last_refusal: None,
             renewal_share: rand::random(),
+            renewed_until: None,
         };
         let mut parts = JoinSet::new();
         parts.spawn(converger.run());

@@ -38,6 +38,8 @@ pub struct Link {
     pub(crate) last_refusal: Option<(Generation, String)>,
     /// When in the life of a certificate it is renewed, between 0 and 1 of the room for that.
     pub(crate) renewal_share: f64,
+    /// Before this moment it is not renewed again, whatever the clock of this machine says.
+    pub(crate) renewed_until: Option<tokio::time::Instant>,
 }
 
 /// Why there is no connection any more.
@@ -139,7 +141,14 @@ impl Link {
         last_error: &mut String,
     ) -> Result<(), LinkError> {
         if self.renewal_due() {
-            return self.renew(channel).await;
+            match self.renew(channel.clone()).await {
+                Ok(()) => return Ok(()),
+                // A node that cannot renew (a full disk, say) still has a good certificate, and must not look dead.
+                Err(error) if self.certificate_good() => {
+                    tracing::warn!("the certificate could not be renewed yet: {error}");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let mut session = session::Session::begin(self, channel).await?;
         tracing::info!(controller = %session.controller(), "connected to the controller");

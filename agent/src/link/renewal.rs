@@ -4,12 +4,20 @@
 use super::{Link, LinkError};
 use crate::identity;
 use muster_proto::v1::{RenewRequest, enrolment_service_client::EnrolmentServiceClient};
+use tokio::time::Instant;
 use tonic::transport::Channel;
 
 impl Link {
-    /// Whether it is time.
+    /// Whether it is time. A clock that is a day ahead finds every certificate old: a fresh one is kept for a third of its
+    /// life all the same, or the node would do nothing but renew.
     pub(super) fn renewal_due(&self) -> bool {
-        self.config.clock.now() >= self.enrolment.renew_at(self.renewal_share)
+        let fresh = self.renewed_until.is_some_and(|until| Instant::now() < until);
+        !fresh && self.config.clock.now() >= self.enrolment.renew_at(self.renewal_share)
+    }
+
+    /// Whether the present certificate still lasts.
+    pub(super) fn certificate_good(&self) -> bool {
+        self.config.clock.now() < self.enrolment.certificate_not_after
     }
 
     /// Gets a new certificate and stores it. It is used from the next connection on.
@@ -33,6 +41,8 @@ impl Link {
         self.store.write_identity(&renewed, &wire)?;
         self.ledger.set_assignment_keys(renewed.assignment_keys());
         tracing::info!(until = %renewed.certificate_not_after, "renewed the certificate of this node");
+        let life = renewed.certificate_not_after - renewed.certificate_not_before;
+        self.renewed_until = life.to_std().ok().map(|life| Instant::now() + life / 3);
         self.enrolment = renewed;
         self.renewal_share = rand::random();
         Ok(())

@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
         self.next_renewal = Instant::now() + RENEWAL_RETRY;
         match self.link.renew(self.channel.clone()).await {
             Ok(()) => Ok(true),
-            Err(error) if self.link.config.clock.now() < self.link.enrolment.certificate_not_after => {
+            Err(error) if self.link.certificate_good() => {
                 tracing::warn!("the certificate could not be renewed yet: {error}");
                 Ok(false)
             }

@@ -87,6 +87,29 @@ async fn a_certificate_is_renewed_in_time_and_also_when_it_has_run_out() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_days_ahead_makes_nobody_renew_without_end() {
+    let (controller, _serving, mut node) = joined().await;
+    node.config.clock = muster_agent::Clock::new(|| chrono::Utc::now() + chrono::TimeDelta::days(9));
+    controller.assign_silently(1, &motd("served"));
+    node.start();
+    node.has_content("/etc/motd", "served").await;
+    assert_eq!(controller.state().renewals, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_store_a_new_certificate_works_with_the_one_it_has() {
+    let (controller, _serving, mut node) = joined().await;
+    // Due, and good for a while.
+    node.config.clock = muster_agent::Clock::new(|| chrono::Utc::now() + chrono::TimeDelta::hours(22));
+    std::fs::create_dir(node.config.state_dir.identity().join("node.crt.new")).unwrap();
+    controller.assign_silently(1, &motd("served"));
+    node.start();
+    node.has_content("/etc/motd", "served").await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn only_one_agent_runs_for_each_state_folder() {
     let (_controller, _serving, mut node) = joined().await;
     node.start();
