@@ -15,8 +15,9 @@ pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effo
         actions.push(Action::RunRelease);
         reasons.push(reason);
     } else if let Some(processes) = processes {
-        // The right thing runs; whether it runs well is the supervisor's to mend.
-        if processes.crash_looping && effort.start_crash_looping {
+        // The right thing runs; whether it runs well is the supervisor's to mend. What it gave up while the release was
+        // not there is worth another start with it.
+        if processes.crash_looping && (effort.start_crash_looping || !release_assembled) {
             actions.push(Action::StartAgain);
             reasons.push(format!("was given up by the supervisor: {}", trouble(processes)));
         } else if processes.crash_looping {

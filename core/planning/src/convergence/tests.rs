@@ -462,3 +462,22 @@ fn a_crash_loop_is_a_failure_until_a_person_asks_for_another_try() {
     let Verdict::Change { actions, .. } = verdict(&desired, &observed, HARD) else { panic!() };
     assert_eq!(actions, [Action::StartAgain]);
 }
+
+#[test]
+fn a_crash_loop_for_want_of_the_release_ends_when_that_is_put_back() {
+    let wanted = application("a", 1, 1);
+    let observed = Observed::Application(ObservedApplication {
+        release_assembled: false,
+        current: Some(wanted.release_id),
+        wanted_spec: Some(spec_of(&wanted)),
+        processes: Some(ObservedProcesses {
+            spec: spec_of(&wanted),
+            crash_looping: true,
+            instances: 1,
+            ..ObservedProcesses::default()
+        }),
+    });
+    let desired = DesiredState::Application(wanted);
+    let Verdict::Change { actions, .. } = verdict(&desired, &observed, Effort::default()) else { panic!() };
+    assert_eq!(actions, [Action::FetchRelease, Action::StartAgain]);
+}
