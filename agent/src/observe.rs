@@ -4,7 +4,7 @@ use crate::artifacts;
 use crate::config::StateDir;
 use crate::converge::application;
 use muster_domain::{
-    ReleaseId,
+    Digest, ReleaseId,
     resource::{Application, DesiredState, Resource},
 };
 use muster_planning::convergence::{
@@ -29,9 +29,11 @@ pub struct View<'a> {
 /// Looks at one resource.
 pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed {
     let found = match &resource.desired {
-        DesiredState::Directory(d) => path(host, &d.path, d.owner.as_deref(), d.group.as_deref()),
-        DesiredState::File(f) => path(host, &f.path, f.owner.as_deref(), f.group.as_deref()),
-        DesiredState::Symlink(s) => path(host, &s.path, None, None),
+        DesiredState::Directory(d) => path(host, &d.path, 0, d.owner.as_deref(), d.group.as_deref()),
+        DesiredState::File(f) => {
+            path(host, &f.path, f.content.len() as u64, f.owner.as_deref(), f.group.as_deref())
+        }
+        DesiredState::Symlink(s) => path(host, &s.path, 0, None, None),
         DesiredState::Nodejs(_) => {
             let runtimes = host.node_runtimes(&view.state.nodejs());
             // One runtime may be found by several paths.
@@ -43,9 +45,13 @@ pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed
     found.unwrap_or_else(|error| Observed::Unreadable(error.to_string()))
 }
 
+/// Stands for a content that is longer than what is wanted, and is not read for it.
+const LONGER: Digest = Digest::from_bytes([0; 32]);
+
 fn path(
     host: &dyn Host,
     path: &str,
+    wanted_bytes: u64,
     owner: Option<&str>,
     group: Option<&str>,
 ) -> Result<Observed, HostError> {
@@ -54,7 +60,7 @@ fn path(
         None => None,
         Some(stat) => {
             let kind = match stat.kind {
-                FileKind::File => PathKind::File(host.digest(path)?),
+                FileKind::File => PathKind::File(host.digest(path, wanted_bytes)?.unwrap_or(LONGER)),
                 FileKind::Directory => PathKind::Directory,
                 FileKind::Symlink { target } => PathKind::Symlink(target),
                 FileKind::Other => PathKind::Other,

@@ -267,10 +267,11 @@ impl Host for FakeHost {
         }))
     }
 
-    fn digest(&self, path: &Path) -> Result<Digest, HostError> {
+    fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
         let world = self.world();
         let entry = world.file(path).map_err(|fault| HostError::new("read", path, fault))?;
-        Ok(Digest::from_bytes(*blake3::hash(&entry.content).as_bytes()))
+        let fits = entry.content.len() as u64 <= max_bytes;
+        Ok(fits.then(|| Digest::from_bytes(*blake3::hash(&entry.content).as_bytes())))
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 pub trait Host: Send + Sync + 'static {
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
-    /// The digest of a regular file.
-    fn digest(&self, path: &Path) -> Result<Digest, HostError>;
+    /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a
+    /// file there that takes a day to read.
+    fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError>;
     /// The content of a regular file of at most `max_bytes`.
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError>;
     /// Puts a regular file into place: complete and durable, or not at all. Replaces a file or a link, never a folder.

@@ -42,8 +42,8 @@ impl Host for LinuxHost {
         files::stat(self.root.as_deref(), path)
     }
 
-    fn digest(&self, path: &Path) -> Result<Digest, HostError> {
-        files::digest(self.root.as_deref(), path)
+    fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
+        files::digest(self.root.as_deref(), path, max_bytes)
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {

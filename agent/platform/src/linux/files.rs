@@ -64,14 +64,15 @@ fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, 
     }
 }
 
-pub(super) fn digest(root: Option<&Path>, path: &Path) -> Result<Digest, HostError> {
-    let mut file = open("read", root, path)?;
+pub(super) fn digest(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
+    let mut file = open("read", root, path)?.take(max_bytes.saturating_add(1));
     let mut hasher = blake3::Hasher::new();
     let mut buffer = [0; 16 * 1024];
     loop {
         let count = at("read", path, file.read(&mut buffer))?;
         if count == 0 {
-            return Ok(Digest::from_bytes(*hasher.finalize().as_bytes()));
+            let fits = hasher.count() <= max_bytes;
+            return Ok(fits.then(|| Digest::from_bytes(*hasher.finalize().as_bytes())));
         }
         hasher.update(&buffer[..count]);
     }
