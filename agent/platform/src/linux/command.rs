@@ -31,6 +31,14 @@ pub(super) fn executable(path: &Path) -> bool {
 }
 
 pub(super) fn run(command: &CommandLine) -> Result<CommandOutput, HostError> {
+    run_as(command, None)
+}
+
+/// The group of nobody in particular.
+const NOGROUP: u32 = 65_534;
+
+/// Runs a program as another user, with no group of ours.
+pub(super) fn run_as(command: &CommandLine, user: Option<u32>) -> Result<CommandOutput, HostError> {
     let fail = |fault| HostError::new("run", &command.program, fault);
     let mut process = Command::new(&command.program);
     process
@@ -43,6 +51,9 @@ pub(super) fn run(command: &CommandLine) -> Result<CommandOutput, HostError> {
         .process_group(0);
     if let Some(cwd) = &command.cwd {
         process.current_dir(cwd);
+    }
+    if let Some(user) = user {
+        process.uid(user).gid(NOGROUP).env_clear().env("PATH", DEFAULT_PATH);
     }
     let mut child = process.spawn().map_err(|error| fail(error.into()))?;
     let stdout = child.stdout.take().map(collect);

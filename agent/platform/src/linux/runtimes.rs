@@ -1,7 +1,7 @@
 //! Finds the Node.js runtimes of a host. Asking a binary for its version starts a process of 40 MB, so an answer is kept
 //! as long as the file behind it stays the same.
 
-use super::command::{executable, run, search_path};
+use super::command::{executable, run_as, search_path};
 use crate::host::{CommandLine, NodeRuntime};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -76,14 +76,52 @@ fn children(collection: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Who besides root and us decides what is run under a path: the owner of the file, of a link to it, or of a folder on
+/// the way. Version managers ask people to own these folders; what lies there must not run with the rights of root.
+fn other_owner(path: &Path) -> Option<u32> {
+    let own = rustix::process::geteuid();
+    if !own.is_root() {
+        return None;
+    }
+    let behind = path.canonicalize().ok();
+    let places = [Some(path), behind.as_deref()].into_iter().flatten().flat_map(Path::ancestors);
+    places.filter_map(|place| Some(place.symlink_metadata().ok()?.uid())).find(|uid| *uid != own.as_raw())
+}
+
 fn ask(path: &Path) -> Option<String> {
-    let output = run(&CommandLine {
+    let command = CommandLine {
         program: path.to_owned(),
         args: vec!["--version".into()],
         timeout_ms: VERSION_TIMEOUT_MS,
         ..CommandLine::default()
-    });
+    };
+    let output = run_as(&command, other_owner(path));
     let output = output.ok().filter(crate::host::CommandOutput::success)?;
     let text = String::from_utf8(output.stdout).ok()?;
     Some(text.trim().strip_prefix('v')?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_another_user_owns_is_not_asked_with_the_rights_of_root() {
+        if !rustix::process::geteuid().is_root() {
+            // Nobody else's files can be made here, and nothing is run as root either.
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let bin = dir.path().join("22/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let node = bin.join("node");
+        std::fs::write(&node, "#!/bin/sh\necho v22.$(id -u).$(id -G | tr -d ' ')\n").unwrap();
+        std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(ask(&node).unwrap(), "22.0.0");
+        // The folder is enough: its owner can put another file there.
+        std::os::unix::fs::chown(&bin, Some(4711), None).unwrap();
+        assert_eq!(ask(&node).unwrap(), "22.4711.65534");
+    }
 }
