@@ -6,7 +6,7 @@
 
 use crate::durable;
 use muster_domain::{assignment::Generation, event::Severity, observed::ConvergenceReport};
-use muster_proto::v1;
+use muster_proto::{convert, v1};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -60,6 +60,18 @@ impl QueuedReport {
     /// An event of the agent.
     pub fn event(event: &str, severity: Severity, message: impl Into<String>, at_ms: i64) -> Self {
         Self::Event { event: event.to_owned(), severity, message: message.into(), application: None, at_ms }
+    }
+
+    /// With texts of a length that a person reads: they quote applications, and one of those must not push out everything
+    /// else that waits here. The controller cuts them as well.
+    fn bounded(mut self) -> Self {
+        let cut = |text: &mut String| *text = convert::cut(std::mem::take(text), convert::MAX_DETAIL_BYTES);
+        match &mut self {
+            Self::Convergence(report) => report.resources.iter_mut().for_each(|r| cut(&mut r.detail)),
+            Self::Refusal { reason, .. } => cut(reason),
+            Self::Event { message, .. } => cut(message),
+        }
+        self
     }
 
     /// What is dropped first has the lowest.
@@ -173,6 +185,7 @@ impl ReportQueue {
 
     /// Queues a report durably and says its number.
     pub fn push(&self, report: QueuedReport) -> u64 {
+        let report = report.bounded();
         let content = serde_json::to_vec(&report).expect("names, numbers and text always encode");
         let mut inner = self.lock();
         inner.last_sequence += 1;

@@ -272,3 +272,13 @@ fn what_was_sent_is_not_sent_again_and_again_while_the_disk_is_full() {
     drop(queue);
     assert_eq!(ReportQueue::open(dir.path(), 0).unwrap().push(event("c")), second + 1);
 }
+
+#[test]
+fn a_report_that_quotes_a_megabyte_leaves_room_for_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = ReportQueue::open_bounded(dir.path(), 0, 10, 1 << 20).unwrap();
+    for _ in 0..5 {
+        queue.push(event(&"x".repeat(1 << 20)));
+    }
+    assert_eq!((queue.len(), queue.dropped()), (5, 0));
+}
