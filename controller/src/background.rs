@@ -82,7 +82,11 @@ async fn repeat(task: &'static Task, app: App, mut shutdown: watch::Receiver<boo
             }
             (None, Some(since)) => {
                 failing_since = None;
-                tracing::info!(task = task.name, failed_for_s = since.elapsed().as_secs(), "the background task works again");
+                tracing::info!(
+                    task = task.name,
+                    failed_for_s = since.elapsed().as_secs(),
+                    "the background task works again"
+                );
             }
             (Some(_), Some(_)) | (None, None) => {}
         }

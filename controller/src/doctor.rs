@@ -100,7 +100,9 @@ fn folder(dir: &Path) -> Finding {
 
 fn space(dir: &Path) -> Finding {
     match rustix::fs::statvfs(dir) {
-        Err(error) => Finding::not(Verdict::Warning, "disk space", format!("not known: {error}"), "look at `df -h`"),
+        Err(error) => {
+            Finding::not(Verdict::Warning, "disk space", format!("not known: {error}"), "look at `df -h`")
+        }
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             let text = format!("{} MiB are free", free / (1024 * 1024));
@@ -111,7 +113,10 @@ fn space(dir: &Path) -> Finding {
                     Verdict::Wrong,
                     "disk space",
                     text,
-                    format!("make room on the file system of {}; below 1 GiB uploads are refused and the database may stop", dir.display()),
+                    format!(
+                        "make room on the file system of {}; below 1 GiB uploads are refused and the database may stop",
+                        dir.display()
+                    ),
                 )
             }
         }
@@ -132,7 +137,10 @@ fn identity(dir: &Path) -> Vec<Finding> {
             Verdict::Wrong,
             "identity",
             crate::background::chain(&error),
-            format!("restore {} from the backup, or mend its permissions (0700, files 0600, owned by the controller's user)", dir.join("identity").display()),
+            format!(
+                "restore {} from the backup, or mend its permissions (0700, files 0600, owned by the controller's user)",
+                dir.join("identity").display()
+            ),
         )],
         Ok(identity) => {
             let left = identity.ca.issuers_expire_at() - Utc::now();
@@ -155,14 +163,19 @@ fn listeners(addresses: Option<&Addresses>) -> Vec<Finding> {
             "start it with `muster-controller serve`; its log says why if it does not come up",
         )];
     };
-    let all = [("people", Some(&addresses.people)), ("people, plain HTTP", addresses.people_http.as_ref()), ("agents", Some(&addresses.agents))];
+    let all = [
+        ("people", Some(&addresses.people)),
+        ("people, plain HTTP", addresses.people_http.as_ref()),
+        ("agents", Some(&addresses.agents)),
+    ];
     all.into_iter()
         .filter_map(|(name, url)| url.map(|url| (name, url)))
         .map(|(name, url)| {
             let address = url.rsplit("//").next().unwrap_or(url).parse::<SocketAddr>();
-            match address.map_err(|e| e.to_string()).and_then(|a| {
-                TcpStream::connect_timeout(&a, CONNECT_TIMEOUT).map_err(|e| e.to_string())
-            }) {
+            match address
+                .map_err(|e| e.to_string())
+                .and_then(|a| TcpStream::connect_timeout(&a, CONNECT_TIMEOUT).map_err(|e| e.to_string()))
+            {
                 Ok(_) => Finding::ok("listener", format!("{name}: {url} takes connections")),
                 Err(error) => Finding::not(
                     Verdict::Wrong,
@@ -176,7 +189,7 @@ fn listeners(addresses: Option<&Addresses>) -> Vec<Finding> {
 }
 
 fn private_database(dir: &Path, bin_dir: Option<&Path>) -> Finding {
-    match muster_postgres::find_installation(bin_dir) {
+    match muster_postgres::find_installation(bin_dir, Some(dir)) {
         Err(error) => Finding::not(
             Verdict::Wrong,
             "private database",
@@ -194,8 +207,14 @@ fn private_database(dir: &Path, bin_dir: Option<&Path>) -> Finding {
                     format!("it was made by PostgreSQL {made}, installed is {}", found.major),
                     format!("install postgresql-{made}, or move the data with pg_upgrade"),
                 ),
-                Some(made) => Finding::ok("private database", format!("PostgreSQL {made}, programs in {}", found.bin_dir.display())),
-                None => Finding::ok("private database", format!("none yet; PostgreSQL {} will make it", found.major)),
+                Some(made) => Finding::ok(
+                    "private database",
+                    format!("PostgreSQL {made}, programs in {}", found.bin_dir.display()),
+                ),
+                None => Finding::ok(
+                    "private database",
+                    format!("none yet; PostgreSQL {} will make it", found.major),
+                ),
             }
         }
     }

@@ -75,7 +75,12 @@ struct Connection {
     encrypted: bool,
 }
 
-async fn accept(connection: Connection, stream: TcpStream, tls: Option<TlsAcceptor>, shutdown: watch::Receiver<bool>) {
+async fn accept(
+    connection: Connection,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    shutdown: watch::Receiver<bool>,
+) {
     // Small answers must not wait for a full packet.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY was refused");
@@ -91,7 +96,11 @@ async fn accept(connection: Connection, stream: TcpStream, tls: Option<TlsAccept
 }
 
 impl Connection {
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, mut shutdown: watch::Receiver<bool>) {
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        mut shutdown: watch::Receiver<bool>,
+    ) {
         let Self { address, place, router, encrypted } = self;
         let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
@@ -100,8 +109,13 @@ impl Connection {
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200).keep_alive_interval(Duration::from_secs(30));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(200)
+            .keep_alive_interval(Duration::from_secs(30));
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => {

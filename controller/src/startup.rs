@@ -36,7 +36,10 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(3600);
 pub fn serve(options: ServeOptions) -> anyhow::Result<()> {
     logging(options.log_format);
     descriptors();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime did not start")?;
     runtime.block_on(run(options))
 }
 
@@ -87,7 +90,10 @@ async fn run(options: ServeOptions) -> anyhow::Result<()> {
         stop.send_replace(true);
         while let Some(ended) = parts.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = &error as &dyn std::error::Error, "a part of the controller ended badly");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a part of the controller ended badly"
+                );
             }
         }
         anyhow::Ok(())
@@ -115,7 +121,8 @@ async fn start(
     };
     let people = tls::ServingCertificate::new(certificates.people(&identity)?)?;
     let agents = tls::ServingCertificate::new(certificates.agents(&identity)?)?;
-    let objects = ObjectStore::open(options.data.data_dir.join("objects")).context("the store of releases cannot be used")?;
+    let objects = ObjectStore::open(options.data.data_dir.join("objects"))
+        .context("the store of releases cannot be used")?;
     let settings = Settings {
         heartbeat_interval_ms: options.heartbeat_interval * 1000,
         poll_interval_ms: options.poll_interval * 1000,
@@ -123,7 +130,8 @@ async fn start(
         ..Settings::new(agent_url)
     };
     let revocations = Revocations::new([]);
-    let app = App::new(database.db.clone(), Arc::new(clock), identity, revocations.clone(), objects, settings);
+    let app =
+        App::new(database.db.clone(), Arc::new(clock), identity, revocations.clone(), objects, settings);
     app.revocations_load().await.context("the withdrawn certificates could not be read")?;
     first_admin::ensure(&app, options.admin_password_file.as_deref()).await?;
     // Partitions for figures have to be there before the first beat arrives.
@@ -236,7 +244,10 @@ async fn renew(
             .and_then(|()| certificates.agents(app.identity()))
             .and_then(|certificate| Ok(agents.replace(certificate)?));
         if let Err(error) = renewed {
-            tracing::error!(error = format!("{error:#}"), "a certificate of a listener could not be renewed; the former one stays");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a certificate of a listener could not be renewed; the former one stays"
+            );
         }
     }
 }
@@ -244,14 +255,21 @@ async fn renew(
 /// The names that the listeners' certificates hold: what agents are told, what people type, and the fixed name that
 /// agents ask for.
 fn server_names(agent_url: &str, options: &ServeOptions) -> anyhow::Result<Vec<String>> {
-    let uri: ::http::Uri = agent_url.parse().with_context(|| format!("--agent-url {agent_url:?} is not a URL"))?;
+    let uri: ::http::Uri =
+        agent_url.parse().with_context(|| format!("--agent-url {agent_url:?} is not a URL"))?;
     if uri.scheme_str() != Some("https") {
         bail!("--agent-url {agent_url:?} must begin with https://, because agents speak only TLS");
     }
     let host = uri.host().with_context(|| format!("--agent-url {agent_url:?} names no host"))?;
-    let mut names: Vec<String> = ["muster-controller", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let mut names: Vec<String> =
+        ["muster-controller", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     names.push(host.trim_matches(['[', ']']).to_owned());
-    names.extend([options.listen.ip(), options.agent_listen.ip()].iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
+    names.extend(
+        [options.listen.ip(), options.agent_listen.ip()]
+            .iter()
+            .filter(|ip| !ip.is_unspecified())
+            .map(ToString::to_string),
+    );
     names.push(instance::host_name());
     names.sort();
     names.dedup();

@@ -6,6 +6,7 @@ use muster_domain::{
     ApplicationName, EnvironmentName,
     rollout::{NodeProgress, RolloutState},
 };
+use muster_supervisor_protocol::InstanceState;
 use muster_tests::{TestFleet, eventually};
 use sqlx::PgPool;
 
@@ -70,6 +71,35 @@ async fn a_release_that_does_not_come_up_is_taken_back_everywhere(pool: PgPool) 
     assert_eq!(two.runner.running("web").as_deref(), Some("1"));
     let next = fleet.deploy("web", "production", "1").await;
     assert_eq!(next.state, RolloutState::Completed, "the way is free for the next rollout");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_release_that_crashes_after_its_node_moved_is_taken_back_too(pool: PgPool) {
+    let fleet = TestFleet::start(pool).await;
+    fleet.apply(FLEET).await.unwrap();
+    let one = fleet.join("app-1", "production").await;
+    let mut two = fleet.join("app-2", "production").await;
+    for version in ["1", "2"] {
+        fleet.release("web", version).await;
+    }
+    assert_eq!(fleet.deploy("web", "production", "1").await.state, RolloutState::Completed);
+    // The second node does not answer, so the rollout is open while the first one begins to crash.
+    two.agent_kill().await;
+    let started = fleet.rollout_start("web", "production", "2").await.unwrap();
+    eventually("the first node to move", async || {
+        (one.runner.running("web").as_deref() == Some("2")).then_some(())
+    })
+    .await;
+    one.runner.tamper("web", |status| {
+        for instance in &mut status.instances {
+            instance.state = InstanceState::CrashLooping;
+            instance.ready = false;
+        }
+    });
+
+    let ended = fleet.rollout_end(started).await;
+    let RolloutState::RolledBack { reason } = &ended.state else { panic!("{:?}", ended.state) };
+    assert!(reason.contains("app-1"), "it does not blame the node that crashed: {reason}");
 }
 
 #[sqlx::test(migrations = "../migrations")]

@@ -7,7 +7,8 @@ use muster_artifact::{ObjectStore, PackOptions, pack};
 use muster_controller::{background, grpc, http, listener};
 use muster_db::{Db, events::EventFilter, fleet_configurations::StoredFile, rollouts::StoredRollout};
 use muster_domain::{
-    ApplicationName, EnvironmentName, NodeName, ReleaseVersion, UserId, event::Event, user::UserRole,
+    ApplicationName, EnvironmentName, NodeName, ReleaseVersion, UserId, event::Event, node::Liveness,
+    user::UserRole,
 };
 use muster_identity::{FleetIdentity, Revocations, tls};
 use secrecy::ExposeSecret as _;
@@ -146,11 +147,16 @@ impl TestFleet {
         invitation.token.expose_secret().to_owned()
     }
 
-    /// Invites a node and lets a fake host join as it; the agent runs.
+    /// Invites a node and lets a fake host join as it; the agent runs and was heard.
     pub async fn join(&self, name: &str, environment: &str) -> TestNode {
         let token = self.invite(name, environment).await;
         let mut node = TestNode::join(name, &token, self.agents).await.expect("a node that joins");
         node.agent_start();
+        eventually("the node to be heard", async || {
+            let seen = self.app().node_get(&Self::admin(), name).await.ok()?;
+            (seen.overview.liveness == Liveness::Up).then_some(())
+        })
+        .await;
         node
     }
 

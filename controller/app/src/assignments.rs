@@ -56,13 +56,30 @@ impl CompileGround {
 }
 
 /// The files that `source:` names, by that name.
-pub(crate) fn attachments(configuration: &FleetConfiguration, files: &[StoredFile]) -> BTreeMap<String, Vec<u8>> {
-    let named: BTreeSet<&str> = configuration.files.values().filter_map(|entry| entry.source.as_deref()).collect();
+pub(crate) fn attachments(
+    configuration: &FleetConfiguration,
+    files: &[StoredFile],
+) -> BTreeMap<String, Vec<u8>> {
+    let named: BTreeSet<&str> =
+        configuration.files.values().filter_map(|entry| entry.source.as_deref()).collect();
     files
         .iter()
         .filter(|file| named.contains(file.path.as_str()))
         .map(|file| (file.path.clone(), file.content.clone().into_bytes()))
         .collect()
+}
+
+/// Encodes what was compiled. What is too long for one message is an error of this node, not of whoever changed something.
+fn encode(content: AssignmentContent) -> Result<(AssignmentContent, Vec<u8>), String> {
+    let encoded = muster_proto::convert::encode_content(&content);
+    if encoded.len() <= muster_proto::MAX_ASSIGNMENT_BYTES {
+        return Ok((content, encoded));
+    }
+    Err(format!(
+        "it has {} bytes, and at most {} are sent; large files belong into a release, not into `files:`",
+        encoded.len(),
+        muster_proto::MAX_ASSIGNMENT_BYTES
+    ))
 }
 
 impl App {
@@ -80,11 +97,10 @@ impl App {
             }
         }
         let Some(stored) = muster_db::assignments::get(&mut conn, node).await? else { return Ok(None) };
-        let content = self
-            .identity()
-            .seal
-            .open(PURPOSE, &node.to_string(), &stored.content_sealed)
-            .map_err(|e| AppError::internal(format!("the assignment of node {node} cannot be opened"), e))?;
+        let content =
+            self.identity().seal.open(PURPOSE, &node.to_string(), &stored.content_sealed).map_err(|e| {
+                AppError::internal(format!("the assignment of node {node} cannot be opened"), e)
+            })?;
         Ok(Some(SignedAssignment {
             node_id: node,
             generation: stored.generation,
@@ -99,7 +115,11 @@ impl App {
         let mut conn = self.db().conn().await?;
         let head = muster_db::assignments::head(&mut conn, node).await?;
         let carried = head.is_some_and(|h| h.releases.values().any(|r| r.artifact_digest == artifact));
-        if carried { Ok(()) } else { Err(AppError::not_found("artifact in the assignment of this node", artifact.short())) }
+        if carried {
+            Ok(())
+        } else {
+            Err(AppError::not_found("artifact in the assignment of this node", artifact.short()))
+        }
     }
 
     /// A transaction that may lock several nodes.
@@ -121,7 +141,8 @@ impl App {
         }
         let known = declared.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let hint = if known.is_empty() {
-            "no environment is declared yet: write one into a fleet file and run `muster apply -f DIR`".to_owned()
+            "no environment is declared yet: write one into a fleet file and run `muster apply -f DIR`"
+                .to_owned()
         } else {
             format!("declared are: {known}")
         };
@@ -186,13 +207,21 @@ impl App {
         ground: &CompileGround,
         node: &CompiledNode,
     ) -> Result<bool, AppError> {
-        let releases: BTreeMap<_, _> = muster_db::assignments::node_releases(conn, node.id, &node.environment)
-            .await?
-            .into_iter()
-            .map(|r| {
-                (r.application, ReleaseFacts { id: r.release_id, version: r.version, artifact_digest: r.artifact_digest })
-            })
-            .collect();
+        let releases: BTreeMap<_, _> =
+            muster_db::assignments::node_releases(conn, node.id, &node.environment)
+                .await?
+                .into_iter()
+                .map(|r| {
+                    (
+                        r.application,
+                        ReleaseFacts {
+                            id: r.release_id,
+                            version: r.version,
+                            artifact_digest: r.artifact_digest,
+                        },
+                    )
+                })
+                .collect();
         let secrets = ground.secrets.of(&node.environment);
         let compiled = compile(&CompileInput {
             node: &node.name,
@@ -203,7 +232,8 @@ impl App {
             releases: &releases,
             secrets: &secrets,
         });
-        let error = compiled.as_ref().err().map(ToString::to_string);
+        let compiled = compiled.map_err(|error| error.to_string()).and_then(encode);
+        let error = compiled.as_ref().err().cloned();
         if error != node.compile_error {
             muster_db::assignments::node_set_compile_error(conn, node.id, error.as_deref()).await?;
             announcements.live(LiveMessage::Node(node.name.clone()));
@@ -218,13 +248,18 @@ impl App {
                         environment: Some(node.environment.clone()),
                         ..Subject::default()
                     },
-                    format!("node {} keeps its assignment, because a new one cannot be compiled: {error}", node.name),
+                    format!(
+                        "node {} keeps its assignment, because a new one cannot be compiled: {error}",
+                        node.name
+                    ),
                 )
                 .await?;
             }
         }
         match compiled {
-            Ok(content) => self.assignment_store(conn, announcements, ground.version, node, &content).await,
+            Ok((content, encoded)) => {
+                self.assignment_store(conn, announcements, ground.version, node, (&content, encoded)).await
+            }
             Err(_) => Ok(false),
         }
     }
@@ -235,21 +270,8 @@ impl App {
         announcements: &mut Announcements,
         configuration_version: i64,
         node: &CompiledNode,
-        content: &AssignmentContent,
+        (content, encoded): (&AssignmentContent, Vec<u8>),
     ) -> Result<bool, AppError> {
-        let encoded = muster_proto::convert::encode_content(content);
-        if encoded.len() > muster_proto::MAX_ASSIGNMENT_BYTES {
-            return Err(AppError::invalid(
-                "assignment_too_large",
-                format!(
-                    "the assignment of node {} has {} bytes; at most {} are sent",
-                    node.name,
-                    encoded.len(),
-                    muster_proto::MAX_ASSIGNMENT_BYTES
-                ),
-            )
-            .with_hint("large files belong into a release, not into `files:`"));
-        }
         let revision = Digest::from_bytes(*blake3::hash(&encoded).as_bytes());
         let head = muster_db::assignments::head(conn, node.id).await?;
         if head.as_ref().is_some_and(|head| head.revision == revision) {

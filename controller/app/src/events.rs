@@ -1,7 +1,13 @@
 //! Events: recorded in the transaction of what they tell, told when it is committed.
 
-use crate::{Actor, App, AppError, Permission, hubs::{Announcements, LiveMessage}};
-use muster_db::{Conn, events::{EventFilter, NewEvent}};
+use crate::{
+    Actor, App, AppError, Permission,
+    hubs::{Announcements, LiveMessage},
+};
+use muster_db::{
+    Conn,
+    events::{EventFilter, NewEvent},
+};
 use muster_domain::event::{Event, Severity, Subject};
 
 /// The actor of what the controller does by itself.

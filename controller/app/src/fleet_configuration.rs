@@ -60,8 +60,10 @@ fn problem(problem: Problem) -> InputProblem {
 
 /// On a thread for it: hostile input of the allowed size keeps a processor busy for a second.
 async fn parse(files: &[StoredFile]) -> Result<Parsed, AppError> {
-    let sources: Vec<SourceFile> =
-        files.iter().map(|f| SourceFile { path: f.path.clone(), content: f.content.clone().into_bytes() }).collect();
+    let sources: Vec<SourceFile> = files
+        .iter()
+        .map(|f| SourceFile { path: f.path.clone(), content: f.content.clone().into_bytes() })
+        .collect();
     tokio::task::spawn_blocking(move || muster_fleet_config::parse(&sources))
         .await
         .map_err(|e| AppError::internal("the fleet configuration could not be read", e))?
@@ -146,7 +148,8 @@ impl App {
         );
         // What would change on nodes is found by changing it, in a transaction that is rolled back.
         let mut announcements = Announcements::default();
-        let applied = self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
+        let applied =
+            self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.rollback().await.map_err(muster_db::DbError::from)?;
         let warnings = announcements
             .live
@@ -174,7 +177,8 @@ impl App {
         let parsed = parse(&wanted.files).await?;
         let mut announcements = Announcements::default();
         let mut tx = self.compile_begin().await?;
-        let applied = self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
+        let applied =
+            self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.commit().await.map_err(muster_db::DbError::from)?;
         self.publish(announcements);
         Ok(applied)
@@ -211,18 +215,27 @@ impl App {
             configuration: parsed.configuration,
             digest,
         };
-        muster_db::fleet_configurations::insert(tx, &new).await.map_err(|error| match error.constraint() {
-            Some("fleet_configurations_pkey") => {
-                AppError::conflict("stale", "somebody else applied a fleet configuration at the same time")
-                    .with_hint("look at the new diff, then apply again")
+        muster_db::fleet_configurations::insert(tx, &new).await.map_err(|error| {
+            match error.constraint() {
+                Some("fleet_configurations_pkey") => AppError::conflict(
+                    "stale",
+                    "somebody else applied a fleet configuration at the same time",
+                )
+                .with_hint("look at the new diff, then apply again"),
+                _ => error.into(),
             }
-            _ => error.into(),
         })?;
         for node in muster_db::assignments::nodes_for_compile(tx).await? {
             if let Some(declared) = new.configuration.nodes.get(&node.name)
                 && (declared.environment != node.environment || declared.roles != node.roles)
             {
-                muster_db::assignments::node_set_membership(tx, node.id, &declared.environment, &declared.roles).await?;
+                muster_db::assignments::node_set_membership(
+                    tx,
+                    node.id,
+                    &declared.environment,
+                    &declared.roles,
+                )
+                .await?;
             }
         }
         let affected_nodes = self.recompile_all(tx, announcements).await?;

@@ -32,8 +32,8 @@ pub use artifacts::{ArtifactRecord, MAX_DIGESTS};
 pub use assignments::SignedAssignment;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use enrolments::{
-    AuthenticatedNode, DEFAULT_INVITATION_LIFE, EnrolRequest, Enrolled, EnrolmentState, EnrolmentSummary, Invitation,
-    InviteRequest, MAX_INVITATION_LIFE,
+    AuthenticatedNode, DEFAULT_INVITATION_LIFE, EnrolRequest, Enrolled, EnrolmentState, EnrolmentSummary,
+    Invitation, InviteRequest, MAX_INVITATION_LIFE,
 };
 pub use error::{AppError, InputProblem};
 pub use fleet_configuration::{ConfigurationApplied, ConfigurationDiff, FleetFiles};

@@ -21,7 +21,9 @@ use muster_domain::{
 };
 use muster_planning::{
     liveness,
-    rollout::{NodeOutcome, Refused, RolloutCtx, RolloutEffect, RolloutEvent, RolloutRecord, preflight, step},
+    rollout::{
+        NodeOutcome, Refused, RolloutCtx, RolloutEffect, RolloutEvent, RolloutRecord, preflight, step,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -101,7 +103,8 @@ impl App {
                 let before = match current {
                     None => None,
                     Some(current) => {
-                        muster_db::rollouts::release_before(&mut tx, environment, application, current).await?
+                        muster_db::rollouts::release_before(&mut tx, environment, application, current)
+                            .await?
                     }
                 };
                 before.ok_or_else(|| {
@@ -123,8 +126,9 @@ impl App {
         release: &ReleaseVersion,
     ) -> Result<ReleaseId, AppError> {
         muster_db::rollouts::release_find(conn, application, release).await?.ok_or_else(|| {
-            AppError::not_found("release", release)
-                .with_hint(format!("`muster release list {application}` shows the releases of the application"))
+            AppError::not_found("release", release).with_hint(format!(
+                "`muster release list {application}` shows the releases of the application"
+            ))
         })
     }
 
@@ -215,7 +219,11 @@ impl App {
     }
 
     /// Says who holds the place.
-    async fn rollout_in_progress(&self, application: &ApplicationName, environment: &EnvironmentName) -> AppError {
+    async fn rollout_in_progress(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+    ) -> AppError {
         let filter = RolloutFilter {
             application: Some(application.to_string()),
             environment: Some(environment.to_string()),
@@ -224,11 +232,19 @@ impl App {
             limit: 1,
         };
         let holder = match self.db().conn().await {
-            Ok(mut conn) => muster_db::rollouts::list(&mut conn, &filter).await.unwrap_or_default().into_iter().next(),
+            Ok(mut conn) => {
+                muster_db::rollouts::list(&mut conn, &filter).await.unwrap_or_default().into_iter().next()
+            }
             Err(_) => None,
         };
         let who = holder.map_or_else(String::new, |r| {
-            format!(" ({} to {}, started by {} at {})", r.id, r.release_version, r.created_by, r.created_at.format("%H:%M:%SZ"))
+            format!(
+                " ({} to {}, started by {} at {})",
+                r.id,
+                r.release_version,
+                r.created_by,
+                r.created_at.format("%H:%M:%SZ")
+            )
         });
         AppError::conflict(
             "rollout_in_progress",
@@ -249,7 +265,8 @@ impl App {
         let event = RolloutEvent::Abort { by: actor.name.clone() };
         let before = record(&stored);
         let next = step(&world.ctx(self), &before, &event).map_err(|refused| {
-            AppError::conflict("rollout_ended", refused).with_hint("start a new one with `muster deploy` or `muster rollback`")
+            AppError::conflict("rollout_ended", refused)
+                .with_hint("start a new one with `muster deploy` or `muster rollback`")
         })?;
         self.step_store(&mut tx, &mut announcements, &stored, &before, next, (&world, &actor.name)).await?;
         tx.commit().await.map_err(DbError::from)?;
@@ -269,7 +286,11 @@ impl App {
     }
 
     /// Rollouts, newest first.
-    pub async fn rollout_list(&self, actor: &Actor, filter: &RolloutFilter) -> Result<Vec<StoredRollout>, AppError> {
+    pub async fn rollout_list(
+        &self,
+        actor: &Actor,
+        filter: &RolloutFilter,
+    ) -> Result<Vec<StoredRollout>, AppError> {
         actor.require(Permission::FleetView)?;
         let mut conn = self.db().conn().await?;
         Ok(muster_db::rollouts::list(&mut conn, filter).await?)
@@ -316,7 +337,9 @@ impl App {
                 }
                 // An earlier event of this round ended it.
                 Err(Refused::Terminal { .. }) => break,
-                Err(refused) => return Err(AppError::internal("the rollout does not fit its nodes", refused)),
+                Err(refused) => {
+                    return Err(AppError::internal("the rollout does not fit its nodes", refused));
+                }
             }
         }
         if current == before && effects.is_empty() {
@@ -330,28 +353,59 @@ impl App {
     }
 
     /// What happened since the last step, read from the state of the world: nothing is lost by not having been there.
-    async fn rollout_events(&self, tx: &mut Tx, rollout: &StoredRollout) -> Result<Vec<RolloutEvent>, AppError> {
+    async fn rollout_events(
+        &self,
+        tx: &mut Tx,
+        rollout: &StoredRollout,
+    ) -> Result<Vec<RolloutEvent>, AppError> {
         if rollout.state == RolloutState::Planned {
             return Ok(vec![RolloutEvent::Start]);
         }
         let mut events = Vec::new();
         for node in &rollout.nodes {
-            let given = match &node.node.progress {
-                NodeProgress::Moving { .. } => Some(rollout.release_id),
-                NodeProgress::Returning { .. } => node.node.former_release,
+            let (given, settled) = match &node.node.progress {
+                NodeProgress::Moving { .. } => (Some(rollout.release_id), false),
+                NodeProgress::Returning { .. } => (node.node.former_release, false),
+                // Nobody waits for these any more, but a release that crashes after a minute, or on the node that was
+                // away, must not go on to the next node.
+                NodeProgress::Away | NodeProgress::Moved { .. } => (Some(rollout.release_id), true),
                 NodeProgress::Pending
-                | NodeProgress::Away
-                | NodeProgress::Moved { .. }
                 | NodeProgress::Failed { .. }
                 | NodeProgress::Returned { .. }
                 | NodeProgress::ReturnUnconfirmed { .. } => continue,
             };
-            if let Some(outcome) = self.node_outcome(tx, node.node.node, &rollout.application, given).await? {
+            let outcome = if settled {
+                self.settled_outcome(tx, node.node.node, &rollout.application).await?
+            } else {
+                self.node_outcome(tx, node.node.node, &rollout.application, given).await?
+            };
+            if let Some(outcome) = outcome {
                 events.push(RolloutEvent::NodeReported { node: node.node.node, release: given, outcome });
             }
         }
         events.push(RolloutEvent::Tick);
         Ok(events)
+    }
+
+    /// How a node fares that nobody waits for: only what it says of the release itself counts, not that it is away, was
+    /// moved elsewhere, or is restarting an instance just now.
+    async fn settled_outcome(
+        &self,
+        tx: &mut Tx,
+        node: NodeId,
+        application: &ApplicationName,
+    ) -> Result<Option<NodeOutcome>, AppError> {
+        let Some(head) = muster_db::assignments::head(tx, node).await? else { return Ok(None) };
+        let key = ResourceKey::new("application", application);
+        let Some(known) = muster_db::reports::resource(tx, node, &key).await? else { return Ok(None) };
+        if known.generation < head.generation {
+            return Ok(None);
+        }
+        Ok(match known.status {
+            ResourceStatus::Converged => Some(NodeOutcome::Ready),
+            ResourceStatus::Failed => Some(NodeOutcome::Failed { reason: known.detail }),
+            ResourceStatus::Skipped | ResourceStatus::Unsupported | ResourceStatus::Drifted => None,
+        })
     }
 
     /// How a node fared with the release that it was given; `None` while it has not answered.
@@ -366,7 +420,9 @@ impl App {
             return Ok(Some(NodeOutcome::Failed { reason: "its identity was withdrawn".to_owned() }));
         };
         if let Some(error) = compiled.compile_error {
-            return Ok(Some(NodeOutcome::Failed { reason: format!("its assignment cannot be compiled: {error}") }));
+            return Ok(Some(NodeOutcome::Failed {
+                reason: format!("its assignment cannot be compiled: {error}"),
+            }));
         }
         let Some(head) = muster_db::assignments::head(tx, node).await? else { return Ok(None) };
         if head.releases.get(application).map(|r| r.release_id) != given {
@@ -404,9 +460,16 @@ impl App {
         next: muster_planning::rollout::Step,
         (world, actor): (&World, &str),
     ) -> Result<(), AppError> {
-        let touched: Vec<RolloutNode> =
-            next.record.nodes.iter().zip(&before.nodes).filter(|(new, old)| new != old).map(|(new, _)| new.clone()).collect();
-        muster_db::rollouts::update(tx, rollout.id, rollout.step, &next.record.state, &touched, self.now()).await?;
+        let touched: Vec<RolloutNode> = next
+            .record
+            .nodes
+            .iter()
+            .zip(&before.nodes)
+            .filter(|(new, old)| new != old)
+            .map(|(new, _)| new.clone())
+            .collect();
+        muster_db::rollouts::update(tx, rollout.id, rollout.step, &next.record.state, &touched, self.now())
+            .await?;
         for effect in next.effects {
             match effect {
                 RolloutEffect::AssignRelease { node, release } => {
@@ -420,8 +483,15 @@ impl App {
                         "{} {} in {}: {message}",
                         rollout.application, rollout.release_version, rollout.environment
                     );
-                    self.event_record(tx, announcements, actor, (severity, kind), subject(rollout, node), message)
-                        .await?;
+                    self.event_record(
+                        tx,
+                        announcements,
+                        actor,
+                        (severity, kind),
+                        subject(rollout, node),
+                        message,
+                    )
+                    .await?;
                 }
                 RolloutEffect::Finish { completed } => {
                     self.rollout_finish(tx, announcements, rollout, completed).await?;

@@ -61,7 +61,10 @@ impl App {
         check_name(name)?;
         let text = value.expose_secret();
         if text.len() > MAX_SECRET_BYTES {
-            return Err(AppError::invalid("too_large", format!("the value of secret {name:?} is over 64 KiB")));
+            return Err(AppError::invalid(
+                "too_large",
+                format!("the value of secret {name:?} is over 64 KiB"),
+            ));
         }
         if text.is_empty() || text.contains('\0') {
             return Err(AppError::invalid(
@@ -84,7 +87,8 @@ impl App {
         }
         muster_db::secrets::put(&mut tx, &record, &sealed).await?;
         let subject = Subject { environment: environment.cloned(), ..Subject::default() };
-        let scope = environment.map_or_else(|| "every environment".to_owned(), |e| format!("environment {e}"));
+        let scope =
+            environment.map_or_else(|| "every environment".to_owned(), |e| format!("environment {e}"));
         self.event_record(
             &mut tx,
             &mut announcements,
@@ -112,7 +116,8 @@ impl App {
         let mut tx = self.compile_begin().await?;
         let scope = environment.map_or("", EnvironmentName::as_str);
         if !muster_db::secrets::delete(&mut tx, scope, name).await? {
-            return Err(AppError::not_found("secret", crate::shorten(name)).with_hint("`muster secret list` shows them"));
+            return Err(AppError::not_found("secret", crate::shorten(name))
+                .with_hint("`muster secret list` shows them"));
         }
         self.event_record(
             &mut tx,
@@ -136,12 +141,20 @@ impl App {
         let records = muster_db::secrets::list(&mut conn).await?;
         let configuration = muster_db::fleet_configurations::current(&mut conn).await?;
         let used_by = |name: &str| {
-            configuration.iter().flat_map(|c| &c.configuration.applications)
+            configuration
+                .iter()
+                .flat_map(|c| &c.configuration.applications)
                 .filter(|(_, application)| application.secrets.iter().any(|s| s == name))
                 .map(|(application, _)| application.to_string())
                 .collect()
         };
-        Ok(records.into_iter().map(|record| { let users = used_by(&record.name); (record, users) }).collect())
+        Ok(records
+            .into_iter()
+            .map(|record| {
+                let users = used_by(&record.name);
+                (record, users)
+            })
+            .collect())
     }
 
     pub(crate) async fn secrets_open(&self, conn: &mut muster_db::Conn) -> Result<OpenSecrets, AppError> {

@@ -38,7 +38,8 @@ pub(crate) fn ensure(
     Ok(installation)
 }
 
-fn major_of(data: &Path) -> Result<u32, PostgresError> {
+/// The version that made a cluster.
+pub(crate) fn major_of(data: &Path) -> Result<u32, PostgresError> {
     let file = data.join("PG_VERSION");
     let no_cluster = |reason: String| PostgresError::NoCluster { data: data.to_owned(), reason };
     let text = std::fs::read_to_string(&file).map_err(|error| no_cluster(format!("PG_VERSION: {error}")))?;

@@ -203,8 +203,15 @@ impl Drop for PrivatePostgres {
 }
 
 /// Looks for an installed server without starting anything; what `doctor` asks.
-pub fn find_installation(bin_dir: Option<&Path>) -> Result<Installation, PostgresError> {
-    binaries::find(bin_dir, None)
+///
+/// With a data folder that holds a cluster, it is the installation of the cluster's version, as at the start.
+pub fn find_installation(
+    bin_dir: Option<&Path>,
+    data_dir: Option<&Path>,
+) -> Result<Installation, PostgresError> {
+    let cluster = data_dir.map(|dir| dir.join("postgres").join("data"));
+    let made = cluster.as_deref().and_then(|data| Some((cluster::major_of(data).ok()?, data)));
+    binaries::find(bin_dir, made)
 }
 
 async fn blocking<T: Send + 'static>(

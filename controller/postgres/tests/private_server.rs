@@ -82,7 +82,7 @@ impl Parent {
 }
 
 fn psql() -> std::path::PathBuf {
-    muster_postgres::find_installation(None).unwrap().program("psql")
+    muster_postgres::find_installation(None, None).unwrap().program("psql")
 }
 
 #[tokio::test]

@@ -23,11 +23,10 @@ impl Database {
         let (url, private) = match &options.database_url {
             Some(url) => (url.clone(), None),
             None => {
-                let config = Config {
-                    bin_dir: options.postgres_bin_dir.clone(),
-                    ..Config::new(&options.data_dir)
-                };
-                let private = PrivatePostgres::start(config).await.context("the private database did not start")?;
+                let config =
+                    Config { bin_dir: options.postgres_bin_dir.clone(), ..Config::new(&options.data_dir) };
+                let private =
+                    PrivatePostgres::start(config).await.context("the private database did not start")?;
                 tracing::info!(major = private.installation().major, log = %private.log_file().display(), "the private database is up");
                 (private.url(), Some(private))
             }
@@ -48,10 +47,15 @@ impl Database {
             match self.db.conn().await {
                 Ok(_) => break,
                 Err(error) if since.elapsed() > REACH_TIMEOUT => {
-                    return Err(error).context("the database cannot be reached: check --database-url and that the server runs");
+                    return Err(error).context(
+                        "the database cannot be reached: check --database-url and that the server runs",
+                    );
                 }
                 Err(error) if error.unavailable() => {
-                    tracing::warn!(error = crate::background::chain(&error), "the database cannot be reached yet");
+                    tracing::warn!(
+                        error = crate::background::chain(&error),
+                        "the database cannot be reached yet"
+                    );
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) => return Err(error).context("the database refuses the controller"),
@@ -73,7 +77,10 @@ impl Database {
         if let Some(private) = self.private
             && let Err(error) = private.stop().await
         {
-            tracing::error!(error = crate::background::chain(&error), "the private database did not stop cleanly");
+            tracing::error!(
+                error = crate::background::chain(&error),
+                "the private database did not stop cleanly"
+            );
         }
     }
 }

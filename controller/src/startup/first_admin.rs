@@ -31,7 +31,9 @@ pub(super) async fn ensure(app: &App, file: Option<&Path>) -> anyhow::Result<()>
             tracing::warn!(file = %path.display(), "there are users already, so no password was written");
         }
         (false, _) => {}
-        (true, Some(path)) => tracing::info!(user = ADMIN, file = %path.display(), "the first administrator was made; the password is in the file"),
+        (true, Some(path)) => {
+            tracing::info!(user = ADMIN, file = %path.display(), "the first administrator was made; the password is in the file")
+        }
         (true, None) => {
             // Not through the log, which is kept and shipped.
             let mut out = io::stderr().lock();
@@ -59,6 +61,8 @@ fn password_in(path: &Path) -> anyhow::Result<(SecretString, bool)> {
             write().with_context(|| format!("the password file {} cannot be written", path.display()))?;
             Ok((SecretString::from(password.to_string()), true))
         }
-        Err(error) => Err(error).with_context(|| format!("the password file {} cannot be read", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("the password file {} cannot be read", path.display()))
+        }
     }
 }

@@ -64,7 +64,11 @@ impl Instance {
             .canonicalize()
             .with_context(|| format!("the data folder {} cannot be reached", data_dir.display()))?;
         let run = data_dir.join("run");
-        DirBuilder::new().recursive(true).mode(0o700).create(&run).with_context(|| format!("{} cannot be made", run.display()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&run)
+            .with_context(|| format!("{} cannot be made", run.display()))?;
         let path = run.join("controller.lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -94,7 +98,8 @@ impl Instance {
         let path = addresses_file(&self.data_dir);
         let partial = path.with_extension("partial");
         let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o644).open(&partial)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).mode(0o644).open(&partial)?;
             file.write_all(&serde_json::to_vec(addresses)?)?;
             fs::rename(&partial, &path)
         };
@@ -107,7 +112,9 @@ impl Instance {
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(path = %path.display(), %error, "the note of addresses could not be removed"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the note of addresses could not be removed")
+            }
         }
     }
 }
