@@ -564,7 +564,7 @@ fn a_release_is_built_packed_and_uploaded_only_once() {
     fs::write(folder.path().join(".env"), "SECRET=1").unwrap();
     let path = folder.path().to_str().unwrap();
     let person = Person::of(&controller);
-    let build = "echo built > out.txt; echo noise; pwd >&2";
+    let build = "echo built > out.txt; echo noise; pwd >&2; env >&2";
     let create = ["release", "create", "web", "--dir", path, "--build", build, "--version", "v1"];
 
     let ran = person.run(&create).exits(0);
@@ -573,6 +573,7 @@ fn a_release_is_built_packed_and_uploaded_only_once() {
     let (version, digest) = line.split_once(' ').unwrap();
     assert_eq!((version, digest.len()), ("v1", 64));
     assert!(ran.stderr.contains("noise") && ran.stderr.contains("left out .env"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("muster_api_test"), "a build has no business with our token: {}", ran.stderr);
     let contents: Vec<Vec<u8>> = objects.lock().unwrap().0.values().cloned().collect();
     assert!(contents.contains(&b"serve()".to_vec()) && contents.contains(&b"built\n".to_vec()));
     assert_eq!(contents.len(), 2, "secrets stay at home");
@@ -684,6 +685,22 @@ fn following_logs_survives_a_restart_without_repeating_lines() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn following_logs_goes_on_when_the_clock_of_a_node_was_set_back() {
+    let controller = FakeController::start();
+    let mut calls = 0;
+    controller.on("GET /applications/web/logs", move |_| {
+        calls += 1;
+        match calls {
+            1 => log_line(5, "one").into_response(),
+            2 => (log_line(5, "one") + "{\"type\":\"caught_up\"}\n" + &log_line(2, "two")).into_response(),
+            _ => problem(404, "not_found", "the application is gone"),
+        }
+    });
+    let ran = Person::of(&controller).run(&["logs", "web", "--follow"]).exits(1);
+    assert_eq!(ran.stdout, "app-1/0 | one\napp-1/0 | two\n");
 }
 
 fn event(sequence: i64, age_s: i64) -> Value {

@@ -23,6 +23,7 @@ pub(super) async fn logs(output: &Output, client: &Client, command: Logs) -> Res
         timestamps: command.timestamps,
         sources: HashMap::new(),
         last: HashMap::new(),
+        seen: HashMap::new(),
         connected: false,
         problems: 0,
         lines: 0,
@@ -76,8 +77,8 @@ async fn read(client: &Client, command: &Logs, printer: &mut Printer<'_>, again:
     let response = client.send(request).await?;
     printer.connected = true;
     // After a break, the past lines come again: those that were shown are left out.
-    let seen = if again { printer.last.clone() } else { HashMap::new() };
-    for_each_line(response, |message| printer.print(message, &seen)).await
+    printer.seen = if again { printer.last.clone() } else { HashMap::new() };
+    for_each_line(response, |message| printer.print(message)).await
 }
 
 type Source = (String, u32);
@@ -87,6 +88,9 @@ struct Printer<'a> {
     timestamps: bool,
     sources: HashMap<Source, u8>,
     last: HashMap<Source, DateTime<Utc>>,
+    /// What was shown before a break; looked at until the past lines are through. A node whose clock was set back writes
+    /// older times from then on, which are news all the same.
+    seen: HashMap<Source, DateTime<Utc>>,
     /// The controller has answered at least once.
     connected: bool,
     problems: u32,
@@ -94,11 +98,11 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn print(&mut self, message: LogMessage, seen: &HashMap<Source, DateTime<Utc>>) -> Result<()> {
+    fn print(&mut self, message: LogMessage) -> Result<()> {
         match &message {
             LogMessage::Line { at, node, instance, stream, line } => {
                 let source = (node.clone(), *instance);
-                if seen.get(&source).is_some_and(|seen| at <= seen) {
+                if self.seen.get(&source).is_some_and(|seen| at <= seen) {
                     return Ok(());
                 }
                 self.last.insert(source.clone(), *at);
@@ -118,7 +122,10 @@ impl Printer<'_> {
                 self.output.warning(&format!("{node}: {}", safe(reason, false)));
                 if self.output.json() { self.output.object_line(&message) } else { Ok(()) }
             }
-            LogMessage::CaughtUp => Ok(()),
+            LogMessage::CaughtUp => {
+                self.seen.clear();
+                Ok(())
+            }
         }
     }
 

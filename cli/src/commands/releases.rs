@@ -130,6 +130,8 @@ async fn run_build(output: &Output, folder: &Path, command: &str) -> Result<()> 
     let status = tokio::process::Command::new("sh")
         .args(["-c", command])
         .current_dir(folder)
+        // A build runs what hundreds of packages bring along; the right to deploy is none of their business.
+        .env_remove("MUSTER_TOKEN")
         .stdin(Stdio::null())
         .stdout(std::io::stderr())
         .status()
