@@ -11,7 +11,8 @@ use muster_tests::{TestFleet, eventually};
 use sqlx::PgPool;
 
 fn web() -> (ApplicationName, EnvironmentName) {
-    (ApplicationName::parse("web").unwrap(), EnvironmentName::parse("production").unwrap())
+    let (web, production) = (ApplicationName::parse("web"), EnvironmentName::parse("production"));
+    (web.expect("a name"), production.expect("a name"))
 }
 
 #[sqlx::test(migrations = "../migrations")]
