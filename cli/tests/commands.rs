@@ -573,7 +573,11 @@ fn a_release_is_built_packed_and_uploaded_only_once() {
     let (version, digest) = line.split_once(' ').unwrap();
     assert_eq!((version, digest.len()), ("v1", 64));
     assert!(ran.stderr.contains("noise") && ran.stderr.contains("left out .env"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("muster_api_test"), "a build has no business with our token: {}", ran.stderr);
+    assert!(
+        !ran.stderr.contains("muster_api_test"),
+        "a build has no business with our token: {}",
+        ran.stderr
+    );
     let contents: Vec<Vec<u8>> = objects.lock().unwrap().0.values().cloned().collect();
     assert!(contents.contains(&b"serve()".to_vec()) && contents.contains(&b"built\n".to_vec()));
     assert_eq!(contents.len(), 2, "secrets stay at home");
