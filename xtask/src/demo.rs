@@ -3,6 +3,7 @@
 //! Start here: `Stage::set` brings everything up; `proof` is what `--once` does with it.
 
 mod cli;
+mod dashboard;
 mod foreign;
 mod http;
 mod load;
@@ -32,6 +33,9 @@ pub(crate) struct Options {
     /// With --once: also run applications from npm that were not written for this (json-server, node-red)
     #[arg(long, requires = "once")]
     foreign: bool,
+    /// With --once: also look at the dashboard in a browser
+    #[arg(long, requires = "once")]
+    browser: bool,
     /// Build with optimisations: a longer build, and the memory figures of real installations
     #[arg(long)]
     release: bool,
@@ -40,12 +44,18 @@ pub(crate) struct Options {
     keep: bool,
 }
 
+impl Options {
+    /// What `cargo xtask test` wants to see.
+    pub(crate) fn test() -> Self {
+        Self { once: true, foreign: false, browser: true, release: false, keep: false }
+    }
+}
+
 /// `cargo xtask demo`
 pub(crate) fn run(options: &Options) -> Result<()> {
     let interrupted = Interrupted::install()?;
     let mut stage = Stage::set(options.release, interrupted.clone())?;
-    let outcome =
-        if options.once { proof::run(&mut stage, options.foreign) } else { stay(&stage, &interrupted) };
+    let outcome = if options.once { proof::run(&mut stage, options) } else { stay(&stage, &interrupted) };
     // What failed is worth reading, so its files stay.
     stage.finish(options.keep || outcome.is_err())?;
     outcome

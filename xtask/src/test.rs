@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::database::Temporary;
 use crate::node::Node;
 use crate::shell::{Program, note, step};
-use crate::{check, deps, repo, web_ui};
+use crate::{check, demo, deps, repo, web_ui};
 use summary::{Runner, Summary};
 
 #[derive(clap::Args)]
@@ -25,11 +25,13 @@ enum Part {
     Rust,
     /// Unit tests of the dashboard
     Ui,
-    /// The dashboard in a browser
+    /// The dashboard in a browser, against a mock of the API
     Browser,
+    /// cargo xtask demo --once, with the real dashboard in a browser
+    Demo,
 }
 
-const ALL: [Part; 4] = [Part::Check, Part::Rust, Part::Ui, Part::Browser];
+const ALL: [Part; 5] = [Part::Check, Part::Rust, Part::Ui, Part::Browser, Part::Demo];
 
 /// Runs every part, whatever the others say, and fails when one did.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -46,6 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Part::Rust => rust(&mut summary),
             Part::Ui => script(&node, "test", Runner::Vitest, &mut summary),
             Part::Browser => script(&node, "e2e", Runner::Node, &mut summary),
+            Part::Demo => demo::run(&demo::Options::test()),
         };
         if let Err(error) = outcome {
             eprintln!("error: {error:#}");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use super::load::{Load, Target};
 use super::report::{self, Row};
 use super::stage::{APPLICATION, ENVIRONMENT, Stage};
-use super::{foreign, memory};
+use super::{Options, dashboard, foreign, memory};
 use crate::shell::step;
 
 /// How long something stays dead: longer than one missed beat, shorter than anybody's patience.
@@ -22,7 +22,7 @@ struct Proof<'a> {
     rows: Vec<Row>,
 }
 
-pub(super) fn run(stage: &mut Stage, foreign: bool) -> Result<()> {
+pub(super) fn run(stage: &mut Stage, options: &Options) -> Result<()> {
     let targets = stage.targets().into_iter();
     let targets: Vec<Target> = targets
         .map(|address| Target { address, path: "/".to_owned(), slow_path: Some("/slow".to_owned()) })
@@ -38,7 +38,10 @@ pub(super) fn run(stage: &mut Stage, foreign: bool) -> Result<()> {
     proof.load.stop();
     proof.whole_load();
     proof.memory();
-    if foreign {
+    if options.browser {
+        proof.rows.push(dashboard::row(proof.stage));
+    }
+    if options.foreign {
         proof.rows.extend(foreign::rows(proof.stage)?);
     }
     println!("\n{}", report::table(&proof.rows));

@@ -95,8 +95,13 @@ impl Stage {
         })
     }
 
+    /// Where the controller wrote the administrator's password.
+    pub(super) fn password_file(&self) -> PathBuf {
+        self.dir.join("admin-password")
+    }
+
     fn read_password(&self) -> Result<String> {
-        let path = self.dir.join("admin-password");
+        let path = self.password_file();
         Ok(std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?
             .trim()
