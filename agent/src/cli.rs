@@ -192,6 +192,9 @@ fn host(state: &StateDir, rootless: bool) -> LinuxHost {
 }
 
 async fn run_agent(arguments: Run) -> ExitCode {
+    // What an application's own user has to pass through must not depend on the shell that the agent was started from;
+    // private files are made with modes of their own.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let state = arguments.place.state_dir(false);
     let enrolment = match IdentityStore::new(state.clone()).enrolment() {
         Ok(enrolment) => enrolment,

@@ -381,8 +381,28 @@ fn accept_fleet(controller: &FakeController) {
         )
         .on_json(
             "PUT /fleet-configuration",
-            json!({ "version": 4, "changed": true, "affected_nodes": ["app-1", "app-2"] }),
+            json!({ "version": 4, "changed": true, "affected_nodes": ["app-1", "app-2"], "not_compiled": [] }),
         );
+}
+
+#[test]
+fn apply_says_which_nodes_could_not_follow_and_fails_for_whoever_waits() {
+    let controller = FakeController::start();
+    accept_fleet(&controller);
+    let reason = "secret \"STRIPE_KEY\" has no value";
+    controller.on_json(
+        "PUT /fleet-configuration",
+        json!({
+            "version": 4, "changed": true, "affected_nodes": [],
+            "not_compiled": [{ "node": "app-1", "reason": reason }]
+        }),
+    );
+    let (person, folder) = (Person::of(&controller), fleet_folder());
+    let path = folder.path().to_str().unwrap();
+    let ran = person.run(&["apply", "-f", path, "--yes"]).exits(0);
+    assert!(ran.stderr.contains("app-1") && ran.stderr.contains("STRIPE_KEY"), "{}", ran.stderr);
+    let ran = person.run(&["apply", "-f", path, "--yes", "--wait"]).exits(1);
+    assert!(ran.stderr.contains("1 node could not follow version 4"), "{}", ran.stderr);
 }
 
 #[test]

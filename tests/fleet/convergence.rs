@@ -86,6 +86,8 @@ async fn a_secret_reaches_the_process_and_nothing_that_people_read(pool: PgPool)
 
     let failed = fleet.deploy("web", "production", "1").await;
     assert_eq!(failed.state.as_str(), "rolled_back", "a secret without a value must stop the rollout");
+    let told = fleet.events().await.into_iter().any(|e| e.message.contains("STRIPE_KEY"));
+    assert!(told, "nobody is told which secret is missing");
 
     let production = EnvironmentName::parse("production").unwrap();
     fleet.app().secret_set(&TestFleet::admin(), "STRIPE_KEY", Some(&production), VALUE.into()).await.unwrap();

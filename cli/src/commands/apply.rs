@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_api_types::{
     FleetChange, FleetChangeKind, FleetConfigurationApplied, FleetConfigurationApply, FleetConfigurationDiff,
-    Liveness, NodeDetail, NodeSummary, ResourceStatus,
+    Liveness, NodeDetail, NodeNotCompiled, NodeSummary, ResourceStatus,
 };
 use tokio::time::Instant;
 
@@ -53,7 +53,25 @@ pub(super) async fn apply(output: &Output, client: &Client, command: Apply) -> R
     if command.wait {
         converged(output, client, &applied.affected_nodes, command.timeout).await?;
     }
-    if output.json() { output.object(&applied) } else { Ok(()) }
+    if output.json() {
+        output.object(&applied)?;
+    }
+    not_compiled(output, &applied, command.wait)
+}
+
+/// A node that could not follow is a warning, and a failure for whoever waits to see the fleet converged.
+fn not_compiled(output: &Output, applied: &FleetConfigurationApplied, waited: bool) -> Result<()> {
+    for NodeNotCompiled { node, reason } in &applied.not_compiled {
+        output.warning(&format!("node {node} keeps its assignment: {reason}"));
+    }
+    match applied.not_compiled.len() {
+        number if waited && number > 0 => Err(Failure::failed(format!(
+            "{} not follow version {}",
+            count(number, "node could", "nodes could"),
+            applied.version
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

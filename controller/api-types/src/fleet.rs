@@ -96,6 +96,17 @@ pub struct FleetConfigurationApplied {
     pub changed: bool,
     /// Nodes whose assignment changed.
     pub affected_nodes: Vec<String>,
+    /// Nodes that keep their former assignment, because a new one cannot be compiled.
+    pub not_compiled: Vec<NodeNotCompiled>,
+}
+
+/// A node that keeps its former assignment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NodeNotCompiled {
+    /// Its name.
+    pub node: String,
+    /// Why a new one cannot be compiled.
+    pub reason: String,
 }
 
 /// Set a secret.

@@ -69,6 +69,25 @@ pub(crate) fn attachments(
         .collect()
 }
 
+/// What became of the assignments of all nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Recompiled {
+    /// Nodes that have a new one.
+    pub(crate) changed: Vec<String>,
+    /// Nodes that keep their former one because a new one cannot be compiled, and why.
+    pub(crate) not_compiled: Vec<(String, String)>,
+}
+
+/// What became of the assignment of one node.
+enum Compiled {
+    /// It says the same as before.
+    Same,
+    /// There is a new one.
+    Changed,
+    /// It cannot be compiled, for this reason.
+    Not(String),
+}
+
 /// Encodes what was compiled. What is too long for one message is an error of this node, not of whoever changed something.
 fn encode(content: AssignmentContent) -> Result<(AssignmentContent, Vec<u8>), String> {
     let encoded = muster_proto::convert::encode_content(&content);
@@ -168,20 +187,22 @@ impl App {
         })
     }
 
-    /// Compiles every node. Gives back the names of those whose assignment changed.
+    /// Compiles every node.
     pub(crate) async fn recompile_all(
         &self,
         conn: &mut Conn,
         announcements: &mut Announcements,
-    ) -> Result<Vec<String>, AppError> {
+    ) -> Result<Recompiled, AppError> {
         let ground = self.compile_ground(conn).await?;
-        let mut changed = Vec::new();
+        let mut recompiled = Recompiled::default();
         for node in muster_db::assignments::nodes_for_compile(conn).await? {
-            if self.compile_node(conn, announcements, &ground, &node).await? {
-                changed.push(node.name.to_string());
+            match self.compile_node(conn, announcements, &ground, &node).await? {
+                Compiled::Same => {}
+                Compiled::Changed => recompiled.changed.push(node.name.to_string()),
+                Compiled::Not(reason) => recompiled.not_compiled.push((node.name.to_string(), reason)),
             }
         }
-        Ok(changed)
+        Ok(recompiled)
     }
 
     /// Compiles one node, if it is there and not revoked.
@@ -198,15 +219,14 @@ impl App {
         Ok(())
     }
 
-    /// Compiles a node that the caller has locked; `true` when it has a new assignment. A node that cannot be compiled
-    /// keeps its former one, and says why.
+    /// Compiles a node that the caller has locked. One that cannot be compiled keeps its former assignment.
     async fn compile_node(
         &self,
         conn: &mut Conn,
         announcements: &mut Announcements,
         ground: &CompileGround,
         node: &CompiledNode,
-    ) -> Result<bool, AppError> {
+    ) -> Result<Compiled, AppError> {
         let releases: BTreeMap<_, _> =
             muster_db::assignments::node_releases(conn, node.id, &node.environment)
                 .await?
@@ -237,7 +257,7 @@ impl App {
         if error != node.compile_error {
             muster_db::assignments::node_set_compile_error(conn, node.id, error.as_deref()).await?;
             announcements.live(LiveMessage::Node(node.name.clone()));
-            if let Some(error) = error {
+            if let Some(error) = &error {
                 self.event_record(
                     conn,
                     announcements,
@@ -260,7 +280,7 @@ impl App {
             Ok((content, encoded)) => {
                 self.assignment_store(conn, announcements, ground.version, node, (&content, encoded)).await
             }
-            Err(_) => Ok(false),
+            Err(reason) => Ok(Compiled::Not(reason)),
         }
     }
 
@@ -271,11 +291,11 @@ impl App {
         configuration_version: i64,
         node: &CompiledNode,
         (content, encoded): (&AssignmentContent, Vec<u8>),
-    ) -> Result<bool, AppError> {
+    ) -> Result<Compiled, AppError> {
         let revision = Digest::from_bytes(*blake3::hash(&encoded).as_bytes());
         let head = muster_db::assignments::head(conn, node.id).await?;
         if head.as_ref().is_some_and(|head| head.revision == revision) {
-            return Ok(false);
+            return Ok(Compiled::Same);
         }
         let generation = head.map_or(Generation::NONE, |head| head.generation).next();
         let statement = muster_proto::signing::assignment_statement(node.id, generation, &revision);
@@ -306,6 +326,6 @@ impl App {
         muster_db::assignments::put(conn, &stored).await?;
         announcements.hint(node.id, NodeHint::AssignmentChanged);
         announcements.live(LiveMessage::Node(node.name.clone()));
-        Ok(true)
+        Ok(Compiled::Changed)
     }
 }

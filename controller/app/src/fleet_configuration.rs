@@ -2,7 +2,7 @@
 
 use crate::{
     Actor, App, AppError, InputProblem, Permission,
-    assignments::{NOT_COMPILED, attachments},
+    assignments::{Recompiled, attachments},
     hubs::{Announcements, LiveMessage},
 };
 use muster_db::fleet_configurations::{ConfigurationVersion, StoredConfiguration, StoredFile};
@@ -45,6 +45,8 @@ pub struct ConfigurationApplied {
     pub changed: bool,
     /// Nodes whose assignment changed.
     pub affected_nodes: Vec<String>,
+    /// Nodes that keep their former assignment because a new one cannot be compiled, and why.
+    pub not_compiled: Vec<(String, String)>,
 }
 
 fn problem(problem: Problem) -> InputProblem {
@@ -151,12 +153,13 @@ impl App {
         let applied =
             self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.rollback().await.map_err(muster_db::DbError::from)?;
-        let warnings = announcements
-            .live
+        let warnings = applied
+            .not_compiled
             .into_iter()
-            .filter_map(|message| match message {
-                LiveMessage::Event(event) if event.kind == NOT_COMPILED => Some(event.message),
-                _ => None,
+            .map(|(node, reason)| {
+                format!(
+                    "node {node} will keep its assignment, because a new one cannot be compiled: {reason}"
+                )
             })
             .collect();
         Ok(ConfigurationDiff {
@@ -205,7 +208,13 @@ impl App {
         }
         let digest = digest(&parsed)?;
         if current.is_some_and(|c| c.digest == digest) {
-            return Ok(ConfigurationApplied { version, changed: false, affected_nodes: Vec::new() });
+            let not_compiled = self.recompile_all(tx, announcements).await?.not_compiled;
+            return Ok(ConfigurationApplied {
+                version,
+                changed: false,
+                affected_nodes: Vec::new(),
+                not_compiled,
+            });
         }
         let new = StoredConfiguration {
             version: version + 1,
@@ -238,7 +247,8 @@ impl App {
                 .await?;
             }
         }
-        let affected_nodes = self.recompile_all(tx, announcements).await?;
+        let Recompiled { changed: affected_nodes, not_compiled } =
+            self.recompile_all(tx, announcements).await?;
         self.event_record(
             tx,
             announcements,
@@ -257,6 +267,6 @@ impl App {
         )
         .await?;
         announcements.live(LiveMessage::FleetConfiguration(new.version));
-        Ok(ConfigurationApplied { version: new.version, changed: true, affected_nodes })
+        Ok(ConfigurationApplied { version: new.version, changed: true, affected_nodes, not_compiled })
     }
 }

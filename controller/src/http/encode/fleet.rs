@@ -43,8 +43,10 @@ pub(crate) fn configuration_diff(diff: ConfigurationDiff) -> api::FleetConfigura
 }
 
 pub(crate) fn configuration_applied(applied: ConfigurationApplied) -> api::FleetConfigurationApplied {
-    let ConfigurationApplied { version, changed, affected_nodes } = applied;
-    api::FleetConfigurationApplied { version, changed, affected_nodes }
+    let ConfigurationApplied { version, changed, affected_nodes, not_compiled } = applied;
+    let not_compiled =
+        not_compiled.into_iter().map(|(node, reason)| api::NodeNotCompiled { node, reason }).collect();
+    api::FleetConfigurationApplied { version, changed, affected_nodes, not_compiled }
 }
 
 pub(crate) fn configuration_version(version: ConfigurationVersion) -> api::FleetConfigurationVersion {
