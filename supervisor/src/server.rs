@@ -70,7 +70,7 @@ pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
     let (lock, listener) = open(&state_dir, &socket_path, resume)?;
     listener.set_nonblocking(true).map_err(state("the socket", &socket_path))?;
     raise_descriptor_limit();
-    let keeper = Keeper::open(&state_dir, &binary);
+    let keeper = Keeper::open(&state_dir);
     let tending = tokio::spawn(keeper.clone().tend());
     let (upgrades, mut asked) = mpsc::channel::<UpgradeAsk>(1);
     let identity = Identity::of(&keeper, resume);

@@ -23,8 +23,12 @@ use crate::process::tree;
 use crate::process::watch::Watch;
 use crate::takeover::STATE_FORMAT;
 
-/// A keeper that takes longer for anything is replaced.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A keeper that takes longer for anything is replaced; nothing else is done meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// One that starts may take longer.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// What we run ourselves, also when the file is a newer version by now or gone.
+const OWN_IMAGE: &str = "/proc/self/exe";
 /// Between two attempts to start one.
 const START_PAUSE: Duration = Duration::from_secs(5);
 
@@ -39,7 +43,6 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 struct Inner {
     state_dir: PathBuf,
-    binary: PathBuf,
     connection: Option<Connection>,
     descriptors: BTreeMap<String, OwnedFd>,
     texts: BTreeMap<String, Vec<u8>>,
@@ -83,10 +86,9 @@ impl Drop for Parked {
 impl Keeper {
     /// The keeper of a state directory with what it kept, or a new one. Without any the supervisor works as well, but
     /// its applications would not survive it.
-    pub(crate) fn open(state_dir: &Path, binary: &Path) -> Self {
+    pub(crate) fn open(state_dir: &Path) -> Self {
         let mut inner = Inner {
             state_dir: state_dir.to_owned(),
-            binary: binary.to_owned(),
             connection: None,
             descriptors: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -229,10 +231,20 @@ impl Keeper {
 }
 
 impl Inner {
-    /// Reads everything a keeper has.
+    /// Reads everything a keeper has. One that cannot tell must not hold on to it: it is ended.
     fn take(&mut self, stream: UnixStream) -> io::Result<Connection> {
         let pid = rustix::net::sockopt::socket_peercred(&stream)?.pid.as_raw_nonzero().get();
         let mut connection = Connection::new(stream, u32::try_from(pid).unwrap_or(0))?;
+        match self.take_all(&mut connection) {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                connection.kill();
+                Err(error)
+            }
+        }
+    }
+
+    fn take_all(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
             let Frame { kind, key, body, descriptor } = connection.next()?;
             match (kind, descriptor) {
@@ -248,7 +260,7 @@ impl Inner {
                         self.spills.insert(key, spill);
                     }
                 }
-                (Kind::End, _) => return Ok(connection),
+                (Kind::End, _) => return Ok(()),
                 _ => {}
             }
         }
@@ -273,7 +285,7 @@ impl Inner {
 
     fn start(&self) -> io::Result<Connection> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(&self.binary)
+        let child = Command::new(OWN_IMAGE)
             .arg0(PROCESS_NAME)
             .args(["keep", "--state-dir"])
             .arg(&self.state_dir)
@@ -322,21 +334,24 @@ impl Inner {
 
 impl Connection {
     fn new(stream: UnixStream, pid: u32) -> io::Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(START_PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let start_ticks = tree::stat(pid).map_or(0, |stat| stat.start_ticks);
         let mut connection =
             Self { stream, inbox: Inbox::default(), pid, start_ticks, version: String::new() };
-        let hello = connection.next()?;
-        if hello.kind != Kind::Hello || hello.body != STATE_FORMAT.to_be_bytes() {
-            connection.kill();
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it speaks another format, so it was ended",
-            ));
+        match connection.next() {
+            Ok(hello) if hello.kind == Kind::Hello && hello.body == STATE_FORMAT.to_be_bytes() => {
+                connection.version = hello.key;
+                connection.stream.set_read_timeout(Some(PATIENCE))?;
+                Ok(connection)
+            }
+            other => {
+                connection.kill();
+                let what =
+                    other.err().map_or("it speaks another format".to_owned(), |error| error.to_string());
+                Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}; it was ended")))
+            }
         }
-        connection.version = hello.key;
-        Ok(connection)
     }
 
     fn next(&mut self) -> io::Result<Frame> {

@@ -75,8 +75,7 @@ impl Task {
             }
         };
         // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
-        // (Where the number means another process by now, nothing of the old group is left.)
-        if tree::stat(self.pid).is_none_or(|stat| stat.start_ticks == self.watch.start_ticks()) {
+        if self.number_is_its() {
             tree::kill_group(self.pid);
         }
         for output in self.outputs.iter_mut().filter_map(Option::take) {
@@ -102,6 +101,7 @@ impl Task {
 
     fn obey(&mut self, order: Order) {
         match order {
+            Order::Signal(_) | Order::Kill if !self.number_is_its() => {}
             Order::Signal(signal) => tree::signal(self.pid, signal),
             Order::Kill => tree::kill(self.pid),
             Order::Grant { query, kind, socket, data } => {
@@ -125,6 +125,12 @@ impl Task {
             // Ends the task before it comes here.
             Order::HandOver(_) => {}
         }
+    }
+
+    /// Whether its number still means it, or nobody. The number of a process that is not our child is free as soon as
+    /// it ended; once it means another process nothing is left of its group.
+    fn number_is_its(&self) -> bool {
+        tree::stat(self.pid).is_none_or(|stat| stat.start_ticks == self.watch.start_ticks())
     }
 
     fn send(&mut self, message: &Value) {

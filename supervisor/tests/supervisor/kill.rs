@@ -201,6 +201,22 @@ async fn a_keeper_that_dies_is_replaced_and_forgets_nothing() {
 }
 
 #[tokio::test]
+async fn a_keeper_that_hangs_is_replaced_and_an_upgrade_waits_for_the_next_one() {
+    let supervisor = Supervisor::start().await;
+    supervisor.run(&supervisor.app("shop", "1", SERVER)).await;
+    let pid = supervisor.status("shop").await.instances[0].pid;
+    let hanging = supervisor.keeper();
+    signal(hanging, "STOP");
+    let refused = supervisor.client().await.upgrade(None).await.unwrap_err();
+    assert!(refused.to_string().contains("the keeper does not answer"), "{refused}");
+    until("it was replaced", async || (!alive(hanging)).then_some(())).await;
+    until("an upgrade is possible again", async || supervisor.client().await.upgrade(None).await.ok()).await;
+    assert_eq!(supervisor.status("shop").await.instances[0].pid, pid);
+    let supervisor = supervisor.kill().start().await;
+    assert_eq!(supervisor.status("shop").await.instances[0].pid, pid);
+}
+
+#[tokio::test]
 async fn when_the_keeper_is_killed_as_well_nobody_is_left_on_the_ports() {
     let supervisor = Supervisor::start().await;
     let port = free_port();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Member, Role};
 use crate::app::Shared;
-use crate::process::{self, Happened, Origin, Owner, Process, ProcessRest, SavedProcess};
+use crate::process::{self, Happened, Origin, Owner, Process, ProcessRest, SavedProcess, tree};
 use crate::readiness::Probe;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,7 +110,9 @@ impl Member {
             keeper: &shared.keeper,
         };
         member.process = Some(process::attach(owner, &process, rest, sockets));
-        shared.ledger.started(process.pid);
+        if tree::runs(process.pid, process.start_ticks) {
+            shared.ledger.started(process.pid);
+        }
         if let (Some((probe, key)), State::Starting { .. }) = (saved.probe, &member.machine.state) {
             member.start_probe(probe, key, news);
         }
