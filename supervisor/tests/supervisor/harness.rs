@@ -151,7 +151,11 @@ impl Supervisor {
 
     /// Pid of the process that keeps what must outlive the supervisor.
     pub(crate) fn keeper(&self) -> u32 {
-        keeper(self.dir.path()).unwrap()
+        self.try_keeper().unwrap()
+    }
+
+    pub(crate) fn try_keeper(&self) -> Option<u32> {
+        keeper(self.dir.path())
     }
 }
 
