@@ -7,12 +7,12 @@ mod member;
 mod news;
 mod operation;
 mod requests;
+mod saved;
 mod status;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
 use muster_planning::supervision::{Effect, Event, State, TimerId, step};
@@ -24,12 +24,14 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::cluster::sockets::Sockets;
+use crate::keeper::Keeper;
 use crate::logs::{FileWriter, LogHub};
 use crate::process::{Happened, Origin};
 use crate::registry::FromApp;
 use crate::saved::ProcessLedger;
 use member::{Member, Role};
 use operation::Operation;
+pub(crate) use saved::{PARKED_UNDER, SavedState};
 
 /// What all applications share.
 #[derive(Debug, Clone)]
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) writer: FileWriter,
     pub(crate) events: broadcast::Sender<ProcessEvent>,
     pub(crate) ledger: ProcessLedger,
+    pub(crate) keeper: Keeper,
     /// The drain hook, and whether users other than ours can read it.
     pub(crate) hook: PathBuf,
     pub(crate) hook_for_others: bool,
@@ -73,6 +76,10 @@ pub(crate) enum Command {
     Shutdown {
         reply: oneshot::Sender<Reply>,
     },
+    /// Leave everything as it is and end the task; another supervisor goes on.
+    HandOver {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// News of processes that wait for us; a process that has more to tell waits.
@@ -94,9 +101,12 @@ pub(crate) struct App {
     operation: Option<Operation>,
     /// Commands that wait for the operation to end.
     waiting: VecDeque<Command>,
-    timers: BTreeMap<(Instant, u64), (u64, TimerId)>,
+    /// By time (of the clock) and a number of their own.
+    timers: BTreeMap<(u64, u64), (u64, TimerId)>,
     last_failure: Option<String>,
     ended: bool,
+    /// Someone waits for us to let go of everything.
+    handing_over: Option<oneshot::Sender<()>>,
 }
 
 impl App {
@@ -106,6 +116,16 @@ impl App {
         shared: Shared,
         registry: mpsc::UnboundedSender<FromApp>,
     ) -> mpsc::UnboundedSender<Command> {
+        let (sender, app) = Self::new(name, shared, registry);
+        tokio::spawn(app.run());
+        sender
+    }
+
+    fn new(
+        name: String,
+        shared: Shared,
+        registry: mpsc::UnboundedSender<FromApp>,
+    ) -> (mpsc::UnboundedSender<Command>, Self) {
         let (sender, commands) = mpsc::unbounded_channel();
         let (news_sender, news) = mpsc::channel(NEWS_CAPACITY);
         let app = Self {
@@ -125,24 +145,35 @@ impl App {
             timers: BTreeMap::new(),
             last_failure: None,
             ended: false,
+            handing_over: None,
         };
-        tokio::spawn(app.run());
-        sender
+        (sender, app)
     }
 
     async fn run(mut self) {
         while !self.ended {
-            let next_timer = self.timers.keys().next().map(|(at, _)| *at);
+            let next_timer = self.timers.keys().next().map(|(at_ms, _)| self.shared.clock.instant(*at_ms));
+            let mut changed = true;
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => {
+                        changed = !matches!(command, Command::Status { .. });
+                        self.command(command);
+                    }
                     None => self.ended = true,
                 },
                 Some((origin, happened)) = self.news.recv() => self.hear(origin, happened),
                 () = sleep_until(next_timer) => self.fire_timers(),
             }
+            if let Some(done) = self.handing_over.take() {
+                return self.hand_over(done).await;
+            }
             self.settle();
+            if changed {
+                self.park_state();
+            }
         }
+        self.forget_state();
         // Dropping the members drops their orders, which ends whatever might still run.
         self.members.clear();
         self.commands.close();
@@ -155,9 +186,9 @@ impl App {
     }
 
     fn fire_timers(&mut self) {
-        let now = Instant::now();
+        let now_ms = self.shared.clock.now_ms();
         while let Some(entry) = self.timers.first_entry()
-            && entry.key().0 <= now
+            && entry.key().0 <= now_ms
         {
             let (member, timer) = entry.remove();
             self.feed(member, Event::TimerFired { timer });
@@ -195,9 +226,9 @@ impl App {
                 }
             }
             Effect::ArmTimer { timer, after_ms } => {
-                let at = Instant::now() + Duration::from_millis(after_ms.min(MAX_TIMER_MS));
+                let at_ms = self.shared.clock.now_ms() + after_ms.min(MAX_TIMER_MS);
                 self.next_id += 1;
-                self.timers.insert((at, self.next_id), (id, timer));
+                self.timers.insert((at_ms, self.next_id), (id, timer));
             }
             Effect::Drain { .. } => member.drain(),
             Effect::Disconnect { .. } => member.disconnect(),

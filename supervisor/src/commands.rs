@@ -1,7 +1,8 @@
-//! What a person can ask on the machine itself: `muster-supervisor list` and `logs`.
+//! What a person can ask on the machine itself: `muster-supervisor list`, `logs` and `upgrade`.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::SecondsFormat;
 use muster_supervisor_protocol::{AppStatus, Client, ClientError, LogLine, LogStreamName, LogsRequest};
@@ -12,6 +13,9 @@ pub enum CommandError {
     /// Talking to the supervisor failed.
     #[error("no answer from the supervisor (is it running with this --state-dir?)")]
     Client(#[source] ClientError),
+    /// The supervisor goes on as it was.
+    #[error("the supervisor was not upgraded: {0}")]
+    NotUpgraded(String),
     /// Standard output failed.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -22,6 +26,31 @@ pub async fn list(state_dir: &Path) -> Result<(), CommandError> {
     let mut client = connect(state_dir).await?;
     let apps = client.list().await.map_err(CommandError::Client)?;
     print(&table(&apps))
+}
+
+/// How long the upgraded supervisor may take to answer.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Replaces the supervisor in place and waits until the new one answers.
+pub async fn upgrade(state_dir: &Path, binary: Option<PathBuf>) -> Result<(), CommandError> {
+    let mut client = connect(state_dir).await?;
+    let before = client.ping().await.map_err(CommandError::Client)?;
+    let binary = binary.map(|path| path.to_string_lossy().into_owned());
+    client.upgrade(binary).await.map_err(|error| match error {
+        ClientError::Refused { message, .. } => CommandError::NotUpgraded(message),
+        other => CommandError::Client(other),
+    })?;
+    let answers = async {
+        let mut client = connect(state_dir).await?;
+        client.ping().await.map_err(CommandError::Client)
+    };
+    let after = tokio::time::timeout(UPGRADE_LIMIT, answers)
+        .await
+        .map_err(|_| CommandError::NotUpgraded("it does not answer any more; see its log".to_owned()))??;
+    if after.upgrades == before.upgrades {
+        return Err(CommandError::NotUpgraded("it was restarted instead; see its log".to_owned()));
+    }
+    print(&format!("version {} took over from {} (pid {})\n", after.version, before.version, after.pid))
 }
 
 /// Prints log lines.

@@ -1,18 +1,24 @@
 //! The Muster supervisor: the process that owns the applications of one machine.
 //!
 //! Holds processes, their listening sockets and their output, and answers the agent over a unix socket. It survives
-//! the agent, listens on no network address but those of the applications, and decides nothing by itself: the rules
-//! are in `muster_planning::supervision`. Start with [`serve`]; one application is `app::App`.
+//! the agent, and applications survive it ([`keep`]). It listens on no network address but those of the applications,
+//! and decides nothing by itself: the rules are in `muster_planning::supervision`. Start with [`serve`]; one
+//! application is `app::App`.
 
 mod app;
 mod clock;
 mod cluster;
 pub mod commands;
+mod keeper;
 mod logs;
+mod private_socket;
 mod process;
 mod readiness;
 mod registry;
 mod saved;
 mod server;
+mod takeover;
 
+pub use keeper::{KeepError, keep};
 pub use server::{ServeError, serve};
+pub use takeover::{STATE_FORMAT, check_takeover};

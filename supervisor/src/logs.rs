@@ -10,4 +10,4 @@ mod output;
 
 pub(crate) use files::FileWriter;
 pub(crate) use hub::LogHub;
-pub(crate) use output::{Output, OutputTask, Tail};
+pub(crate) use output::{Output, OutputRest, OutputTask, Source, Tail};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{commands, serve};
+use muster_supervisor::{check_takeover, commands, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -20,6 +20,31 @@ enum Command {
     /// Serve until SIGTERM; applications are stopped then.
     Run {
         /// Folder for the socket, the lock and the list of applications.
+        #[arg(long)]
+        state_dir: PathBuf,
+        /// Go on in place of the supervisor this process was until now.
+        #[arg(long, hide = true)]
+        resume: bool,
+    },
+    /// Replace the running supervisor by this (or another) binary; applications notice nothing.
+    Upgrade {
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+        /// The binary, as an absolute path; by default the one at the path the supervisor was started by.
+        #[arg(long)]
+        binary: Option<PathBuf>,
+    },
+    /// Say whether this binary can go on with the state of a running supervisor.
+    CheckTakeover {
+        /// Format of that state.
+        #[arg(long)]
+        format: u32,
+    },
+    /// Keep what must outlive the supervisor; started by the supervisor itself.
+    #[command(hide = true)]
+    Keep {
+        /// State directory of the supervisor.
         #[arg(long)]
         state_dir: PathBuf,
     },
@@ -49,6 +74,11 @@ fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let arguments = Arguments::parse();
+    match &arguments.command {
+        Command::Keep { state_dir } => return Ok(keep(state_dir)?),
+        Command::CheckTakeover { format } => return check_takeover(*format).map_err(anyhow::Error::msg),
+        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
+    }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -56,7 +86,9 @@ fn main() -> anyhow::Result<()> {
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Run { state_dir } => serve(&state_dir).await?,
+            Command::Keep { .. } | Command::CheckTakeover { .. } => {}
+            Command::Run { state_dir, resume } => serve(&state_dir, resume).await?,
+            Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
             Command::Logs { app, state_dir, lines, follow } => {
                 commands::logs(&state_dir, app, lines, follow).await?;

@@ -1,39 +1,45 @@
 //! One process: started, listened to, signalled, and mourned with everything it started.
 //!
-//! [`spawn`] gives a [`Process`] to send orders to; what happens comes back as [`Happened`] messages, of which
-//! [`Happened::Exited`] is the last. Must not decide anything.
+//! [`spawn`] gives a [`Process`] to send orders to, and so does [`attach`] for one that an earlier supervisor started;
+//! what happens comes back as [`Happened`] messages, of which [`Happened::Exited`] is the last. Must not decide
+//! anything.
 
 pub(crate) mod command;
 pub(crate) mod ports;
 pub(crate) mod stats;
+mod task;
 pub(crate) mod tree;
 pub(crate) mod users;
+pub(crate) mod watch;
 
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use muster_planning::supervision::{Exit, LaunchId};
 use muster_supervisor_protocol::{AppSpec, ExecMode, LogStreamName};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::process::Child;
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use crate::cluster::channel::Channel;
-use crate::cluster::protocol::{self, AddressType, Incoming, Listening, QueryServer};
-use crate::logs::{Output, OutputTask, Tail};
+use crate::cluster::channel::rest::ChannelRest;
+use crate::cluster::protocol::{AddressType, Listening, QueryServer};
+use crate::keeper::{Keeper, Spill};
+use crate::logs::{Output, OutputRest, OutputTask, Source, Tail};
+use task::{ParkedChannel, Task};
+use watch::Watch;
 
 /// Which process of which instance a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) member: u64,
     pub(crate) launch: LaunchId,
 }
 
 /// What a process did.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Happened {
     /// Node's cluster module is up in it.
     Online,
@@ -76,6 +82,8 @@ pub(crate) enum Order {
     Signal(i32),
     /// SIGKILL for it and everything it started.
     Kill,
+    /// Let go of it without harm: another supervisor goes on. Answered with the id of its member.
+    HandOver(mpsc::UnboundedSender<(u64, ProcessRest)>),
 }
 
 /// A process that was started.
@@ -83,25 +91,67 @@ pub(crate) enum Order {
 pub(crate) struct Process {
     pub(crate) launch: LaunchId,
     pub(crate) pid: u32,
+    pub(crate) start_ticks: u64,
+    pub(crate) has_channel: bool,
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) stderr_tail: Tail,
 }
 
-/// A cluster worker whose channel closed normally ends at once; this is how long it may take.
-const CHANNEL_LOSS_GRACE: Duration = Duration::from_secs(1);
-/// After the end of a process its pipes are read to their end, unless someone else keeps them open.
-const OUTPUT_GRACE: Duration = Duration::from_millis(250);
+/// What names a process that runs, for the next supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedProcess {
+    pub(crate) launch: LaunchId,
+    pub(crate) pid: u32,
+    pub(crate) start_ticks: u64,
+    pub(crate) has_channel: bool,
+}
+
+/// What is under way with a process when the supervisor replaces itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ProcessRest {
+    channel: Option<ChannelRest>,
+    out: OutputRest,
+    err: OutputRest,
+    last_stderr: Vec<String>,
+}
+
+impl Process {
+    pub(crate) fn save(&self) -> SavedProcess {
+        let Self { launch, pid, start_ticks, has_channel, .. } = self;
+        SavedProcess { launch: *launch, pid: *pid, start_ticks: *start_ticks, has_channel: *has_channel }
+    }
+
+    /// One whose end was seen already and is still to be told.
+    pub(crate) fn gone(saved: &SavedProcess) -> Self {
+        let (orders, _) = mpsc::unbounded_channel();
+        let SavedProcess { launch, pid, start_ticks, has_channel } = *saved;
+        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail: Tail::default() }
+    }
+}
+
+/// Where the parts of a process are parked.
+fn parked_key(pid: u32, start_ticks: u64, part: &str) -> String {
+    format!("process/{pid}-{start_ticks}/{part}")
+}
+
+/// Whom a process belongs to.
+#[derive(Debug)]
+pub(crate) struct Owner<'a> {
+    pub(crate) spec: &'a AppSpec,
+    pub(crate) output: &'a Output,
+    pub(crate) origin: Origin,
+    pub(crate) happened: mpsc::Sender<(Origin, Happened)>,
+    pub(crate) keeper: &'a Keeper,
+}
 
 /// Starts one process of a spec.
 pub(crate) fn spawn(
-    spec: &Arc<AppSpec>,
+    owner: Owner<'_>,
     index: u32,
     worker_id: u64,
     hook: Option<&Path>,
-    output: &Output,
-    origin: Origin,
-    happened: mpsc::Sender<(Origin, Happened)>,
 ) -> Result<Process, String> {
+    let spec = owner.spec;
     let user = users::resolve(spec)?;
     let wants_channel = command::wants_channel(spec);
     let (channel, their_end) = match wants_channel.then(Channel::pair).transpose() {
@@ -111,145 +161,94 @@ pub(crate) fn spawn(
     };
     let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end };
     let mut child = command::start(launch)?;
-    let pid = child.id().ok_or_else(|| "it ended before it could be looked at".to_owned())?;
-    let stderr_tail = Tail::default();
-    let out = child.stdout.take().map(|pipe| output.follow(pipe, LogStreamName::Out, None));
-    let err =
-        child.stderr.take().map(|pipe| output.follow(pipe, LogStreamName::Err, Some(stderr_tail.clone())));
+    let pid = child.id();
+    let watch = Watch::started(pid);
+    let start_ticks = watch.start_ticks();
+    let source = |pipe: Option<OwnedFd>, part: &str| {
+        let receiver = pipe::Receiver::from_owned_fd(pipe?);
+        match receiver {
+            Ok(pipe) => Some(Source {
+                parked: owner.keeper.park(parked_key(pid, start_ticks, part), &pipe),
+                pipe,
+                spill: Spill::default(),
+                rest: OutputRest::default(),
+            }),
+            Err(error) => {
+                tracing::error!(pid, %error, "the output of a process cannot be read");
+                None
+            }
+        }
+    };
+    let out = source(child.stdout.take().map(OwnedFd::from), "out");
+    let err = source(child.stderr.take().map(OwnedFd::from), "err");
+    let channel = channel.map(|channel| ParkedChannel {
+        _parked: owner.keeper.park(parked_key(pid, start_ticks, "channel"), &channel),
+        channel,
+    });
+    Ok(run(owner, watch, pid, channel, false, [out, err], Tail::default()))
+}
+
+/// Goes on with a process that an earlier supervisor started (or we, before an upgrade).
+pub(crate) fn attach(
+    owner: Owner<'_>,
+    saved: &SavedProcess,
+    rest: Option<ProcessRest>,
+    sockets: impl Fn(&str) -> Option<Arc<OwnedFd>>,
+) -> Process {
+    let SavedProcess { pid, start_ticks, .. } = *saved;
+    let (channel_rest, out, err, last_stderr) = match rest {
+        Some(rest) => (rest.channel, rest.out, rest.err, rest.last_stderr),
+        None => (None, OutputRest::default(), OutputRest::default(), Vec::new()),
+    };
+    let claim = |part: &str| owner.keeper.claim(&parked_key(pid, start_ticks, part));
+    let source = |part: &str, rest: OutputRest| {
+        let (descriptor, parked, spill) = claim(part)?;
+        let pipe = pipe::Receiver::from_owned_fd(descriptor)
+            .inspect_err(|error| tracing::error!(pid, part, %error, "the output of a process was lost"))
+            .ok()?;
+        Some(Source { pipe, parked, spill, rest })
+    };
+    let outputs = [source("out", out), source("err", err)];
+    let channel = claim("channel").and_then(|(descriptor, parked, _)| {
+        let channel = Channel::resume(descriptor, channel_rest, sockets)
+            .inspect_err(|error| tracing::error!(pid, %error, "the channel of a process was lost"))
+            .ok()?;
+        Some(ParkedChannel { channel, _parked: parked })
+    });
+    let channel_lost = saved.has_channel && channel.is_none();
+    let watch = Watch::again(pid, start_ticks);
+    run(owner, watch, pid, channel, channel_lost, outputs, Tail::with(last_stderr))
+}
+
+fn run(
+    owner: Owner<'_>,
+    watch: Watch,
+    pid: u32,
+    channel: Option<ParkedChannel>,
+    channel_lost: bool,
+    [out, err]: [Option<Source>; 2],
+    stderr_tail: Tail,
+) -> Process {
     let (orders, received) = mpsc::unbounded_channel();
+    let follow = |source: Option<Source>, stream, tail| -> Option<OutputTask> {
+        source.map(|source| owner.output.follow(source, stream, tail))
+    };
+    let outputs =
+        [follow(out, LogStreamName::Out, None), follow(err, LogStreamName::Err, Some(stderr_tail.clone()))];
+    let (launch, start_ticks) = (owner.origin.launch, watch.start_ticks());
+    let has_channel = channel.is_some() || channel_lost;
     let task = Task {
-        child,
+        watch,
         pid,
         channel,
-        cluster: spec.exec_mode == ExecMode::Cluster,
+        channel_lost,
+        cluster: owner.spec.exec_mode == ExecMode::Cluster,
         orders: received,
-        origin,
-        happened,
-        outputs: [out, err],
+        origin: owner.origin,
+        happened: owner.happened,
+        outputs,
+        stderr_tail: stderr_tail.clone(),
     };
     tokio::spawn(task.run());
-    Ok(Process { launch: origin.launch, pid, orders, stderr_tail })
-}
-
-struct Task {
-    child: Child,
-    pid: u32,
-    channel: Option<Channel>,
-    cluster: bool,
-    orders: mpsc::UnboundedReceiver<Order>,
-    origin: Origin,
-    happened: mpsc::Sender<(Origin, Happened)>,
-    outputs: [Option<OutputTask>; 2],
-}
-
-impl Task {
-    async fn run(mut self) {
-        let mut channel_lost_at = None;
-        let mut orders_open = true;
-        let exit = loop {
-            tokio::select! {
-                status = self.child.wait() => break match status {
-                    Ok(status) => match (status.code(), status.signal()) {
-                        (Some(code), _) => Exit::Code(code),
-                        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
-                    },
-                    Err(error) => {
-                        tracing::error!(pid = self.pid, %error, "a process cannot be waited for");
-                        Exit::Code(-1)
-                    }
-                },
-                order = self.orders.recv(), if orders_open => match order {
-                    Some(order) => self.obey(order),
-                    // The application is gone (shutdown of the supervisor, or a bug): nobody is left to own this.
-                    None => {
-                        orders_open = false;
-                        tree::kill(self.pid);
-                    }
-                },
-                incoming = next_message(&mut self.channel) => match incoming {
-                    Some(incoming) => self.hear(incoming).await,
-                    None => {
-                        self.channel = None;
-                        channel_lost_at = Some(tokio::time::Instant::now() + CHANNEL_LOSS_GRACE);
-                    }
-                },
-                () = sleep_until(channel_lost_at) => {
-                    channel_lost_at = None;
-                    if self.cluster {
-                        self.tell(Happened::ChannelLost).await;
-                    }
-                }
-            }
-        };
-        // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
-        tree::kill_group(self.pid);
-        for output in self.outputs.iter_mut().filter_map(Option::take) {
-            output.finish(OUTPUT_GRACE).await;
-        }
-        self.tell(Happened::Exited(exit)).await;
-    }
-
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Signal(signal) => tree::signal(self.pid, signal),
-            Order::Kill => tree::kill(self.pid),
-            Order::Grant { query, kind, socket, data } => {
-                if let Some(channel) = &mut self.channel {
-                    channel.send_with(&protocol::grant(&query, kind, &data), socket);
-                }
-            }
-            Order::Refuse { query, errno } => self.send(&protocol::refuse(&query, errno)),
-            Order::Connection { key, connection } => {
-                if let Some(channel) = &mut self.channel {
-                    channel.send_with(&protocol::new_connection(0, &key), connection);
-                }
-            }
-            Order::Drain { idle_after_ms } => self.send(&protocol::drain(idle_after_ms)),
-            Order::Disconnect => self.send(&protocol::disconnect()),
-            Order::Message(message) => self.send(&message),
-        }
-    }
-
-    fn send(&mut self, message: &Value) {
-        if let Some(channel) = &mut self.channel {
-            channel.send(message);
-        }
-    }
-
-    async fn hear(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Online { seq } => {
-                self.send(&protocol::ack(seq));
-                self.tell(Happened::Online).await;
-            }
-            Incoming::ExitedAfterDisconnect { seq } => self.send(&protocol::ack(seq)),
-            Incoming::QueryServer(query) => self.tell(Happened::Query(query)).await,
-            Incoming::Listening(listening) => self.tell(Happened::Listening(listening)).await,
-            Incoming::Close { key } => self.tell(Happened::Closed { key }).await,
-            Incoming::Drained => self.tell(Happened::Drained).await,
-            Incoming::Ready => self.tell(Happened::Ready).await,
-            Incoming::HandleAck | Incoming::HandleNack | Incoming::Handle | Incoming::Other => {}
-        }
-    }
-
-    /// Waits while the owner is busy; when there is no owner any more there is nobody to tell.
-    async fn tell(&mut self, happened: Happened) {
-        if self.happened.send((self.origin, happened)).await.is_err() {
-            tracing::debug!(pid = self.pid, "a process outlived its application");
-        }
-    }
-}
-
-async fn next_message(channel: &mut Option<Channel>) -> Option<Incoming> {
-    match channel {
-        Some(channel) => channel.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
+    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_supervisor_protocol::{AppSpec, AppStatus, DesiredRun, ErrorCode, Progress, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::{App, Command, Shared};
+use crate::app::{App, Command, SavedState, Shared};
 use crate::process::{tree, users};
 use crate::saved::{SavedApp, SavedApps};
 
@@ -42,6 +42,10 @@ pub(crate) enum Ask {
     Shutdown {
         reply: oneshot::Sender<Reply>,
     },
+    /// Leave everything as it is, parked; answered when another supervisor can go on.
+    HandOver {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// What applications tell.
@@ -69,11 +73,15 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts the task.
-    pub(crate) fn start(shared: Shared, saved: SavedApps) -> mpsc::Sender<Ask> {
+    /// Starts the task, with the applications of the supervisor before.
+    pub(crate) fn start(
+        shared: Shared,
+        saved: SavedApps,
+        resumed: Vec<(String, SavedState)>,
+    ) -> mpsc::Sender<Ask> {
         let (sender, asks) = mpsc::channel(64);
         let (to_us, from_apps) = mpsc::unbounded_channel();
-        let registry = Self {
+        let mut registry = Self {
             shared,
             saved,
             apps: BTreeMap::new(),
@@ -83,6 +91,10 @@ impl Registry {
             late: BTreeMap::new(),
             shutting_down: None,
         };
+        for (name, state) in resumed {
+            let app = App::resume(name.clone(), state, registry.shared.clone(), registry.to_us.clone());
+            registry.apps.insert(name, app);
+        }
         tokio::spawn(registry.run());
         sender
     }
@@ -91,6 +103,7 @@ impl Registry {
         loop {
             tokio::select! {
                 ask = self.asks.recv() => match ask {
+                    Some(Ask::HandOver { done }) => return self.hand_over(done).await,
                     Some(ask) => self.ask(ask),
                     None => return,
                 },
@@ -105,8 +118,32 @@ impl Registry {
         }
     }
 
+    /// Ends the task when every application has let go. What clients ask meanwhile is not heard any more.
+    async fn hand_over(mut self, done: oneshot::Sender<()>) {
+        let ask = |app: &mpsc::UnboundedSender<Command>| {
+            let (done, handed_over) = oneshot::channel();
+            drop(app.send(Command::HandOver { done }));
+            handed_over
+        };
+        let waiting: Vec<_> = self.apps.values().map(ask).collect();
+        for handed_over in waiting {
+            // One that ended just now has nothing to hand over.
+            drop(handed_over.await);
+        }
+        while let Ok(told) = self.from_apps.try_recv() {
+            if let FromApp::Save { name, saved } = told {
+                self.saved.set(&name, saved);
+            }
+        }
+        if done.send(()).is_err() {
+            tracing::error!("nobody waits for the applications to be handed over");
+        }
+    }
+
     fn ask(&mut self, ask: Ask) {
         match ask {
+            // Is answered where the task can end.
+            Ask::HandOver { .. } => {}
             Ask::List { reply } => self.list(reply),
             Ask::Shutdown { reply } => {
                 for app in self.apps.values() {
@@ -294,7 +331,7 @@ impl Registry {
                                 refusal(ErrorCode::ShuttingDown, "the supervisor is stopping".to_owned()),
                             );
                         }
-                        Command::Status { .. } => {}
+                        Command::Status { .. } | Command::HandOver { .. } => {}
                     }
                 }
             }

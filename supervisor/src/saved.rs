@@ -3,7 +3,7 @@
 //! Environments are not written to disk, because they hold secrets: after a restart an application is known but waits
 //! for the agent (which has its environment) to apply it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -124,8 +124,8 @@ fn write_json<T: Serialize>(path: &Path, value: &T, durable: bool) -> io::Result
     std::fs::rename(&partial, path)
 }
 
-/// Remembers the processes that run, so that a supervisor that was killed does not leave strangers on the ports of
-/// its successor.
+/// Remembers the processes that run, so that a supervisor that was killed together with its keeper does not leave
+/// strangers on the ports of its successor.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessLedger {
     path: Arc<Path>,
@@ -145,24 +145,28 @@ impl ProcessLedger {
         Self { path: dir.join("processes.json").into(), running: Arc::default() }
     }
 
-    /// Ends what an earlier supervisor left behind.
-    pub(crate) async fn end_left_behind(&self) {
+    /// Ends what an earlier supervisor left behind and nobody takes over.
+    pub(crate) async fn end_left_behind(&self, taken_over: &BTreeSet<u32>) {
         let Ok(bytes) = std::fs::read(&self.path) else { return };
         let left: Vec<(u32, u64)> = match serde_json::from_slice::<Running>(&bytes) {
-            Ok(running) if running.boot_id == boot_id() => running.processes.into_iter().collect(),
+            Ok(running) if running.boot_id == boot_id() => {
+                running.processes.into_iter().filter(|(pid, _)| !taken_over.contains(pid)).collect()
+            }
             Ok(_) => Vec::new(),
             Err(error) => {
                 set_aside(&self.path, &error.to_string());
                 Vec::new()
             }
         };
-        let alive =
-            |(pid, start): &(u32, u64)| tree::stat(*pid).is_some_and(|stat| stat.start_ticks == *start);
+        let alive = |(pid, start): &(u32, u64)| tree::runs(*pid, *start);
         let mut left: Vec<_> = left.into_iter().filter(alive).collect();
         if left.is_empty() {
             return;
         }
-        tracing::warn!(processes = left.len(), "ending processes that an earlier supervisor left behind");
+        tracing::warn!(
+            processes = left.len(),
+            "ending processes that an earlier supervisor left behind and that cannot be taken over"
+        );
         for (pid, _) in &left {
             tree::signal(*pid, 15);
         }
@@ -255,18 +259,22 @@ mod tests {
             use std::os::unix::process::CommandExt;
             std::process::Command::new("sleep").arg("60").process_group(0).spawn().unwrap()
         };
-        let (mut left, mut stranger) = (spawn(), spawn());
+        let (mut left, mut stranger, mut taken_over) = (spawn(), spawn(), spawn());
         let ledger = ProcessLedger::new(dir.path());
         ledger.started(left.id());
         ledger.change(|running| {
             // The same pid, but another process by its start time.
             running.insert(stranger.id(), 1);
         });
+        ledger.started(taken_over.id());
         let reaped = std::thread::spawn(move || left.wait().unwrap());
-        ProcessLedger::new(dir.path()).end_left_behind().await;
+        ProcessLedger::new(dir.path()).end_left_behind(&BTreeSet::from([taken_over.id()])).await;
         reaped.join().unwrap();
         assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+        assert!(taken_over.try_wait().unwrap().is_none(), "what is taken over lives");
+        for mut child in [stranger, taken_over] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }

@@ -1,30 +1,21 @@
 //! The process as a whole: one per state directory, listening on a unix socket only its owner may open.
 
 mod connection;
+mod world;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chrono::Utc;
-use muster_supervisor_protocol::Pong;
-use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
-use crate::app::Shared;
-use crate::clock::Clock;
-use crate::cluster::hook;
-use crate::logs::{FileWriter, LogHub};
-use crate::registry::{Ask, Registry};
-use crate::saved::{ProcessLedger, SavedApps};
-
-/// Far more than an agent and a few people need.
-const MAX_CONNECTIONS: usize = 128;
-/// Events a watcher may lag behind before it is told that it missed some.
-const EVENT_CAPACITY: usize = 256;
+use crate::keeper::Keeper;
+use crate::{private_socket, takeover};
+use connection::UpgradeAsk;
+use world::{Identity, World};
 
 /// Why the supervisor cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +48,17 @@ pub enum ServeError {
     },
 }
 
-/// Serves until SIGTERM or SIGINT, then stops every application and returns.
-pub async fn serve(state_dir: &Path) -> Result<(), ServeError> {
+/// Serves until SIGTERM or SIGINT, then stops every application and returns. With `resume` this process was a
+/// supervisor of this state directory already and goes on.
+pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
+    // First of all: a signal that comes earlier would end us without a word.
+    let mut signals = Signals::listen()?;
     let state = |what, path: &Path| {
         let path = path.to_owned();
         move |source| ServeError::State { what, path, source }
     };
+    let system = |what| move |source| ServeError::System { what, source };
+    let binary = takeover::own_binary().map_err(system("find the own binary"))?;
     // Others may pass (workers under another user load the drain hook from here) but not look.
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -70,49 +66,42 @@ pub async fn serve(state_dir: &Path) -> Result<(), ServeError> {
         .create(state_dir)
         .map_err(state("the state directory", state_dir))?;
     let state_dir = state_dir.canonicalize().map_err(state("the state directory", state_dir))?;
-    let lock = lock(&state_dir)?;
-    raise_descriptor_limit();
-    let hook = hook::install(&state_dir).map_err(state("the drain hook in", &state_dir))?;
     let socket_path = state_dir.join("supervisor.sock");
-    let listener = listen(&socket_path).map_err(state("the socket", &socket_path))?;
-
-    let system = |what| move |source| ServeError::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("listen for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen for SIGINT"))?;
-    // A terminal that closes is no reason to stop.
-    let mut hangup = signal(SignalKind::hangup()).map_err(system("listen for SIGHUP"))?;
-
-    let ledger = ProcessLedger::new(&state_dir);
-    ledger.end_left_behind().await;
-    let shared = Shared {
-        clock: Clock::new(),
-        logs: LogHub::new(),
-        writer: FileWriter::start().map_err(system("start the log thread"))?,
-        events: broadcast::Sender::new(EVENT_CAPACITY),
-        ledger,
-        hook_for_others: hook::readable_by_others(&hook),
-        hook,
-    };
-    let pong = Pong {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        started_at: Utc::now(),
-    };
-    let registry = Registry::start(shared.clone(), SavedApps::load(&state_dir));
-    let door = connection::Door { pong, registry: registry.clone(), shared: shared.clone() };
-    tracing::info!(socket = %socket_path.display(), pid = door.pong.pid, "supervisor serves");
-
-    tokio::spawn(accept(listener, door));
+    let (lock, listener) = open(&state_dir, &socket_path, resume)?;
+    listener.set_nonblocking(true).map_err(state("the socket", &socket_path))?;
+    raise_descriptor_limit();
+    let keeper = Keeper::open(&state_dir);
+    let tending = tokio::spawn(keeper.clone().tend());
+    let (upgrades, mut asked) = mpsc::channel::<UpgradeAsk>(1);
+    let identity = Identity::of(&keeper, resume);
     loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {}
-        }
+        let world = World::build(&state_dir, &keeper, &listener, &identity, upgrades.clone()).await?;
+        tracing::info!(socket = %socket_path.display(), pid = std::process::id(), "supervisor serves");
+        let ask = loop {
+            tokio::select! {
+                () = signals.end() => break None,
+                Some(ask) = asked.recv() => if let Some(approved) = ask.check(&binary).await {
+                    break Some(approved);
+                },
+            }
+        };
+        let Some((binary, reply)) = ask else {
+            tracing::info!("stopping every application");
+            world.stop().await;
+            break;
+        };
+        tracing::info!(binary = %binary.display(), "handing everything over");
+        let refusal = match world.hand_over(&keeper, &identity).await {
+            Ok(()) => takeover::execute(&binary, &state_dir, &lock, &listener),
+            Err(reason) => reason,
+        };
+        // We are still here, so everything goes on with us.
+        tracing::error!(refusal, "the supervisor was not upgraded");
+        keeper.hand_over(false);
+        drop(reply.send(refusal));
     }
-    tracing::info!("stopping every application");
-    shut_down(&registry).await;
-    shared.writer.flush().await;
+    tending.abort();
+    keeper.leave();
     if let Err(error) = std::fs::remove_file(&socket_path) {
         tracing::warn!(%error, "the socket cannot be removed");
     }
@@ -121,31 +110,46 @@ pub async fn serve(state_dir: &Path) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn shut_down(registry: &mpsc::Sender<Ask>) {
-    let (reply, done) = oneshot::channel();
-    if registry.send(Ask::Shutdown { reply }).await.is_err() || done.await.is_err() {
-        tracing::error!("the registry ended before it had stopped everything");
+/// The lock of the state directory and the listening socket: those this process had before, or new ones.
+fn open(state_dir: &Path, socket_path: &Path, resume: bool) -> Result<(File, UnixListener), ServeError> {
+    if resume {
+        match takeover::receive() {
+            Ok(received) => return Ok(received),
+            Err(error) => tracing::error!(%error, "lock and socket were not handed over"),
+        }
     }
+    let lock = lock(state_dir)?;
+    let listener = private_socket::bind(socket_path).map_err(|source| ServeError::State {
+        what: "the socket",
+        path: socket_path.to_owned(),
+        source,
+    })?;
+    Ok((lock, listener))
 }
 
-async fn accept(listener: UnixListener, door: connection::Door) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => match Arc::clone(&room).try_acquire_owned() {
-                Ok(permit) => {
-                    let door = door.clone();
-                    tokio::spawn(async move {
-                        door.serve(stream).await;
-                        drop(permit);
-                    });
-                }
-                Err(_) => tracing::warn!("a client was turned away: {MAX_CONNECTIONS} are connected already"),
-            },
-            Err(error) => {
-                // Out of descriptors, most likely; give others the time to close theirs.
-                tracing::warn!(%error, "a client could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, ServeError> {
+        let listen = |kind, what| signal(kind).map_err(|source| ServeError::System { what, source });
+        Ok(Self {
+            terminate: listen(SignalKind::terminate(), "listen for SIGTERM")?,
+            interrupt: listen(SignalKind::interrupt(), "listen for SIGINT")?,
+            hangup: listen(SignalKind::hangup(), "listen for SIGHUP")?,
+        })
+    }
+
+    /// Waits until we shall end. A terminal that closes is no reason.
+    async fn end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
             }
         }
     }
@@ -182,23 +186,4 @@ fn lock(state_dir: &Path) -> Result<File, ServeError> {
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
-}
-
-/// With the lock in hand, a socket file that is there belongs to nobody. It is opened under another name and moved in
-/// place once nobody else may open it.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let hidden = path.with_extension("new");
-    for stale in [path, &hidden] {
-        match std::fs::remove_file(stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(&hidden);
-    rustix::process::umask(before);
-    let listener = bound?;
-    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&hidden, path)?;
-    Ok(listener)
 }

@@ -122,6 +122,22 @@ impl Client {
         self.done(&Request::Delete { app: app.to_owned() }).await
     }
 
+    /// Replaces the supervisor by a binary (by the one it was started by). The connection is gone afterwards; a new one
+    /// reaches the successor.
+    pub async fn upgrade(mut self, binary: Option<String>) -> Result<(), ClientError> {
+        match self.call(&Request::Upgrade { binary }).await {
+            Err(ClientError::Closed) => Ok(()),
+            // It can close the connection with something of ours unread.
+            Err(ClientError::Framing(FramingError::Io(error)))
+                if error.kind() == io::ErrorKind::ConnectionReset =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(other) => Err(unexpected(&other)),
+        }
+    }
+
     /// Every application, ordered by name.
     pub async fn list(&mut self) -> Result<Vec<AppStatus>, ClientError> {
         match self.call(&Request::List).await? {

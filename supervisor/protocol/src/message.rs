@@ -46,6 +46,14 @@ pub enum Request {
     Logs(LogsRequest),
     /// Every process event from now on, as [`Reply::Event`]s until the client hangs up.
     Watch,
+    /// Replace the supervisor by a (newer) binary without touching an application. Answered by [`Reply::Error`] when
+    /// it is refused; when it is done every connection, this one too, is closed, and the successor answers on the
+    /// same socket.
+    Upgrade {
+        /// Absolute path of the binary; the one the supervisor was started by when absent.
+        #[serde(default)]
+        binary: Option<String>,
+    },
 }
 
 /// Which log lines.
@@ -106,6 +114,8 @@ pub enum ErrorCode {
     AwaitingApply,
     /// The supervisor is stopping.
     ShuttingDown,
+    /// The supervisor cannot be replaced by that binary.
+    UpgradeRefused,
     /// Something went wrong in the supervisor.
     Internal,
     /// A code this version does not know.
@@ -120,8 +130,11 @@ pub struct Pong {
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// When it started.
+    /// When it started; upgrades in place do not change it.
     pub started_at: DateTime<Utc>,
+    /// How often it was upgraded in place since.
+    #[serde(default)]
+    pub upgrades: u32,
 }
 
 /// What an apply is doing right now.

@@ -1,5 +1,7 @@
 //! One instance of an application: its state machine and its process.
 
+mod saved;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +10,21 @@ use chrono::{DateTime, Utc};
 use muster_planning::supervision::replacement::View;
 use muster_planning::supervision::{Context, Instance, LaunchId, Policy, State};
 use muster_supervisor_protocol::{AppSpec, ExecMode, LastExit};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub(crate) use saved::{Meanwhile, SavedMember};
+
 use super::Shared;
 use crate::logs::Output;
 use crate::process::stats::Sampler;
-use crate::process::{self, Happened, Order, Origin, Process, command, tree};
+use crate::process::{self, Happened, Order, Origin, Owner, Process, command, tree};
 use crate::readiness::{self, Check, Probe, Route};
 
 /// Whose instance it is during a replacement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Of the spec in force.
     Current,
@@ -50,7 +55,15 @@ pub(crate) struct Member {
     pub(crate) online: bool,
     pub(crate) sampler: Sampler,
     hooked: bool,
-    probe: Option<JoinHandle<()>>,
+    probe: Option<RunningProbe>,
+}
+
+#[derive(Debug)]
+struct RunningProbe {
+    task: JoinHandle<()>,
+    probe: Probe,
+    /// Of the server it asks, when it asks one worker.
+    key: Option<String>,
 }
 
 /// Hints kept per launch.
@@ -131,14 +144,16 @@ impl Member {
         self.policy.drains = false;
         self.policy.disconnects = false;
         let origin = Origin { member: self.id, launch };
-        let output = Output {
-            hub: shared.logs.clone(),
-            writer: shared.writer.clone(),
-            spec: Arc::clone(&self.spec),
-            instance: self.index,
-        };
+        let output = self.output(shared);
         let hook = self.hooked.then_some(shared.hook.as_path());
-        let process = process::spawn(&self.spec, self.index, self.id, hook, &output, origin, news.clone())?;
+        let owner = Owner {
+            spec: &self.spec,
+            output: &output,
+            origin,
+            happened: news.clone(),
+            keeper: &shared.keeper,
+        };
+        let process = process::spawn(owner, self.index, self.id, hook)?;
         shared.ledger.started(process.pid);
         self.started_at = Some(Utc::now());
         self.process = Some(process);
@@ -146,12 +161,19 @@ impl Member {
         Ok(())
     }
 
+    fn output(&self, shared: &Shared) -> Output {
+        Output {
+            hub: shared.logs.clone(),
+            writer: shared.writer.clone(),
+            spec: Arc::clone(&self.spec),
+            instance: self.index,
+        }
+    }
+
     /// Starts a probe of the port if one is due.
     fn follow(&mut self, check: Check, news: &mpsc::Sender<(Origin, Happened)>) {
-        if let Check::Probe(probe) = check
-            && let Some(pid) = self.process.as_ref().map(|process| process.pid)
-        {
-            self.start_probe(probe, Route::Port { pid }, news);
+        if let Check::Probe(probe) = check {
+            self.start_probe(probe, None, news);
         }
     }
 
@@ -163,34 +185,39 @@ impl Member {
         key: Option<String>,
         news: &mpsc::Sender<(Origin, Happened)>,
     ) -> bool {
-        match (readiness::when_listening(&self.spec, port), key, &self.process) {
-            (Check::Ready, _, _) => true,
-            (Check::Probe(probe), Some(key), Some(process)) => {
-                let route = Route::Worker { key, orders: process.orders.clone() };
-                self.start_probe(probe, route, news);
+        match (readiness::when_listening(&self.spec, port), key) {
+            (Check::Ready, _) => true,
+            (Check::Probe(probe), Some(key)) => {
+                self.start_probe(probe, Some(key), news);
                 false
             }
-            (Check::Wait | Check::Probe(_), _, _) => false,
+            (Check::Wait | Check::Probe(_), _) => false,
         }
     }
 
-    fn start_probe(&mut self, probe: Probe, route: Route, news: &mpsc::Sender<(Origin, Happened)>) {
+    fn start_probe(&mut self, probe: Probe, key: Option<String>, news: &mpsc::Sender<(Origin, Happened)>) {
         self.stop_probe();
         let Some(process) = &self.process else { return };
+        let route = match key.clone() {
+            Some(key) => Route::Worker { key, orders: process.orders.clone() },
+            None => Route::Port { pid: process.pid },
+        };
         let origin = Origin { member: self.id, launch: process.launch };
         let news = news.clone();
-        self.probe = Some(tokio::spawn(async move {
+        let asked = probe.clone();
+        let task = tokio::spawn(async move {
             // Only a hint: when there is no room for it just now, it can be missed.
             let notice = |hint| drop(news.try_send((origin, Happened::Noticed { hint })));
-            readiness::until_ready(probe, route, notice).await;
+            readiness::until_ready(asked, route, notice).await;
             // The application may be gone by now; then nobody waits for the answer.
             drop(news.send((origin, Happened::ProbeSucceeded)).await);
-        }));
+        });
+        self.probe = Some(RunningProbe { task, probe, key });
     }
 
     pub(crate) fn stop_probe(&mut self) {
         if let Some(probe) = self.probe.take() {
-            probe.abort();
+            probe.task.abort();
         }
     }
 

@@ -36,25 +36,26 @@ impl App {
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
             Happened::Exited(exit) => {
+                tracing::debug!(app = self.name, index = member.index, %exit, "a process ended");
                 member.stop_probe();
                 if let Some(process) = &member.process {
                     self.shared.ledger.ended(process.pid);
                 }
                 let ran_ms = member.running_for().as_millis();
-                member.last_exit = Some(match exit {
-                    Exit::Code(code) => LastExit {
-                        code: Some(code),
-                        signal: None,
-                        reason: format!("{exit} after {ran_ms} ms"),
-                        at: Utc::now(),
-                    },
-                    Exit::Signal(signal) => LastExit {
-                        code: None,
-                        signal: Some(signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)),
-                        reason: format!("{exit} after {ran_ms} ms"),
-                        at: Utc::now(),
-                    },
-                });
+                let (code, signal) = match exit {
+                    Exit::Code(code) => (Some(code), None),
+                    Exit::Signal(signal) => (None, Some(signal)),
+                    Exit::Unknown { .. } => (None, None),
+                };
+                let reason = match exit {
+                    Exit::Code(_) | Exit::Signal(_) | Exit::Unknown { watched: true } => {
+                        format!("{exit} after {ran_ms} ms")
+                    }
+                    Exit::Unknown { watched: false } => exit.to_string(),
+                };
+                let signal = signal
+                    .map(|signal| signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned));
+                member.last_exit = Some(LastExit { code, signal, reason, at: Utc::now() });
                 // The stderr of the process that ended is wanted when its failure is told.
                 member.last_stderr = member.process.take().map(|process| process.stderr_tail.lines());
                 self.feed(origin.member, Event::Exited { launch, exit });
@@ -72,7 +73,8 @@ impl App {
                 return;
             }
         };
-        match (self.sockets.get(&query, user.as_ref()), query.kind()) {
+        let keeper = Some((&self.shared.keeper, self.name.as_str()));
+        match (self.sockets.get(&query, user.as_ref(), keeper), query.kind()) {
             (Ok((socket, data)), Some(kind)) => {
                 member.keys.insert(query.key());
                 member.order(Order::Grant { kind, socket, data, query });

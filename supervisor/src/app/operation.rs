@@ -7,11 +7,16 @@ use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
     AppSpec, Applied, ApplyOutcome, DesiredRun, ExecMode, ProcessEventKind, Progress, Readiness, Reply,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::member::{Member, Role};
 use super::requests::answer;
 use super::{App, status};
+
+mod saved;
+
+pub(super) use saved::SavedOperation;
 
 #[derive(Debug)]
 pub(super) enum Operation {
@@ -40,7 +45,7 @@ pub(super) struct Replacing {
     failure: Option<Failure>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Failure {
     reason: String,
     last_stderr: Vec<String>,
@@ -134,7 +139,7 @@ pub(super) struct Stopping {
 }
 
 /// What follows; a stronger wish wins over a weaker one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum AfterStopping {
     Keep,
     Delete,

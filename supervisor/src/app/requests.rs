@@ -45,6 +45,7 @@ impl App {
                 self.stop_all(AfterStopping::Delete, reply);
             }
             Command::Shutdown { reply } => self.stop_all(AfterStopping::End, reply),
+            Command::HandOver { done } => self.handing_over = Some(done),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The IPC channel to one worker: newline-delimited JSON over a stream socket, with descriptors attached to lines.
 
+pub(crate) mod rest;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -29,7 +31,8 @@ pub(crate) struct Channel {
     stream: UnixStream,
     partial: Vec<u8>,
     skipping: bool,
-    received: VecDeque<Incoming>,
+    /// Whole lines that were read and not looked at yet.
+    received: VecDeque<Vec<u8>>,
     queue: VecDeque<Outgoing>,
     /// The handle on its way; the next one waits for its acknowledgement.
     unacknowledged: Option<(Outgoing, u32)>,
@@ -41,6 +44,14 @@ struct Outgoing {
     bytes: Arc<[u8]>,
     sent: usize,
     handle: Option<Arc<OwnedFd>>,
+    /// Key of the listening socket the handle is, when it is one.
+    socket: Option<String>,
+}
+
+impl std::os::fd::AsFd for Channel {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
 }
 
 impl Channel {
@@ -48,9 +59,14 @@ impl Channel {
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        Ok((Self::over(ours)?, theirs))
+    }
+
+    /// Our end of a channel with nothing under way.
+    pub(crate) fn over(ours: OwnedFd) -> io::Result<Self> {
         let ours = std::os::unix::net::UnixStream::from(ours);
         ours.set_nonblocking(true)?;
-        let channel = Self {
+        Ok(Self {
             stream: UnixStream::from_std(ours)?,
             partial: Vec::new(),
             skipping: false,
@@ -58,27 +74,26 @@ impl Channel {
             queue: VecDeque::new(),
             unacknowledged: None,
             closed: false,
-        };
-        Ok((channel, theirs))
+        })
     }
 
     /// Queues a message.
     pub(crate) fn send(&mut self, message: &Value) {
-        self.push(message, None);
+        self.push(message, None, None);
     }
 
-    /// Queues a message that carries a descriptor.
-    pub(crate) fn send_with(&mut self, message: &Value, handle: Arc<OwnedFd>) {
-        self.push(message, Some(handle));
+    /// Queues a message that carries a descriptor: the listening socket of a key, or a connection.
+    pub(crate) fn send_with(&mut self, message: &Value, handle: Arc<OwnedFd>, socket: Option<String>) {
+        self.push(message, Some(handle), socket);
     }
 
-    fn push(&mut self, message: &Value, handle: Option<Arc<OwnedFd>>) {
+    fn push(&mut self, message: &Value, handle: Option<Arc<OwnedFd>>, socket: Option<String>) {
         if self.closed {
             return;
         }
         let mut line = message.to_string().into_bytes();
         line.push(b'\n');
-        self.queue.push_back(Outgoing { bytes: line.into(), sent: 0, handle });
+        self.queue.push_back(Outgoing { bytes: line.into(), sent: 0, handle, socket });
         self.flush();
     }
 
@@ -86,7 +101,8 @@ impl Channel {
     /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Incoming> {
         loop {
-            if let Some(incoming) = self.received.pop_front() {
+            if let Some(line) = self.received.pop_front() {
+                let Some(incoming) = protocol::parse(&line) else { continue };
                 match incoming {
                     Incoming::HandleAck => {
                         self.unacknowledged = None;
@@ -155,6 +171,7 @@ impl Channel {
 
     fn resend(&mut self) {
         if let Some((outgoing, resends)) = self.unacknowledged.take()
+            && outgoing.handle.is_some()
             && resends < MAX_RESENDS
         {
             // It goes first and is marked as sent again by hand, because flush starts counting at zero.
@@ -200,8 +217,8 @@ impl Channel {
             let end = search + offset;
             if self.skipping {
                 self.skipping = false;
-            } else if let Some(incoming) = protocol::parse(&self.partial[start..end]) {
-                self.received.push_back(incoming);
+            } else {
+                self.received.push_back(self.partial[start..end].to_vec());
             }
             start = end + 1;
             search = start;
@@ -243,8 +260,8 @@ mod tests {
         let worker = std::os::unix::net::UnixStream::from(theirs);
         let handle = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
         channel.stream.writable().await.unwrap();
-        channel.send_with(&serde_json::json!({"n": 1}), Arc::clone(&handle));
-        channel.send_with(&serde_json::json!({"n": 2}), handle);
+        channel.send_with(&serde_json::json!({"n": 1}), Arc::clone(&handle), None);
+        channel.send_with(&serde_json::json!({"n": 2}), handle, None);
         assert_eq!(channel.queue.len(), 1, "the second one is held back");
         let mut lines = BufReader::new(worker.try_clone().unwrap());
         let mut line = String::new();

@@ -1,6 +1,6 @@
 //! Messages of Node's internal cluster protocol, as measured on Node.js 18 to 24.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// What a worker sent.
@@ -31,7 +31,7 @@ pub(crate) enum Incoming {
 }
 
 /// `listen()` in a worker.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QueryServer {
     #[serde(default)]
@@ -97,7 +97,7 @@ impl QueryServer {
 }
 
 /// A server of a worker listens.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listening {
     #[serde(default)]

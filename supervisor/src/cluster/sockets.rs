@@ -14,10 +14,15 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::protocol::{AddressType, QueryServer};
+use crate::keeper::{Keeper, Parked};
 use crate::process::users::Credentials;
+
+/// Listening sockets are parked under keys that begin so.
+pub(crate) const PARKED_UNDER: &str = "socket/";
 
 /// Node's own default; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 511;
@@ -50,9 +55,23 @@ struct Held {
     bound: Bound,
     /// Whom the file of a unix socket was given to, when the application runs as another user.
     owner: Option<u32>,
+    /// Lets go in the keeper as well. Before `fd` would do; nobody waits in between.
+    _parked: Option<Parked>,
+    /// Someone else goes on with it: nothing is cleaned up.
+    handed_over: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A socket as the next supervisor has to know it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedSocket {
+    key: String,
+    data: Value,
+    bound: Bound,
+    #[serde(default)]
+    owner: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Bound {
     Tcp(SocketAddr),
     Udp(SocketAddr),
@@ -75,6 +94,7 @@ impl Sockets {
         &mut self,
         query: &QueryServer,
         user: Option<&Credentials>,
+        keeper: Option<(&Keeper, &str)>,
     ) -> Result<(Arc<OwnedFd>, Value), Refusal> {
         let key = query.key();
         if let Some(held) = self.held.get(&key) {
@@ -87,8 +107,58 @@ impl Sockets {
         let fd = Arc::new(fd);
         let data = query.data.clone();
         let owner = user.map(|user| user.uid);
-        self.held.insert(key, Held { fd: Arc::clone(&fd), data: data.clone(), bound, owner });
+        let parked = keeper.map(|(keeper, app)| keeper.park(parked_key(app, &key), &*fd));
+        let held = Held {
+            fd: Arc::clone(&fd),
+            data: data.clone(),
+            bound,
+            owner,
+            _parked: parked,
+            handed_over: false,
+        };
+        self.held.insert(key, held);
         Ok((fd, data))
+    }
+
+    /// The sockets an earlier supervisor held.
+    pub(crate) fn resume(saved: Vec<SavedSocket>, app: &str, keeper: &Keeper) -> Self {
+        let mut held = BTreeMap::new();
+        for SavedSocket { key, data, bound, owner } in saved {
+            match keeper.claim(&parked_key(app, &key)) {
+                Some((fd, parked, _)) => {
+                    let fd = Arc::new(fd);
+                    held.insert(
+                        key,
+                        Held { fd, data, bound, owner, _parked: Some(parked), handed_over: false },
+                    );
+                }
+                None => tracing::error!(app, socket = %bound, "a listening socket was lost"),
+            }
+        }
+        Self { held }
+    }
+
+    /// What the next supervisor has to know.
+    pub(crate) fn save(&self) -> Vec<SavedSocket> {
+        let saved = |(key, held): (&String, &Held)| SavedSocket {
+            key: key.clone(),
+            data: held.data.clone(),
+            bound: held.bound.clone(),
+            owner: held.owner,
+        };
+        self.held.iter().map(saved).collect()
+    }
+
+    /// The socket behind a key.
+    pub(crate) fn held(&self, key: &str) -> Option<Arc<OwnedFd>> {
+        self.held.get(key).map(|held| Arc::clone(&held.fd))
+    }
+
+    /// Someone else goes on with them.
+    pub(crate) fn hand_over(&mut self) {
+        for held in self.held.values_mut() {
+            held.handed_over = true;
+        }
     }
 
     /// The TCP port behind a key.
@@ -118,12 +188,17 @@ impl Sockets {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Bound::Unix(path) = &self.bound
+            && !self.handed_over
             && let Err(error) = Place::of(path).and_then(|place| place.remove(self.owner))
             && error != Errno::NOENT
         {
             tracing::warn!(path = %path.display(), %error, "a unix socket of an application could not be removed");
         }
     }
+}
+
+fn parked_key(app: &str, key: &str) -> String {
+    format!("{PARKED_UNDER}{app}/{key}")
 }
 
 fn refusal(query: &QueryServer, errno: Errno) -> Refusal {
@@ -312,10 +387,11 @@ mod tests {
     fn port_zero_is_picked_once_and_shared() {
         let mut sockets = Sockets::default();
         let any = query(Some("127.0.0.1"), 0, json!(4));
-        let (first, data) = sockets.get(&QueryServer { data: json!("keys"), ..any.clone() }, None).unwrap();
+        let (first, data) =
+            sockets.get(&QueryServer { data: json!("keys"), ..any.clone() }, None, None).unwrap();
         assert_eq!(data, json!("keys"));
         let (second, data) =
-            sockets.get(&QueryServer { data: json!("other keys"), ..any.clone() }, None).unwrap();
+            sockets.get(&QueryServer { data: json!("other keys"), ..any.clone() }, None, None).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(data, json!("keys"), "all workers share what the first one brought");
         assert_ne!(sockets.port(&any.key()), Some(0));
@@ -325,15 +401,15 @@ mod tests {
     fn a_taken_port_is_refused_with_its_errno_and_free_again_when_let_go() {
         let mut sockets = Sockets::default();
         let first = query(Some("127.0.0.1"), 0, json!(4));
-        sockets.get(&first, None).unwrap();
+        sockets.get(&first, None, None).unwrap();
         let port = sockets.port(&first.key()).unwrap();
         let mut other = Sockets::default();
         let wanted = query(Some("127.0.0.1"), port.into(), json!(4));
-        let refusal = other.get(&wanted, None).unwrap_err();
+        let refusal = other.get(&wanted, None, None).unwrap_err();
         assert_eq!(refusal.errno, Errno::ADDRINUSE.raw_os_error());
         assert!(refusal.message.contains(&format!("127.0.0.1:{port} is in use")), "{}", refusal.message);
         sockets.retain(|_| false);
-        other.get(&wanted, None).unwrap();
+        other.get(&wanted, None, None).unwrap();
     }
 
     #[test]
@@ -348,7 +424,7 @@ mod tests {
             query(Some("127.0.0.1"), 0, json!("udp4")),
             query(None, 0, json!("udp4")),
         ] {
-            sockets.get(&wanted, None).unwrap_or_else(|refusal| panic!("{wanted:?}: {refusal:?}"));
+            sockets.get(&wanted, None, None).unwrap_or_else(|refusal| panic!("{wanted:?}: {refusal:?}"));
         }
         assert_eq!(sockets.describe().len(), 5);
         assert!(path.exists());
@@ -362,10 +438,10 @@ mod tests {
         let path = dir.path().join("app.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let mut sockets = Sockets::default();
-        sockets.get(&query(path.to_str(), -1, json!(-1)), None).unwrap();
+        sockets.get(&query(path.to_str(), -1, json!(-1)), None, None).unwrap();
         let file = dir.path().join("precious");
         std::fs::write(&file, "data").unwrap();
-        let refusal = sockets.get(&query(file.to_str(), -1, json!(-1)), None).unwrap_err();
+        let refusal = sockets.get(&query(file.to_str(), -1, json!(-1)), None, None).unwrap_err();
         assert_eq!(refusal.errno, Errno::ADDRINUSE.raw_os_error());
         assert_eq!(std::fs::read_to_string(file).unwrap(), "data");
     }
@@ -388,7 +464,7 @@ mod tests {
         std::fs::write(precious.join("passwd"), "root").unwrap();
         let mut sockets = Sockets::default();
         let wanted = query(own.join("passwd").to_str(), -1, json!(-1));
-        sockets.get(&wanted, Some(&ourselves())).unwrap();
+        sockets.get(&wanted, Some(&ourselves()), None).unwrap();
         std::fs::rename(&own, moved).unwrap();
         std::os::unix::fs::symlink(&precious, &own).unwrap();
         sockets.retain(|_| false);
@@ -421,7 +497,7 @@ mod tests {
         let mut sockets = Sockets::default();
         let asked = (0..=MAX_SOCKETS)
             .map(|index| QueryServer { index: index as u64, ..query(Some("127.0.0.1"), 0, json!(4)) });
-        let refused = asked.filter_map(|query| sockets.get(&query, None).err()).collect::<Vec<_>>();
+        let refused = asked.filter_map(|query| sockets.get(&query, None, None).err()).collect::<Vec<_>>();
         assert_eq!(refused.len(), 1);
         assert_eq!(refused[0].errno, Errno::MFILE.raw_os_error());
     }
@@ -436,7 +512,7 @@ mod tests {
             query(Some("relative.sock"), -1, json!(-1)),
             query(None, 1, json!("carrier pigeon")),
         ] {
-            sockets.get(&wanted, None).unwrap_err();
+            sockets.get(&wanted, None, None).unwrap_err();
         }
     }
 }

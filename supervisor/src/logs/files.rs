@@ -64,12 +64,16 @@ impl FileWriter {
         }
     }
 
+    /// Waits until everything queued is written. False: the disk did not make it within that time.
+    pub(crate) async fn flush_within(&self, patience: Duration) -> bool {
+        let (done, written) = oneshot::channel();
+        self.jobs.send_timeout(Job::Flush { done }, patience).await.is_ok()
+            && tokio::time::timeout(patience, written).await.is_ok_and(|written| written.is_ok())
+    }
+
     /// Waits (a while) until everything queued is written.
     pub(crate) async fn flush(&self) {
-        let (done, written) = oneshot::channel();
-        if self.jobs.send_timeout(Job::Flush { done }, PATIENCE).await.is_ok()
-            && tokio::time::timeout(PATIENCE, written).await.is_err()
-        {
+        if !self.flush_within(PATIENCE).await {
             tracing::warn!("the last log lines may not be on the disk: it is too slow");
         }
     }

@@ -67,6 +67,12 @@ impl LogHub {
         (lines, live)
     }
 
+    /// Everything that is kept, for the next supervisor.
+    pub(crate) fn save(&self) -> Vec<LogLine> {
+        let rings = self.lock();
+        rings.values().flat_map(|ring| ring.lines.iter().map(|line| LogLine::clone(line))).collect()
+    }
+
     /// Forgets the lines of an application that was deleted.
     pub(crate) fn forget(&self, app: &str) {
         self.lock().remove(app);

@@ -12,6 +12,16 @@ pub(crate) struct LineSplitter {
 }
 
 impl LineSplitter {
+    /// Goes on with an unfinished line.
+    pub(crate) fn with(partial: Vec<u8>) -> Self {
+        Self { partial }
+    }
+
+    /// The unfinished line, as it is.
+    pub(crate) fn into_partial(self) -> Vec<u8> {
+        self.partial
+    }
+
     /// Takes bytes and gives every line they finish.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(String)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {

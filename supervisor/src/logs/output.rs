@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use chrono::Utc;
 use muster_supervisor_protocol::{AppSpec, LogLine, LogRotation, LogStreamName};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::lines::LineSplitter;
 use super::{FileWriter, LogHub};
+use crate::keeper::{Parked, Spill};
 
 const READ_BYTES: usize = 8 * 1024;
 /// Lines of stderr that are told when a start fails.
@@ -34,6 +38,11 @@ impl Tail {
         lines.push_back(line[..end].to_owned());
     }
 
+    /// With lines an earlier supervisor read.
+    pub(crate) fn with(lines: Vec<String>) -> Self {
+        Self(Arc::new(Mutex::new(lines.into())))
+    }
+
     /// A copy.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -49,25 +58,50 @@ pub(crate) struct Output {
     pub(crate) instance: u32,
 }
 
+/// A pipe, and what is known of it from before.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) pipe: pipe::Receiver,
+    pub(crate) parked: Parked,
+    pub(crate) spill: Spill,
+    pub(crate) rest: OutputRest,
+}
+
+/// What is under way when the supervisor replaces itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct OutputRest {
+    /// The beginning of a line.
+    partial: Vec<u8>,
+    /// Lines missing in the file, not told there yet.
+    dropped_lines: u64,
+}
+
 /// Reads one pipe to its end.
 #[derive(Debug)]
-pub(crate) struct OutputTask(JoinHandle<()>);
+pub(crate) struct OutputTask {
+    task: JoinHandle<OutputRest>,
+    stop: Option<oneshot::Sender<()>>,
+}
 
 impl OutputTask {
     /// Waits for the end of the pipe, but not for ever: a process that left the tree may keep it open.
     pub(crate) async fn finish(mut self, grace: Duration) {
-        if tokio::time::timeout(grace, &mut self.0).await.is_err() {
-            self.0.abort();
+        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
+            self.task.abort();
         }
+    }
+
+    /// Stops reading where it is; everything read so far is on its way to the files.
+    pub(crate) async fn stop(mut self) -> OutputRest {
+        // Dropping it means the same.
+        self.stop = None;
+        self.task.await.unwrap_or_default()
     }
 }
 
 impl Output {
     /// Reads a pipe in a task of its own.
-    pub(crate) fn follow<P>(&self, pipe: P, stream: LogStreamName, tail: Option<Tail>) -> OutputTask
-    where
-        P: AsyncRead + Unpin + Send + 'static,
-    {
+    pub(crate) fn follow(&self, source: Source, stream: LogStreamName, tail: Option<Tail>) -> OutputTask {
         let file = self.spec.log_dir.as_ref().map(|dir| {
             let suffix = match stream {
                 LogStreamName::Out => "out",
@@ -75,10 +109,15 @@ impl Output {
             };
             let path: PathBuf =
                 Path::new(dir).join(&self.spec.name).join(format!("{}-{suffix}.log", self.instance));
-            FileEnd { path: path.into(), rotation: self.spec.log_rotation, dropped_lines: 0 }
+            FileEnd {
+                path: path.into(),
+                rotation: self.spec.log_rotation,
+                dropped_lines: source.rest.dropped_lines,
+            }
         });
         let reader = Reader { output: self.clone(), stream, tail, file };
-        OutputTask(tokio::spawn(reader.run(pipe)))
+        let (stop, stopped) = oneshot::channel();
+        OutputTask { task: tokio::spawn(reader.run(source, stopped)), stop: Some(stop) }
     }
 }
 
@@ -97,12 +136,22 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run<P: AsyncRead + Unpin>(mut self, mut pipe: P) {
-        let mut splitter = LineSplitter::default();
+    async fn run(mut self, source: Source, mut stopped: oneshot::Receiver<()>) -> OutputRest {
+        let Source { mut pipe, parked, spill, rest } = source;
+        let mut splitter = LineSplitter::with(rest.partial);
+        self.catch_up(&spill, &mut splitter).await;
         let mut buffer = vec![0_u8; READ_BYTES];
         loop {
             let mut lines = Vec::new();
-            let ended = match pipe.read(&mut buffer).await {
+            let read = tokio::select! {
+                biased;
+                _ = &mut stopped => {
+                    let dropped_lines = self.file.as_ref().map_or(0, |file| file.dropped_lines);
+                    return OutputRest { partial: splitter.into_partial(), dropped_lines };
+                }
+                read = pipe.read(&mut buffer) => read,
+            };
+            let ended = match read {
                 Ok(0) | Err(_) => {
                     splitter.finish(|line| lines.push(line));
                     true
@@ -119,8 +168,26 @@ impl Reader {
                 break;
             }
         }
+        drop(parked);
         if let Some(file) = &self.file {
             self.output.writer.close(&file.path).await;
+        }
+        OutputRest::default()
+    }
+
+    /// What was written while no supervisor was there comes first.
+    async fn catch_up(&mut self, spill: &Spill, splitter: &mut LineSplitter) {
+        let mut lines = Vec::new();
+        splitter.feed(&spill.bytes, |line| lines.push(line));
+        if spill.missing > 0 {
+            std::mem::take(splitter).finish(|line| lines.push(line));
+            lines.push(format!(
+                "[muster: {} bytes are missing here, written while no supervisor was there]",
+                spill.missing
+            ));
+        }
+        if !lines.is_empty() {
+            self.write(lines).await;
         }
     }
 

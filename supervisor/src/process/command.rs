@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use command_fds::CommandFdExt;
 use command_fds::FdMapping;
 use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
-use tokio::process::{Child, Command};
 
 use super::users::Credentials;
 

@@ -8,6 +8,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: u32,
+    /// It has ended and its parent was not told yet.
+    pub(crate) zombie: bool,
     /// User and system time in clock ticks.
     pub(crate) cpu_ticks: u64,
     /// Start time in clock ticks since boot: with the pid it names a process for good.
@@ -25,10 +27,23 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
     Some(Stat {
+        zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: u32::try_from(number(1)?).ok()?,
         cpu_ticks: number(11)? + number(12)?,
         start_ticks: number(19)?,
     })
+}
+
+/// Whether the process with this start time still runs.
+pub(crate) fn runs(pid: u32, start_ticks: u64) -> bool {
+    stat(pid).is_some_and(|stat| stat.start_ticks == start_ticks && !stat.zombie)
+}
+
+/// Sends a signal to one process alone.
+pub(crate) fn signal_one(pid: u32, signal: i32) {
+    if let (Some(pid), Some(signal)) = (to_pid(pid), Signal::from_named_raw(signal)) {
+        ignore_gone(kill_process(pid, signal));
+    }
 }
 
 /// Sends a signal to a process and its group: what an application started hears it too, as on a terminal.
@@ -54,7 +69,7 @@ pub(crate) fn kill_group(pid: u32) {
     }
 }
 
-fn to_pid(pid: u32) -> Option<Pid> {
+pub(crate) fn to_pid(pid: u32) -> Option<Pid> {
     // 1 would mean every process.
     i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
 }
@@ -99,7 +114,10 @@ mod tests {
     #[test]
     fn a_hostile_process_name_does_not_confuse_us() {
         let text = "77 (a) R 1 (b)) S 42 77 77 0 -1 4194560 1 2 3 4 10 20 0 0 20 0 1 0 4711 1000 10";
-        assert_eq!(parse_stat(text), Some(Stat { parent: 42, cpu_ticks: 30, start_ticks: 4711 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat { parent: 42, zombie: false, cpu_ticks: 30, start_ticks: 4711 })
+        );
         assert_eq!(parse_stat("garbage"), None);
     }
 

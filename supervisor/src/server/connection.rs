@@ -1,6 +1,8 @@
 //! One client. Whatever it sends or does not read, it harms only itself.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_supervisor_protocol::{
@@ -15,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::app::Shared;
 use crate::registry::Ask;
+use crate::takeover;
 
 /// A client that says nothing for this long is let go; its next request makes a new connection.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
@@ -29,6 +32,32 @@ pub(super) struct Door {
     pub(super) pong: Pong,
     pub(super) registry: mpsc::Sender<Ask>,
     pub(super) shared: Shared,
+    pub(super) upgrades: mpsc::Sender<UpgradeAsk>,
+    /// Another supervisor takes over: clients shall come again.
+    pub(super) closing: Arc<AtomicBool>,
+}
+
+/// A client wants the supervisor to be replaced. Only a refusal is answered.
+#[derive(Debug)]
+pub(super) struct UpgradeAsk {
+    binary: Option<PathBuf>,
+    refused: oneshot::Sender<String>,
+}
+
+impl UpgradeAsk {
+    /// The binary to execute and whom to tell that it could not be; `None` when it was refused.
+    pub(super) async fn check(self, own: &Path) -> Option<(PathBuf, oneshot::Sender<String>)> {
+        let binary = self.binary.unwrap_or_else(|| own.to_owned());
+        match takeover::ask(&binary).await {
+            Ok(()) => Some((binary, self.refused)),
+            Err(reason) => {
+                tracing::warn!(reason, "an upgrade was refused");
+                // Who asked may have hung up.
+                drop(self.refused.send(reason));
+                None
+            }
+        }
+    }
 }
 
 struct Client {
@@ -58,7 +87,7 @@ impl Door {
         let (reader, writer) = stream.into_split();
         let mut client = Client { lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES), writer };
         while let Ok(request) = client.next_request().await {
-            if self.answer(&mut client, request).await.is_err() {
+            if self.closing() || self.answer(&mut client, request).await.is_err() {
                 return;
             }
         }
@@ -76,7 +105,7 @@ impl Door {
                     tokio::select! {
                         biased;
                         Some(line) = lines.recv() => client.send(&Reply::Progress(line)).await?,
-                        reply = &mut answer => return client.send(&reply.unwrap_or_else(|_| lost())).await,
+                        reply = &mut answer => return self.relay_reply(client, reply.ok()).await,
                     }
                 }
             }
@@ -87,7 +116,17 @@ impl Door {
             Request::List => self.relay(client, |reply| Ask::List { reply }).await,
             Request::Logs(request) => self.logs(client, request).await,
             Request::Watch => self.watch(client).await,
+            Request::Upgrade { binary } => self.upgrade(client, binary.map(PathBuf::from)).await,
         }
+    }
+
+    async fn upgrade(&self, client: &mut Client, binary: Option<PathBuf>) -> Result<(), Gone> {
+        let (refused, refusal) = oneshot::channel();
+        if self.upgrades.send(UpgradeAsk { binary, refused }).await.is_err() {
+            return client.send(&lost()).await;
+        }
+        let message = refusal.await.unwrap_or_else(|_| "the supervisor is stopping".to_owned());
+        client.send(&Reply::Error { code: ErrorCode::UpgradeRefused, message }).await
     }
 
     async fn ask(&self, ask: Ask) {
@@ -103,8 +142,20 @@ impl Door {
     ) -> Result<(), Gone> {
         let (reply, answer) = oneshot::channel();
         self.ask(ask(reply)).await;
-        let reply = answer.await.unwrap_or_else(|_| lost());
-        client.send(&reply).await
+        let reply = answer.await.ok();
+        self.relay_reply(client, reply).await
+    }
+
+    async fn relay_reply(&self, client: &mut Client, reply: Option<Reply>) -> Result<(), Gone> {
+        match reply {
+            Some(reply) => client.send(&reply).await,
+            None if self.closing() => Err(Gone),
+            None => client.send(&lost()).await,
+        }
+    }
+
+    fn closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     async fn logs(&self, client: &mut Client, request: LogsRequest) -> Result<(), Gone> {

@@ -96,9 +96,9 @@ async fn a_second_supervisor_is_refused_and_a_stale_socket_is_not_in_the_way() {
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("another supervisor already serves"));
     supervisor.client().await.ping().await.unwrap();
-    let dir = supervisor.kill();
-    assert!(dir.path().join("state/supervisor.sock").exists(), "left behind by the kill");
-    let supervisor = Supervisor::start_in(dir).await;
+    let orphaned = supervisor.kill();
+    assert!(orphaned.dir().join("state/supervisor.sock").exists(), "left behind by the kill");
+    let supervisor = orphaned.start().await;
     supervisor.client().await.ping().await.unwrap();
 }
 

@@ -131,13 +131,68 @@ impl Supervisor {
         std::mem::replace(&mut self.dir, fresh)
     }
 
-    /// SIGKILL, and wait.
-    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+    /// SIGKILL, and wait. Its applications go on.
+    pub(crate) fn kill(mut self) -> Orphaned {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let fresh = tempfile::tempdir().unwrap();
-        std::mem::replace(&mut self.dir, fresh)
+        Orphaned { dir: Some(std::mem::replace(&mut self.dir, fresh)) }
     }
+
+    /// Replaces it by its own binary and waits for the successor.
+    pub(crate) async fn upgrade(&self) {
+        let mut client = self.client().await;
+        let before = client.ping().await.unwrap();
+        client.upgrade(None).await.unwrap();
+        let after = self.client().await.ping().await.unwrap();
+        assert_eq!((after.pid, after.started_at), (before.pid, before.started_at));
+        assert_eq!(after.upgrades, before.upgrades + 1, "{}", self.stderr());
+    }
+
+    /// Pid of the process that keeps what must outlive the supervisor.
+    pub(crate) fn keeper(&self) -> u32 {
+        self.try_keeper().unwrap()
+    }
+
+    pub(crate) fn try_keeper(&self) -> Option<u32> {
+        keeper(self.dir.path())
+    }
+}
+
+/// What a killed supervisor left behind. A test that fails meanwhile leaves nothing.
+pub(crate) struct Orphaned {
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Orphaned {
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.as_ref().unwrap().path()
+    }
+
+    pub(crate) async fn start(mut self) -> Supervisor {
+        Supervisor::start_in(self.dir.take().unwrap()).await
+    }
+}
+
+impl Drop for Orphaned {
+    fn drop(&mut self) {
+        let Some(dir) = &self.dir else { return };
+        let text = std::fs::read_to_string(dir.path().join("state/processes.json")).unwrap_or_default();
+        // The pids are the keys of the list.
+        let pids = text.split('"').filter_map(|word| word.parse::<u32>().ok());
+        for pid in pids.chain(keeper(dir.path())) {
+            drop(Command::new("kill").args(["-KILL", "--", &pid.to_string()]).status());
+        }
+    }
+}
+
+fn keeper(dir: &Path) -> Option<u32> {
+    let wanted = format!("muster-keeper\0keep\0--state-dir\0{}\0", dir.join("state").display());
+    std::fs::read_dir("/proc").unwrap().find_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        (line == wanted.as_bytes() && alive(pid)).then_some(pid)
+    })
 }
 
 impl Drop for Supervisor {
@@ -211,3 +266,21 @@ http.createServer((request, response) => {
   setTimeout(() => response.end(`${release} ${process.pid} ${process.env.NODE_APP_INSTANCE}`), 2);
 }).listen(Number(process.env.PORT || 0), '127.0.0.1');
 ";
+
+/// Writes one numbered line per request.
+pub(crate) const COUNTING_SERVER: &str = r"
+const http = require('http');
+let number = 0;
+http.createServer((request, response) => {
+  console.log(`line ${number += 1} of instance ${process.env.NODE_APP_INSTANCE}`);
+  setTimeout(() => response.end(`${require('path').basename(__filename)} ${process.pid}`), 2);
+}).listen(Number(process.env.PORT || 0), '127.0.0.1');
+";
+
+/// The numbers in the log of an instance of `shop`; `None` while a line in it is not whole.
+pub(crate) fn lines(supervisor: &Supervisor, instance: u32) -> Option<Vec<u64>> {
+    let path = supervisor.dir.path().join(format!("logs/shop/{instance}-out.log"));
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let end = format!(" of instance {instance}");
+    text.lines().map(|line| line.strip_prefix("line ")?.strip_suffix(&end)?.parse().ok()).collect()
+}

@@ -1,10 +1,8 @@
 //! The supervisor itself stops, dies and starts again.
 
-use muster_supervisor_protocol::{
-    AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, ExecMode, InstanceState, Readiness,
-};
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, InstanceState};
 
-use crate::harness::{SERVER, Supervisor, alive, until};
+use crate::harness::{SERVER, Supervisor, alive};
 
 #[tokio::test]
 async fn sigterm_stops_everything_and_the_next_apply_starts_it_again() {
@@ -41,23 +39,6 @@ async fn what_was_stopped_on_purpose_stays_stopped_across_a_restart() {
     assert_eq!((status.desired, status.instances[0].state), (DesiredRun::Stopped, InstanceState::Stopped));
     supervisor.client().await.start("shop").await.unwrap();
     supervisor.until("shop", "started", |status| status.settled()).await;
-}
-
-#[tokio::test]
-async fn a_killed_supervisor_leaves_no_strangers_to_its_successor() {
-    let supervisor = Supervisor::start().await;
-    let spec = AppSpec {
-        exec_mode: ExecMode::Fork,
-        readiness: Readiness::Started,
-        min_uptime_ms: 10,
-        ..supervisor.app("worker", "1", "setInterval(() => {}, 1000)")
-    };
-    supervisor.run(&spec).await;
-    let pid = supervisor.status("worker").await.instances[0].pid.unwrap();
-    let supervisor = Supervisor::start_in(supervisor.kill()).await;
-    until("the process left behind is gone", async || (!alive(pid)).then_some(())).await;
-    assert!(supervisor.status("worker").await.awaiting_apply);
-    assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
 }
 
 #[tokio::test]

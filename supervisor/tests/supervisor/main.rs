@@ -8,6 +8,8 @@ mod load;
 mod clients;
 mod cluster;
 mod fork;
+mod kill;
 mod lifecycle;
 mod logs;
 mod replacement;
+mod upgrade;

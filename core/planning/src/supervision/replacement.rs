@@ -3,8 +3,10 @@
 //! [`next`] looks at the slots as they are and names the one next thing to do; called again after each change it
 //! leads from any mixture to the end. So nothing is remembered between calls but the direction.
 
+use serde::{Deserialize, Serialize};
+
 /// How old and new may meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
     /// The new instance is ready before the old one is asked to go.
     StartFirst,
@@ -15,7 +17,7 @@ pub enum Strategy {
 }
 
 /// Towards the new spec, or back to the old one after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Direction {
     /// Towards the new spec.
     Forward,
@@ -24,7 +26,7 @@ pub enum Direction {
 }
 
 /// What is to be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How old and new may meet.
     pub strategy: Strategy,

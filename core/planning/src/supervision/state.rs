@@ -2,18 +2,20 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::History;
 
 /// Names one process of an instance; what an earlier process still reports is recognised and ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LaunchId(pub u64);
 
 /// Names one timer; a stale one is recognised and ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimerId(pub u64);
 
 /// One instance: its state and what is remembered across its processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Where it is in its life.
     pub state: State,
@@ -46,7 +48,7 @@ impl Instance {
 }
 
 /// Where an instance is in its life.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// No process, and none will be started unless someone asks.
     Stopped {
@@ -114,7 +116,7 @@ impl State {
 }
 
 /// Why an instance is stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopCause {
     /// It has not been started yet.
     NeverStarted,
@@ -128,7 +130,7 @@ pub enum StopCause {
 }
 
 /// How far the asking to end has got. Each step has a deadline, so ending always ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopStep {
     /// It finishes its connections.
     Draining,
@@ -141,7 +143,7 @@ pub enum StopStep {
 }
 
 /// What follows when the process has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AfterStop {
     /// It stays stopped.
     Stay,
@@ -153,21 +155,28 @@ pub enum AfterStop {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// With an exit code.
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// It is not known how: only the parent of a process is told, and an earlier supervisor was that.
+    Unknown {
+        /// Its end was seen; otherwise it was found gone.
+        watched: bool,
+    },
 }
 
 impl Exit {
-    /// The code that `stop_exit_codes` is compared with: death by signal counts as 0, as pm2 users expect.
+    /// The code that `stop_exit_codes` is compared with: death by signal counts as 0, as pm2 users expect. What is not
+    /// known is compared with nothing.
     #[must_use]
-    pub const fn comparable_code(self) -> i32 {
+    pub const fn comparable_code(self) -> Option<i32> {
         match self {
-            Self::Code(code) => code,
-            Self::Signal(_) => 0,
+            Self::Code(code) => Some(code),
+            Self::Signal(_) => Some(0),
+            Self::Unknown { .. } => None,
         }
     }
 }
@@ -180,6 +189,8 @@ impl fmt::Display for Exit {
                 Some(name) => write!(f, "was ended by {name}"),
                 None => write!(f, "was ended by signal {signal}"),
             },
+            Self::Unknown { watched: true } => f.write_str("ended; exit code unknown"),
+            Self::Unknown { watched: false } => f.write_str("ended while nobody watched; exit code unknown"),
         }
     }
 }

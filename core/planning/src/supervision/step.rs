@@ -384,7 +384,7 @@ impl Builder<'_> {
         self.report(Report::Exited, reason.clone());
         let policy = self.ctx.policy;
         if let Some(exit) = exit
-            && policy.stop_exit_codes.contains(&exit.comparable_code())
+            && exit.comparable_code().is_some_and(|code| policy.stop_exit_codes.contains(&code))
         {
             self.enter_stopped(
                 StopCause::Ended { reason },

@@ -178,6 +178,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         launch().prop_map(|launch| Event::ChannelLost { launch }),
         (launch(), any::<i32>()).prop_map(|(launch, code)| Event::Exited { launch, exit: Exit::Code(code) }),
         (launch(), 0..40).prop_map(|(launch, signal)| Event::Exited { launch, exit: Exit::Signal(signal) }),
+        (launch(), any::<bool>())
+            .prop_map(|(launch, watched)| Event::Exited { launch, exit: Exit::Unknown { watched } }),
         (0_u64..20).prop_map(|timer| Event::TimerFired { timer: TimerId(timer) }),
     ]
 }

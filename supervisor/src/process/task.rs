@@ -1,0 +1,178 @@
+//! The task behind one process: hears it, tells it, and sees it end.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::watch::Watch;
+use super::{Happened, Order, Origin, ProcessRest, tree};
+use crate::cluster::channel::Channel;
+use crate::cluster::protocol::{self, Incoming};
+use crate::keeper::Parked;
+use crate::logs::{OutputRest, OutputTask, Tail};
+
+/// A cluster worker whose channel closed normally ends at once; this is how long it may take.
+const CHANNEL_LOSS_GRACE: Duration = Duration::from_secs(1);
+/// After the end of a process its pipes are read to their end, unless someone else keeps them open.
+const OUTPUT_GRACE: Duration = Duration::from_millis(250);
+
+/// A channel whose end would not end with us.
+#[derive(Debug)]
+pub(super) struct ParkedChannel {
+    pub(super) channel: Channel,
+    pub(super) _parked: Parked,
+}
+
+pub(super) struct Task {
+    pub(super) watch: Watch,
+    pub(super) pid: u32,
+    pub(super) channel: Option<ParkedChannel>,
+    pub(super) channel_lost: bool,
+    pub(super) cluster: bool,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) origin: Origin,
+    pub(super) happened: mpsc::Sender<(Origin, Happened)>,
+    pub(super) outputs: [Option<OutputTask>; 2],
+    pub(super) stderr_tail: Tail,
+}
+
+impl Task {
+    pub(super) async fn run(mut self) {
+        let grace = || tokio::time::Instant::now() + CHANNEL_LOSS_GRACE;
+        let mut channel_lost_at = self.channel_lost.then(grace);
+        let mut orders_open = true;
+        let exit = loop {
+            tokio::select! {
+                exit = self.watch.ended() => break exit,
+                order = self.orders.recv(), if orders_open => match order {
+                    Some(Order::HandOver(reply)) => {
+                        let member = self.origin.member;
+                        // Whoever asked waits for it, or is gone and needs it no more.
+                        drop(reply.send((member, self.hand_over().await)));
+                        return;
+                    }
+                    Some(order) => self.obey(order),
+                    // The application is gone (shutdown of the supervisor, or a bug): nobody is left to own this.
+                    None => {
+                        orders_open = false;
+                        tree::kill(self.pid);
+                    }
+                },
+                incoming = next_message(&mut self.channel) => match incoming {
+                    Some(incoming) => self.hear(incoming).await,
+                    None => {
+                        self.channel = None;
+                        channel_lost_at = Some(grace());
+                    }
+                },
+                () = sleep_until(channel_lost_at) => {
+                    channel_lost_at = None;
+                    if self.cluster {
+                        self.tell(Happened::ChannelLost).await;
+                    }
+                }
+            }
+        };
+        // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
+        if self.number_is_its() {
+            tree::kill_group(self.pid);
+        }
+        for output in self.outputs.iter_mut().filter_map(Option::take) {
+            output.finish(OUTPUT_GRACE).await;
+        }
+        self.channel = None;
+        self.tell(Happened::Exited(exit)).await;
+    }
+
+    async fn hand_over(self) -> ProcessRest {
+        let [out, err] = self.outputs;
+        let stop = async |output: Option<OutputTask>| match output {
+            Some(output) => output.stop().await,
+            None => OutputRest::default(),
+        };
+        ProcessRest {
+            channel: self.channel.map(|parked| parked.channel.into_rest()),
+            out: stop(out).await,
+            err: stop(err).await,
+            last_stderr: self.stderr_tail.lines(),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Signal(_) | Order::Kill if !self.number_is_its() => {}
+            Order::Signal(signal) => tree::signal(self.pid, signal),
+            Order::Kill => tree::kill(self.pid),
+            Order::Grant { query, kind, socket, data } => {
+                if let Some(parked) = &mut self.channel {
+                    parked.channel.send_with(
+                        &protocol::grant(&query, kind, &data),
+                        socket,
+                        Some(query.key()),
+                    );
+                }
+            }
+            Order::Refuse { query, errno } => self.send(&protocol::refuse(&query, errno)),
+            Order::Connection { key, connection } => {
+                if let Some(parked) = &mut self.channel {
+                    parked.channel.send_with(&protocol::new_connection(0, &key), connection, None);
+                }
+            }
+            Order::Drain { idle_after_ms } => self.send(&protocol::drain(idle_after_ms)),
+            Order::Disconnect => self.send(&protocol::disconnect()),
+            Order::Message(message) => self.send(&message),
+            // Ends the task before it comes here.
+            Order::HandOver(_) => {}
+        }
+    }
+
+    /// Whether its number still means it, or nobody. The number of a process that is not our child is free as soon as
+    /// it ended; once it means another process nothing is left of its group.
+    fn number_is_its(&self) -> bool {
+        tree::stat(self.pid).is_none_or(|stat| stat.start_ticks == self.watch.start_ticks())
+    }
+
+    fn send(&mut self, message: &Value) {
+        if let Some(parked) = &mut self.channel {
+            parked.channel.send(message);
+        }
+    }
+
+    async fn hear(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Online { seq } => {
+                self.send(&protocol::ack(seq));
+                self.tell(Happened::Online).await;
+            }
+            Incoming::ExitedAfterDisconnect { seq } => self.send(&protocol::ack(seq)),
+            Incoming::QueryServer(query) => self.tell(Happened::Query(query)).await,
+            Incoming::Listening(listening) => self.tell(Happened::Listening(listening)).await,
+            Incoming::Close { key } => self.tell(Happened::Closed { key }).await,
+            Incoming::Drained => self.tell(Happened::Drained).await,
+            Incoming::Ready => self.tell(Happened::Ready).await,
+            Incoming::HandleAck | Incoming::HandleNack | Incoming::Handle | Incoming::Other => {}
+        }
+    }
+
+    /// Waits while the owner is busy; when there is no owner any more there is nobody to tell.
+    async fn tell(&mut self, happened: Happened) {
+        if self.happened.send((self.origin, happened)).await.is_err() {
+            tracing::debug!(pid = self.pid, "a process outlived its application");
+        }
+    }
+}
+
+async fn next_message(channel: &mut Option<ParkedChannel>) -> Option<Incoming> {
+    match channel {
+        Some(parked) => parked.channel.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
