@@ -33,6 +33,7 @@ pub(super) fn run(stage: &mut Stage, options: &Options) -> Result<()> {
     proof.under_load("deploy version 3, which is broken", deploy_broken)?;
     proof.under_load("kill -9 and restart of the controller", controller_killed)?;
     proof.under_load("kill -9 and restart of an agent", agent_killed)?;
+    proof.under_load("kill -9 of a supervisor", supervisor_killed)?;
     proof.under_load("apply with one file changed", one_file_changed)?;
     proof.under_load("roll back to version 1", roll_back)?;
     proof.load.stop();
@@ -107,7 +108,9 @@ impl Proof<'_> {
         }
         for process in memory::processes_of(&self.stage.dir) {
             let program = process.command.split(' ').next().unwrap_or_default();
-            if program.ends_with("/muster-supervisor") {
+            if program.ends_with("muster-keeper") {
+                add("keeper".to_owned(), Some(process.pid));
+            } else if program.ends_with("/muster-supervisor") {
                 let owner = self
                     .stage
                     .hosts
@@ -170,6 +173,36 @@ fn agent_killed(stage: &mut Stage) -> Result<String> {
         bail!("the application's processes changed from {before:?} to {after:?}");
     }
     Ok(format!("the same {} processes, re-attached after {}", after.len(), seconds(back)))
+}
+
+fn supervisor_killed(stage: &mut Stage) -> Result<String> {
+    let host = stage.hosts.iter().find(|host| host.application.is_some()).context("no application server")?;
+    let before = applications_of(&host.state_dir);
+    let supervisor = supervisor_of(&host.state_dir).context("no supervisor")?;
+    let status = std::process::Command::new("kill").args(["-9", &supervisor.to_string()]).status()?;
+    if !status.success() {
+        bail!("the supervisor, process {supervisor}, could not be killed");
+    }
+    let begun = Instant::now();
+    stage.interrupted.wait("there is a new supervisor", CONVERGE_BOUND, || {
+        supervisor_of(&host.state_dir).filter(|pid| *pid != supervisor).context("there is none")
+    })?;
+    let back = begun.elapsed();
+    let after = applications_of(&host.state_dir);
+    if before.is_empty() || before != after {
+        bail!("the application's processes changed from {before:?} to {after:?}");
+    }
+    Ok(format!("the same {} processes, a new supervisor after {}", after.len(), seconds(back)))
+}
+
+fn supervisor_of(state_dir: &std::path::Path) -> Option<u32> {
+    memory::processes_of(state_dir)
+        .into_iter()
+        .find(|process| {
+            let program = process.command.split(' ').next().unwrap_or_default();
+            program.ends_with("/muster-supervisor") && memory::alive(process.pid)
+        })
+        .map(|process| process.pid)
 }
 
 /// The Node.js processes that run out of a node's state directory.
