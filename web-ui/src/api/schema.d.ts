@@ -886,6 +886,8 @@ export interface components {
             affected_nodes: string[];
             /** @description False: it said the same as the version in force, and nothing was stored. */
             changed: boolean;
+            /** @description Nodes that keep their former assignment, because a new one cannot be compiled. */
+            not_compiled: components["schemas"]["NodeNotCompiled"][];
             /**
              * Format: int64
              * @description The version now in force.
@@ -1195,6 +1197,13 @@ export interface components {
             os: string;
             /** @description The agent runs without root. */
             rootless: boolean;
+        };
+        /** @description A node that keeps its former assignment. */
+        NodeNotCompiled: {
+            /** @description Its name. */
+            node: string;
+            /** @description Why a new one cannot be compiled. */
+            reason: string;
         };
         /** @description A node in a list. */
         NodeSummary: {
