@@ -206,6 +206,9 @@ fn note_event(ledger: &Ledger, nudges: &Nudges, event: ProcessEvent) {
         Kind::ReplaceFailed => ("process.replace_failed", Severity::Error),
         Kind::Deleted => ("process.deleted", Severity::Info),
         Kind::Missed => ("process.events_missed", Severity::Warning),
+        Kind::MemoryRestart => ("process.memory_restart", Severity::Warning),
+        Kind::CronRestart => ("process.cron_restart", Severity::Info),
+        Kind::WatchRestart => ("process.watch_restart", Severity::Info),
         // Every start is followed by one of the others or by a process that simply runs.
         Kind::Ready => return nudges.nudge(),
         Kind::Started | Kind::Restarting | Kind::BackingOff | Kind::Stopping | Kind::Unknown => return,

@@ -104,9 +104,10 @@ async fn answer(
         return Err(format!("the application {:?} is not on this node", request.application));
     }
     let wanted = protocol::LogsRequest {
-        app: Some(request.application.clone()),
+        apps: vec![request.application.clone()],
         lines: request.lines.min(MAX_LINES),
         follow: request.follow,
+        ..protocol::LogsRequest::default()
     };
     let mut lines = runner.logs(wanted).await.map_err(|error| error.to_string())?;
     // A quiet application is not a silent node: the reader is told at once that there is an answer. Fails when the reader

@@ -285,8 +285,15 @@ impl App {
     fn publish(&self, instance: Option<u32>, release: String, kind: ProcessEventKind, reason: String) {
         tracing::info!(app = self.name, instance, release, kind = ?kind, reason, "process event");
         if self.shared.events.receiver_count() > 0 {
-            let event =
-                ProcessEvent { at: Utc::now(), app: self.name.clone(), instance, release, kind, reason };
+            let event = ProcessEvent {
+                at: Utc::now(),
+                app: self.name.clone(),
+                instance,
+                release,
+                kind,
+                reason,
+                exit: None,
+            };
             // Nobody listens any more: nobody misses it.
             drop(self.shared.events.send(event));
         }

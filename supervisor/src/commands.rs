@@ -61,7 +61,10 @@ pub async fn logs(
     follow: bool,
 ) -> Result<(), CommandError> {
     let client = connect(state_dir).await?;
-    let mut stream = client.logs(LogsRequest { app, lines, follow }).await.map_err(CommandError::Client)?;
+    let mut stream = client
+        .logs(LogsRequest { apps: app.into_iter().collect(), lines, follow, ..LogsRequest::default() })
+        .await
+        .map_err(CommandError::Client)?;
     while let Some(line) = stream.next().await.map_err(CommandError::Client)? {
         print(&log_line(&line))?;
     }

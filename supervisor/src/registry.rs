@@ -270,6 +270,7 @@ impl Registry {
             .filter(|saved| !self.apps.contains_key(&saved.name))
             .map(|saved| AppStatus {
                 name: saved.name.clone(),
+                namespace: String::new(),
                 release: saved.release.clone(),
                 release_id: saved.release_id.clone(),
                 spec_digest: saved.spec_digest.clone(),
@@ -278,6 +279,8 @@ impl Registry {
                 replacing: false,
                 awaiting_apply: true,
                 listening: Vec::new(),
+                next_cron_restart: None,
+                watching: false,
                 last_failure: None,
                 instances: Vec::new(),
             })

@@ -5,7 +5,7 @@ use muster_domain::resource::{Application, ExecMode, Readiness};
 use muster_planning::convergence::{InvalidRange, NodeRange, newest_satisfying};
 use muster_platform::{Host, NodeRuntime};
 use muster_supervisor_protocol as protocol;
-use muster_supervisor_protocol::AppSpec;
+use muster_supervisor_protocol::{AppSpec, LogSettings};
 use std::collections::BTreeMap;
 
 /// Programs that applications may expect to find.
@@ -80,7 +80,7 @@ pub fn spec(wanted: &Application, state: &StateDir, node: &NodeRuntime, cpus: u3
         min_uptime_ms: (*min_uptime_ms).into(),
         restart_delay_ms: (*restart_delay_ms).into(),
         user: user.clone(),
-        log_dir: Some(text(&state.logs())),
+        logs: LogSettings { dir: Some(text(&state.logs())), ..LogSettings::default() },
         ..AppSpec::new(name.as_str(), cwd, script)
     };
     let bytes = serde_json::to_vec(&spec).expect("text and numbers always encode");

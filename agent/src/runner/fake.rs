@@ -103,6 +103,7 @@ impl FakeRunner {
 
 fn status(spec: &AppSpec) -> AppStatus {
     let instance = |index| InstanceStatus {
+        id: index,
         index,
         slot: index,
         release: spec.release.clone(),
@@ -116,9 +117,15 @@ fn status(spec: &AppSpec) -> AppStatus {
         cpu_percent: 0.0,
         memory_bytes: 40_000_000,
         last_exit: None,
+        created_at: None,
+        dropped_log_lines: 0,
+        limits_by: None,
+        metrics: BTreeMap::new(),
+        actions: Vec::new(),
     };
     AppStatus {
         name: spec.name.clone(),
+        namespace: spec.namespace.clone(),
         release: spec.release.clone(),
         release_id: spec.release_id.clone(),
         spec_digest: spec.spec_digest.clone(),
@@ -127,6 +134,8 @@ fn status(spec: &AppSpec) -> AppStatus {
         replacing: false,
         awaiting_apply: false,
         listening: Vec::new(),
+        next_cron_restart: None,
+        watching: false,
         last_failure: None,
         instances: (0..spec.instances).map(instance).collect(),
     }
@@ -182,7 +191,7 @@ impl ApplicationRunner for FakeRunner {
 
     fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<mpsc::Receiver<LogLine>, RunnerError>> {
         let lines = self.answering().map(|world| {
-            let wanted = |line: &&LogLine| request.app.as_ref().is_none_or(|app| *app == line.app);
+            let wanted = |line: &&LogLine| request.apps.is_empty() || request.apps.contains(&line.app);
             let lines: Vec<LogLine> = world.lines.iter().filter(wanted).cloned().collect();
             let (sender, receiver) = mpsc::channel(lines.len().max(1));
             for line in lines {

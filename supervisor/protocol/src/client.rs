@@ -8,7 +8,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::framing::{FramingError, LineReader, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, write_message};
-use crate::message::{Applied, ErrorCode, LogsRequest, Pong, Progress, Reply, Request};
+use crate::message::{
+    Applied, ErrorCode, LogsRequest, Pong, Progress, Reply, Request, Target, TriggerAnswer,
+};
 use crate::{AppSpec, AppStatus, LogLine, ProcessEvent};
 
 /// A connection to a supervisor. Calls are answered in order; there are no timeouts here (an apply may take minutes),
@@ -99,27 +101,68 @@ impl Client {
         }
     }
 
-    /// Stops every instance and keeps the application.
-    pub async fn stop(&mut self, app: &str) -> Result<(), ClientError> {
-        self.done(&Request::Stop { app: app.to_owned() }).await
+    /// Sends a request that is answered by [`Reply::Done`]: stop, start, delete, reset, signal, message, input, logs.
+    pub async fn carry_out(&mut self, request: &Request) -> Result<(), ClientError> {
+        match self.call(request).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
     }
 
-    /// Starts a stopped application.
-    pub async fn start(&mut self, app: &str) -> Result<(), ClientError> {
-        self.done(&Request::Start { app: app.to_owned() }).await
-    }
-
-    /// Replaces every instance by a fresh one of the same spec.
-    pub async fn restart(&mut self, app: &str) -> Result<Applied, ClientError> {
-        match self.call(&Request::Restart { app: app.to_owned() }).await? {
+    /// Sends a request that is answered by [`Reply::Applied`]: restart, reload, scale.
+    pub async fn change(&mut self, request: &Request) -> Result<Applied, ClientError> {
+        match self.call(request).await? {
             Reply::Applied(applied) => Ok(applied),
             other => Err(unexpected(&other)),
         }
     }
 
+    /// Stops every instance and keeps the application.
+    pub async fn stop(&mut self, app: &str) -> Result<(), ClientError> {
+        self.carry_out(&Request::Stop(Target::all(app))).await
+    }
+
+    /// Starts a stopped application.
+    pub async fn start(&mut self, app: &str) -> Result<(), ClientError> {
+        self.carry_out(&Request::Start(Target::all(app))).await
+    }
+
+    /// Stops every instance and starts it again.
+    pub async fn restart(&mut self, app: &str) -> Result<Applied, ClientError> {
+        self.change(&Request::Restart(Target::all(app))).await
+    }
+
+    /// Replaces every instance by a fresh one of the same spec.
+    pub async fn reload(&mut self, app: &str) -> Result<Applied, ClientError> {
+        self.change(&Request::Reload { app: app.to_owned() }).await
+    }
+
     /// Stops and forgets the application.
     pub async fn delete(&mut self, app: &str) -> Result<(), ClientError> {
-        self.done(&Request::Delete { app: app.to_owned() }).await
+        self.carry_out(&Request::Delete(Target::all(app))).await
+    }
+
+    /// The specs in force (of one application), with their environments.
+    pub async fn specs(&mut self, app: Option<String>) -> Result<Vec<AppSpec>, ClientError> {
+        match self.call(&Request::Specs { app }).await? {
+            Reply::Specs { specs } => Ok(specs),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Calls an action of instances and waits for what they answer.
+    pub async fn trigger(
+        &mut self,
+        target: Target,
+        action: &str,
+        params: Option<serde_json::Value>,
+        timeout_ms: u64,
+    ) -> Result<Vec<TriggerAnswer>, ClientError> {
+        let request = Request::Trigger { target, action: action.to_owned(), params, timeout_ms };
+        match self.call(&request).await? {
+            Reply::Triggered { answers } => Ok(answers),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Replaces the supervisor by a binary (by the one it was started by). The connection is gone afterwards; a new one
@@ -158,13 +201,6 @@ impl Client {
         Ok(EventStream { client: self })
     }
 
-    async fn done(&mut self, request: &Request) -> Result<(), ClientError> {
-        match self.call(request).await? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
     async fn call(&mut self, request: &Request) -> Result<Reply, ClientError> {
         self.send(request).await?;
         self.receive().await
@@ -201,6 +237,8 @@ fn unexpected(reply: &Reply) -> ClientError {
         Reply::Applied(_) => "applied",
         Reply::Done => "done",
         Reply::Apps { .. } => "apps",
+        Reply::Specs { .. } => "specs",
+        Reply::Triggered { .. } => "triggered",
         Reply::LogLine(_) => "log_line",
         Reply::Event(_) => "event",
         Reply::Error { .. } => "error",

@@ -17,8 +17,13 @@ mod status;
 
 pub use client::{Client, ClientError, EventStream, LogStream};
 pub use framing::{FramingError, LineReader, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, write_message};
-pub use message::{Applied, ApplyOutcome, ErrorCode, LogsRequest, Pong, Progress, Reply, Request};
-pub use spec::{AppSpec, ExecMode, LogRotation, Readiness, RedactedEnv, SpecProblem};
+pub use message::{
+    Applied, ApplyOutcome, ErrorCode, LogsRequest, Pong, Progress, Reply, Request, Target, TriggerAnswer,
+};
+pub use spec::{
+    AppSpec, ExecMode, Limits, LogFile, LogFormat, LogRotation, LogSettings, Pm2Origin, Readiness,
+    RedactedEnv, SpecProblem, Watch,
+};
 pub use status::{
     AppStatus, DesiredRun, InstanceState, InstanceStatus, LastExit, LogLine, LogStreamName, ProcessEvent,
     ProcessEventKind,

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{AppSpec, AppStatus, LogLine, ProcessEvent};
+use crate::{AppSpec, AppStatus, LogLine, LogStreamName, ProcessEvent};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,27 +20,88 @@ pub enum Request {
         #[serde(default)]
         progress: bool,
     },
-    /// Stop every instance and keep the application. Answered by [`Reply::Done`].
-    Stop {
-        /// Application name.
-        app: String,
-    },
-    /// Start a stopped application (also ends a crash loop). Answered by [`Reply::Done`].
-    Start {
-        /// Application name.
-        app: String,
-    },
-    /// Replace every instance by a fresh one of the same spec, start-first where the mode allows. Answered by
+    /// Stop instances and keep them. Answered by [`Reply::Done`].
+    Stop(Target),
+    /// Start stopped instances (also ends a crash loop). Answered by [`Reply::Done`] at once: readiness is seen in the list.
+    Start(Target),
+    /// Stop and start again, instances side by side, whatever state they are in. Answered by [`Reply::Applied`].
+    Restart(Target),
+    /// Replace every running instance by a fresh one of the same spec, start-first where the mode allows. Answered by
     /// [`Reply::Applied`].
-    Restart {
+    Reload {
         /// Application name.
         app: String,
     },
-    /// Stop and forget the application. Deleting what is not there is fine. Answered by [`Reply::Done`].
-    Delete {
+    /// Stop and forget instances; an application without any is forgotten. Deleting what is not there is fine. Answered by
+    /// [`Reply::Done`].
+    Delete(Target),
+    /// Have this many instances: more are started from the spec in force, the newest go first. Answered by
+    /// [`Reply::Applied`].
+    Scale {
         /// Application name.
         app: String,
+        /// How many, at least 1.
+        instances: u32,
+        /// Let the oldest go first, as pm2 does.
+        #[serde(default)]
+        oldest_first: bool,
     },
+    /// Set counters and backoff to zero. Answered by [`Reply::Done`].
+    Reset(Target),
+    /// Send a signal to the main process of instances. Answered by [`Reply::Done`].
+    Signal {
+        /// Whom.
+        #[serde(flatten)]
+        target: Target,
+        /// `SIGUSR2`, `USR2` or a number.
+        signal: String,
+    },
+    /// Send a message over the IPC channel, as `process.on('message')` hears it. Answered by [`Reply::Done`].
+    Message {
+        /// Whom.
+        #[serde(flatten)]
+        target: Target,
+        /// The message.
+        message: Value,
+    },
+    /// Call an action that instances announced (`axm:action`), and wait for what they answer (`axm:reply`). Answered by
+    /// [`Reply::Triggered`].
+    Trigger {
+        /// Whom.
+        #[serde(flatten)]
+        target: Target,
+        /// Name of the action.
+        action: String,
+        /// Its parameter.
+        #[serde(default)]
+        params: Option<Value>,
+        /// How long to wait for answers.
+        timeout_ms: u64,
+    },
+    /// Write to the standard input of an instance whose spec has `stdin`. Answered by [`Reply::Done`].
+    Input {
+        /// Whom.
+        #[serde(flatten)]
+        target: Target,
+        /// What.
+        data: String,
+    },
+    /// The specs in force, with their environments. Answered by [`Reply::Specs`].
+    Specs {
+        /// Only this application.
+        #[serde(default)]
+        app: Option<String>,
+    },
+    /// Close and open log files again, for whoever renamed them. Answered by [`Reply::Done`].
+    ReopenLogs,
+    /// Empty the current log files (and what is kept in memory). Answered by [`Reply::Done`].
+    FlushLogs {
+        /// Only of this application.
+        #[serde(default)]
+        app: Option<String>,
+    },
+    /// Stop every application and end the supervisor. Answered by [`Reply::Done`] when all is down.
+    Shutdown,
     /// What runs? Answered by [`Reply::Apps`].
     List,
     /// Last lines, then new ones if asked. Answered by [`Reply::LogLine`]s, then [`Reply::Done`] unless following.
@@ -56,12 +118,54 @@ pub enum Request {
     },
 }
 
-/// Which log lines.
+/// An application, or some of its instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Application name.
+    pub app: String,
+    /// Numbers of instances; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<u32>,
+}
+
+impl Target {
+    /// Every instance of an application.
+    #[must_use]
+    pub fn all(app: impl Into<String>) -> Self {
+        Self { app: app.into(), instances: Vec::new() }
+    }
+
+    /// One instance.
+    #[must_use]
+    pub fn one(app: impl Into<String>, instance: u32) -> Self {
+        Self { app: app.into(), instances: vec![instance] }
+    }
+
+    /// Whether it means this instance.
+    #[must_use]
+    pub fn means(&self, instance: u32) -> bool {
+        self.instances.is_empty() || self.instances.contains(&instance)
+    }
+}
+
+/// Which log lines. Every given condition must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogsRequest {
-    /// Only this application.
+    /// Only these applications; all when empty.
     #[serde(default)]
-    pub app: Option<String>,
+    pub apps: Vec<String>,
+    /// Only these instances; all when empty.
+    #[serde(default)]
+    pub instances: Vec<u32>,
+    /// Only this stream.
+    #[serde(default)]
+    pub stream: Option<LogStreamName>,
+    /// Only lines that this regular expression matches somewhere.
+    #[serde(default)]
+    pub matching: Option<String>,
+    /// Only lines read at this time or later.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
     /// How many of the last lines (of each application) to begin with.
     #[serde(default)]
     pub lines: u32,
@@ -78,7 +182,7 @@ pub enum Reply {
     Pong(Pong),
     /// Intermediate: what an apply is doing.
     Progress(Progress),
-    /// Final reply to `Apply` and `Restart`.
+    /// Final reply to `Apply`, `Restart`, `Reload` and `Scale`.
     Applied(Applied),
     /// Final reply where there is nothing to tell.
     Done,
@@ -86,6 +190,16 @@ pub enum Reply {
     Apps {
         /// Applications ordered by name.
         apps: Vec<AppStatus>,
+    },
+    /// Final reply to `Specs`.
+    Specs {
+        /// Specs in force, ordered by name.
+        specs: Vec<AppSpec>,
+    },
+    /// Final reply to `Trigger`.
+    Triggered {
+        /// What was answered within the time.
+        answers: Vec<TriggerAnswer>,
     },
     /// One line of a log.
     LogLine(LogLine),
@@ -100,6 +214,15 @@ pub enum Reply {
     },
 }
 
+/// What an instance answered to an action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggerAnswer {
+    /// Instance number.
+    pub instance: u32,
+    /// What it returned.
+    pub value: Value,
+}
+
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +235,8 @@ pub enum ErrorCode {
     UnknownApp,
     /// The application is known from an earlier run only and has to be applied first.
     AwaitingApply,
+    /// There is no such instance, or none in a state for which the request makes sense.
+    WrongState,
     /// The supervisor is stopping.
     ShuttingDown,
     /// The supervisor cannot be replaced by that binary.
@@ -188,14 +313,14 @@ mod tests {
         let code: ErrorCode = serde_json::from_str(r#""from_the_future""#).unwrap();
         assert_eq!(code, ErrorCode::Unknown);
         let request: Request = serde_json::from_str(r#"{"op":"stop","app":"a","force":true}"#).unwrap();
-        assert_eq!(request, Request::Stop { app: "a".into() });
+        assert_eq!(request, Request::Stop(Target::all("a")));
     }
 
     #[test]
     fn requests_and_replies_survive_the_wire() {
-        let request = Request::Logs(LogsRequest { app: Some("a".into()), lines: 5, follow: true });
+        let request = Request::Signal { target: Target::one("a", 2), signal: "SIGUSR2".into() };
         let wire = serde_json::to_string(&request).unwrap();
-        assert_eq!(wire, r#"{"op":"logs","app":"a","lines":5,"follow":true}"#);
+        assert_eq!(wire, r#"{"op":"signal","app":"a","instances":[2],"signal":"SIGUSR2"}"#);
         assert_eq!(serde_json::from_str::<Request>(&wire).unwrap(), request);
         let reply = Reply::Applied(Applied {
             outcome: ApplyOutcome::Failed {

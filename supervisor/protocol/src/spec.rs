@@ -1,5 +1,11 @@
 //! What one application should run as. The fields and defaults are those users of pm2 know.
 
+mod limits;
+mod logs;
+
+pub use limits::Limits;
+pub use logs::{LogFile, LogFormat, LogRotation, LogSettings};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -10,8 +16,11 @@ use serde::{Deserialize, Serialize};
 /// applying the second does nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSpec {
-    /// Application name, unique on this machine; also the folder of its logs.
+    /// Application name, unique under one supervisor; also the folder of its logs.
     pub name: String,
+    /// Group of applications; a selector, no more.
+    #[serde(default = "defaults::namespace")]
+    pub namespace: String,
     /// Digest over everything that matters, made by the agent.
     pub spec_digest: String,
     /// Release version as people know it; informational.
@@ -46,9 +55,21 @@ pub struct AppSpec {
     /// Name of the variable that tells an instance its number.
     #[serde(default = "defaults::instance_var")]
     pub instance_var: String,
+    /// A variable that counts upwards over the instances, from its value in `env` (or 0). The next instance gets the highest
+    /// number in use and one; holes are never filled. A restarted instance keeps its number.
+    #[serde(default)]
+    pub increment_var: Option<String>,
     /// Sets `PORT` in the environment, and is the default port of probes.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Addresses the supervisor listens on for a fork application and hands to each instance as `LISTEN_FDS` does it
+    /// (systemd's `sd_listen_fds(3)`): `3000`, `127.0.0.1:3000`, `[::1]:3000`, or the absolute path of a unix socket.
+    /// With it instances share the port, and a replacement starts before the old instance goes.
+    #[serde(default)]
+    pub listen_fds: Vec<String>,
+    /// Start the instances when the application is applied for the first time. `false`: known and stopped.
+    #[serde(default = "defaults::yes")]
+    pub autostart: bool,
     /// When an instance counts as ready.
     #[serde(default)]
     pub readiness: Readiness,
@@ -61,6 +82,9 @@ pub struct AppSpec {
     /// Signal that asks an instance to end: `SIGINT`, `SIGTERM`, ...
     #[serde(default = "defaults::kill_signal")]
     pub kill_signal: String,
+    /// Ask (and kill) everything an instance started, not its main process alone.
+    #[serde(default = "defaults::yes")]
+    pub treekill: bool,
     /// Send the message `shutdown` over the IPC channel instead of the signal.
     #[serde(default)]
     pub shutdown_with_message: bool,
@@ -82,18 +106,42 @@ pub struct AppSpec {
     /// Exit codes after which the instance stays stopped. Death by signal counts as code 0.
     #[serde(default)]
     pub stop_exit_codes: Vec<i32>,
+    /// Restart every running instance at these times (cron pattern of 5 or 6 fields, the machine's time zone). What is
+    /// stopped stays stopped.
+    #[serde(default)]
+    pub cron_restart: Option<String>,
+    /// Reload an instance whose resident memory is above this at one of the looks taken every 30 s. [`Limits`] are what
+    /// the kernel enforces.
+    #[serde(default)]
+    pub max_memory_restart_bytes: Option<u64>,
+    /// Restart every instance when a file changes.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+    /// What the kernel shall not let an instance exceed.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Node.js maps stack traces to the sources (`--enable-source-maps`).
+    #[serde(default)]
+    pub source_map_support: bool,
+    /// Give instances a standard input that [`crate::Request::Input`] writes to; else it is `/dev/null`. Fork mode only.
+    #[serde(default)]
+    pub stdin: bool,
     /// User (name or number) to run as; needs a supervisor that runs as root.
     #[serde(default)]
     pub user: Option<String>,
     /// Group (name or number); the user's own when absent.
     #[serde(default)]
     pub group: Option<String>,
-    /// Folder under which `<app>/<instance>-out.log` and `-err.log` are written; none = kept in memory only.
+    /// File to which each instance's process id is written while it runs; the instance's number is put before the
+    /// extension when there are several.
     #[serde(default)]
-    pub log_dir: Option<String>,
-    /// When log files are rotated.
+    pub pid_file: Option<String>,
+    /// Where output goes.
     #[serde(default)]
-    pub log_rotation: LogRotation,
+    pub logs: LogSettings,
+    /// Set when the application came from the pm2-compatible command.
+    #[serde(default)]
+    pub pm2: Option<Pm2Origin>,
 }
 
 impl AppSpec {
@@ -102,6 +150,7 @@ impl AppSpec {
     pub fn new(name: impl Into<String>, cwd: impl Into<String>, script: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            namespace: defaults::namespace(),
             spec_digest: String::new(),
             release: String::new(),
             release_id: String::new(),
@@ -114,11 +163,15 @@ impl AppSpec {
             exec_mode: ExecMode::default(),
             instances: defaults::instances(),
             instance_var: defaults::instance_var(),
+            increment_var: None,
             port: None,
+            listen_fds: Vec::new(),
+            autostart: true,
             readiness: Readiness::default(),
             listen_timeout_ms: defaults::listen_timeout_ms(),
             kill_timeout_ms: defaults::kill_timeout_ms(),
             kill_signal: defaults::kill_signal(),
+            treekill: true,
             shutdown_with_message: false,
             autorestart: defaults::autorestart(),
             max_restarts: defaults::max_restarts(),
@@ -126,10 +179,17 @@ impl AppSpec {
             restart_delay_ms: 0,
             exp_backoff_restart_delay_ms: 0,
             stop_exit_codes: Vec::new(),
+            cron_restart: None,
+            max_memory_restart_bytes: None,
+            watch: None,
+            limits: Limits::default(),
+            source_map_support: false,
+            stdin: false,
             user: None,
             group: None,
-            log_dir: None,
-            log_rotation: LogRotation::default(),
+            pid_file: None,
+            logs: LogSettings::default(),
+            pm2: None,
         }
     }
 
@@ -141,7 +201,10 @@ impl AppSpec {
         if !name_valid(&self.name) {
             problem(
                 "name",
-                format!("{:?} is not a name: use a-z, 0-9 and '-', at most 63 characters", self.name),
+                format!(
+                    "{:?} is not a name: at most 128 bytes, no '/', no control characters, no '.' in front",
+                    self.name
+                ),
             );
         }
         if self.spec_digest.is_empty() {
@@ -189,10 +252,21 @@ impl AppSpec {
         if self.listen_timeout_ms == 0 {
             problem("listen_timeout_ms", "must be more than 0".to_owned());
         }
-        if let Some(log_dir) = &self.log_dir
-            && !log_dir.starts_with('/')
+        for (field, path) in self.paths() {
+            if !path.starts_with('/') || path.contains('\0') {
+                problem(field, format!("{path:?} is not an absolute path"));
+            }
+        }
+        if !self.listen_fds.is_empty() && self.exec_mode == ExecMode::Cluster {
+            problem("listen_fds", "is for fork mode; cluster mode shares its sockets anyway".to_owned());
+        }
+        if self.stdin && self.exec_mode == ExecMode::Cluster {
+            problem("stdin", "is for fork mode; a cluster worker has no standard input".to_owned());
+        }
+        if let Some(variable) = &self.increment_var
+            && !variable_valid(variable)
         {
-            problem("log_dir", format!("{log_dir:?} is not an absolute path"));
+            problem("increment_var", format!("{variable:?} is not a variable name"));
         }
         match &self.readiness {
             Readiness::Http { port, path, .. } => {
@@ -220,15 +294,27 @@ impl AppSpec {
     }
 }
 
+impl AppSpec {
+    fn paths(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let LogSettings { dir, out_file, error_file, log_file, .. } = &self.logs;
+        let files =
+            [("logs.out_file", out_file), ("logs.error_file", error_file), ("logs.log_file", log_file)];
+        [("logs.dir", dir.as_deref()), ("pid_file", self.pid_file.as_deref())]
+            .into_iter()
+            .chain(files.into_iter().map(|(field, file)| (field, file.path())))
+            .filter_map(|(field, path)| Some((field, path?)))
+    }
+}
+
 /// Far above any sensible number of processes for one application on one machine.
 const MAX_INSTANCES: u32 = 512;
 
+/// Looser than the names of a fleet: users of pm2 name applications as they like. It becomes a folder name.
 fn name_valid(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-        && bytes[0] != b'-'
-        && bytes[bytes.len() - 1] != b'-'
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.trim() == name
+        && !name.chars().any(|c| c == '/' || c.is_control())
 }
 
 fn variable_valid(name: &str) -> bool {
@@ -296,20 +382,30 @@ pub enum Readiness {
     Started,
 }
 
-/// When log files are rotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogRotation {
-    /// A file that reaches this size is renamed.
-    pub max_bytes: u64,
-    /// How many renamed files are kept besides the current one.
-    pub keep: u32,
+/// What is watched for changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Files and folders (with all below), absolute or relative to `cwd`; `cwd` itself when empty.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Patterns of what is passed over, as regular expressions or globs; `None` = hidden files and `node_modules`.
+    #[serde(default)]
+    pub ignore: Option<Vec<String>>,
+    /// Changes that follow one another within this time cause one restart.
+    #[serde(default)]
+    pub delay_ms: u64,
 }
 
-impl Default for LogRotation {
-    fn default() -> Self {
-        Self { max_bytes: 10 * 1024 * 1024, keep: 5 }
-    }
+/// What the pm2-compatible command wants to be kept with an application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pm2Origin {
+    /// `PM2_HOME`; instances see it, with `pm_id` and `name`, in their environment.
+    pub home: String,
+    /// The rest of pm2's record, opaque to the supervisor. Holds no environment.
+    pub record: serde_json::Value,
 }
+
+impl Eq for Pm2Origin {}
 
 /// Environment of an application. Its `Debug` shows names, never values.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -342,6 +438,12 @@ impl From<BTreeMap<String, String>> for RedactedEnv {
 }
 
 mod defaults {
+    pub(super) fn namespace() -> String {
+        "default".to_owned()
+    }
+    pub(super) const fn yes() -> bool {
+        true
+    }
     pub(super) const fn instances() -> u32 {
         1
     }

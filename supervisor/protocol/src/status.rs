@@ -1,15 +1,20 @@
 //! What the supervisor tells about the processes it holds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One application and its instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppStatus {
     /// Application name.
     pub name: String,
+    /// Group of applications.
+    #[serde(default)]
+    pub namespace: String,
     /// Version of the release that is meant to run.
     pub release: String,
     /// Id of that release.
@@ -29,6 +34,12 @@ pub struct AppStatus {
     /// Addresses the supervisor holds for the application, such as `tcp 0.0.0.0:3000`.
     #[serde(default)]
     pub listening: Vec<String>,
+    /// When `cron_restart` is due next.
+    #[serde(default)]
+    pub next_cron_restart: Option<DateTime<Utc>>,
+    /// Files are watched.
+    #[serde(default)]
+    pub watching: bool,
     /// Why the last apply failed, while no later one succeeded.
     #[serde(default)]
     pub last_failure: Option<String>,
@@ -61,6 +72,9 @@ pub enum DesiredRun {
 /// One process, or the place where it should be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceStatus {
+    /// Number unique under this supervisor, the `pm_id` of pm2: counts upwards, and from 0 again when nothing is left.
+    #[serde(default)]
+    pub id: u32,
     /// Number of the instance, from 0: what the application sees in `NODE_APP_INSTANCE`.
     pub index: u32,
     /// Place of the instance among the listening sockets. Equal to `index` today.
@@ -77,6 +91,9 @@ pub struct InstanceStatus {
     pub restarts: u32,
     /// Exits before `min_uptime_ms` that still count towards a crash loop.
     pub unstable_restarts: u32,
+    /// When the instance was created, or someone last restarted or reset it.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
     /// When the current (or last) process was started.
     pub started_at: Option<DateTime<Utc>>,
     /// For how long the current process has run.
@@ -87,6 +104,18 @@ pub struct InstanceStatus {
     pub memory_bytes: u64,
     /// How the last process of this instance ended.
     pub last_exit: Option<LastExit>,
+    /// Log lines that were dropped because the disk was full or too slow, since the instance was created.
+    #[serde(default)]
+    pub dropped_log_lines: u64,
+    /// What enforces the limits of the spec, such as `systemd scope` or `rlimits and polling`.
+    #[serde(default)]
+    pub limits_by: Option<String>,
+    /// Metrics the process reported (`axm:monitor`), by name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, Value>,
+    /// Actions the process announced (`axm:action`).
+    #[serde(default)]
+    pub actions: Vec<Value>,
 }
 
 /// State of one instance.
@@ -139,6 +168,15 @@ pub struct LastExit {
     pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
+    /// The kernel ended it because its memory limit (or the machine's memory) was exhausted.
+    #[serde(default)]
+    pub out_of_memory: bool,
+    /// How long the process had run.
+    #[serde(default)]
+    pub uptime_ms: u64,
+    /// The last lines it wrote to stderr.
+    #[serde(default)]
+    pub last_stderr: Vec<String>,
 }
 
 /// Which output of a process a line came from.
@@ -182,6 +220,9 @@ pub struct ProcessEvent {
     pub kind: ProcessEventKind,
     /// In words.
     pub reason: String,
+    /// With [`ProcessEventKind::Exited`]: how the process ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<LastExit>,
 }
 
 /// Kinds of [`ProcessEvent`].
@@ -204,6 +245,12 @@ pub enum ProcessEventKind {
     Stopping,
     /// It was stopped.
     Stopped,
+    /// It is reloaded because its memory is above `max_memory_restart`.
+    MemoryRestart,
+    /// It is restarted because `cron_restart` is due.
+    CronRestart,
+    /// It is restarted because a watched file changed.
+    WatchRestart,
     /// All instances of the application now run a new spec.
     Replaced,
     /// A new spec was given up; what ran before was kept or restored.

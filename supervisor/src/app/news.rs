@@ -55,7 +55,15 @@ impl App {
                 };
                 let signal = signal
                     .map(|signal| signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned));
-                member.last_exit = Some(LastExit { code, signal, reason, at: Utc::now() });
+                member.last_exit = Some(LastExit {
+                    code,
+                    signal,
+                    reason,
+                    at: Utc::now(),
+                    out_of_memory: false,
+                    uptime_ms: u64::try_from(ran_ms).unwrap_or(u64::MAX),
+                    last_stderr: Vec::new(),
+                });
                 // The stderr of the process that ended is wanted when its failure is told.
                 member.last_stderr = member.process.take().map(|process| process.stderr_tail.lines());
                 self.feed(origin.member, Event::Exited { launch, exit });

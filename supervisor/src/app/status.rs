@@ -1,5 +1,7 @@
 //! What is told about an application.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 use muster_planning::supervision::{Report, State};
 use muster_supervisor_protocol::{AppStatus, ExecMode, InstanceState, InstanceStatus, ProcessEventKind};
@@ -21,6 +23,7 @@ impl App {
         instances.sort_by_key(|(role, status)| (status.index, *role == Role::New));
         Some(AppStatus {
             name: self.name.clone(),
+            namespace: shown.as_ref().map(|spec| spec.namespace.clone()).unwrap_or_default(),
             release: in_force.map(|spec| spec.release.clone()).unwrap_or_default(),
             release_id: in_force.map(|spec| spec.release_id.clone()).unwrap_or_default(),
             spec_digest: in_force.map(|spec| spec.spec_digest.clone()).unwrap_or_default(),
@@ -29,6 +32,8 @@ impl App {
             replacing: incoming.is_some(),
             awaiting_apply: false,
             listening: self.sockets.describe(),
+            next_cron_restart: None,
+            watching: false,
             last_failure: self.last_failure.clone(),
             instances: instances.into_iter().map(|(_, status)| status).collect(),
         })
@@ -40,6 +45,7 @@ fn instance(member: &mut Member) -> InstanceStatus {
     let running_for = member.running_for();
     let (cpu_percent, memory_bytes) = pid.map_or((0.0, 0), |pid| member.sampler.look(pid, running_for));
     InstanceStatus {
+        id: member.index,
         index: member.index,
         slot: member.index,
         release: member.spec.release.clone(),
@@ -55,11 +61,16 @@ fn instance(member: &mut Member) -> InstanceStatus {
         ready: member.ready(),
         restarts: member.machine.history.restarts,
         unstable_restarts: member.machine.history.unstable_restarts(),
+        created_at: None,
         started_at: member.started_at,
         uptime_ms: if pid.is_some() { u64::try_from(running_for.as_millis()).unwrap_or(u64::MAX) } else { 0 },
         cpu_percent,
         memory_bytes,
         last_exit: member.last_exit.clone(),
+        dropped_log_lines: 0,
+        limits_by: None,
+        metrics: BTreeMap::new(),
+        actions: Vec::new(),
     }
 }
 

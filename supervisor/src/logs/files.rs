@@ -83,7 +83,7 @@ fn work(mut jobs: mpsc::Receiver<Job>) {
     let mut files = Files::default();
     while let Some(job) = jobs.blocking_recv() {
         match job {
-            Job::Write { path, bytes, rotation } => files.write(&path, &bytes, rotation),
+            Job::Write { path, bytes, rotation } => files.write(&path, &bytes, &rotation),
             Job::Close { path } => files.close(&path),
             Job::Flush { done } => {
                 if done.send(()).is_err() {
@@ -108,7 +108,7 @@ struct OpenFile {
 }
 
 impl Files {
-    fn write(&mut self, path: &Path, bytes: &[u8], rotation: LogRotation) {
+    fn write(&mut self, path: &Path, bytes: &[u8], rotation: &LogRotation) {
         match self.try_write(path, bytes, rotation) {
             Ok(()) => {
                 if self.failing.remove(path).is_some() {
@@ -124,7 +124,7 @@ impl Files {
         }
     }
 
-    fn try_write(&mut self, path: &Path, bytes: &[u8], rotation: LogRotation) -> io::Result<()> {
+    fn try_write(&mut self, path: &Path, bytes: &[u8], rotation: &LogRotation) -> io::Result<()> {
         let added = bytes.len() as u64;
         if !self.open.contains_key(path) {
             self.open.insert(path.to_owned(), open(path)?);
@@ -186,10 +186,10 @@ mod tests {
     fn rotation_keeps_every_line_of_the_files_it_keeps() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shop/0-out.log");
-        let rotation = LogRotation { max_bytes: 100, keep: 2 };
+        let rotation = LogRotation { max_bytes: 100, keep: 2, ..LogRotation::default() };
         let mut files = Files::default();
         for number in 0..40 {
-            files.write(&path, format!("line {number:03}\n").as_bytes(), rotation);
+            files.write(&path, format!("line {number:03}\n").as_bytes(), &rotation);
         }
         let read = |suffix: &str| std::fs::read_to_string(dir.path().join(format!("shop/0-out.log{suffix}")));
         let kept = [read(".2").unwrap(), read(".1").unwrap(), read("").unwrap()].concat();
@@ -204,17 +204,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.log");
         let mut files = Files::default();
-        files.write(&path, b"one\n", LogRotation::default());
+        files.write(&path, b"one\n", &LogRotation::default());
         files.close(&path);
-        files.write(&path, b"two\n", LogRotation::default());
+        files.write(&path, b"two\n", &LogRotation::default());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
     }
 
     #[test]
     fn a_file_that_cannot_be_written_harms_nobody() {
         let mut files = Files::default();
-        files.write(Path::new("/proc/nowhere/a.log"), b"x\n", LogRotation::default());
-        files.write(Path::new("/proc/nowhere/a.log"), b"x\n", LogRotation::default());
+        files.write(Path::new("/proc/nowhere/a.log"), b"x\n", &LogRotation::default());
+        files.write(Path::new("/proc/nowhere/a.log"), b"x\n", &LogRotation::default());
         assert_eq!(files.failing.len(), 1);
     }
 }

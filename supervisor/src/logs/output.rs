@@ -102,7 +102,7 @@ impl OutputTask {
 impl Output {
     /// Reads a pipe in a task of its own.
     pub(crate) fn follow(&self, source: Source, stream: LogStreamName, tail: Option<Tail>) -> OutputTask {
-        let file = self.spec.log_dir.as_ref().map(|dir| {
+        let file = self.spec.logs.dir.as_ref().map(|dir| {
             let suffix = match stream {
                 LogStreamName::Out => "out",
                 LogStreamName::Err => "err",
@@ -111,7 +111,7 @@ impl Output {
                 Path::new(dir).join(&self.spec.name).join(format!("{}-{suffix}.log", self.instance));
             FileEnd {
                 path: path.into(),
-                rotation: self.spec.log_rotation,
+                rotation: self.spec.logs.rotation.clone(),
                 dropped_lines: source.rest.dropped_lines,
             }
         });
@@ -208,7 +208,7 @@ impl Reader {
             }
             // Once the disk failed us, its slowness is not waited for again until it recovers.
             let patient = file.dropped_lines == 0;
-            if self.output.writer.write(&file.path, bytes, file.rotation, patient).await {
+            if self.output.writer.write(&file.path, bytes, file.rotation.clone(), patient).await {
                 file.dropped_lines = 0;
             } else {
                 file.dropped_lines += lines.len() as u64;

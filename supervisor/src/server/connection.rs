@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_supervisor_protocol::{
     ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_REQUEST_BYTES, Pong,
-    ProcessEvent, ProcessEventKind, Reply, Request, write_message,
+    ProcessEvent, ProcessEventKind, Reply, Request, Target, write_message,
 };
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -109,13 +109,30 @@ impl Door {
                     }
                 }
             }
-            Request::Stop { app } => self.relay(client, |reply| Ask::Stop { app, reply }).await,
-            Request::Start { app } => self.relay(client, |reply| Ask::Start { app, reply }).await,
-            Request::Restart { app } => self.relay(client, |reply| Ask::Restart { app, reply }).await,
-            Request::Delete { app } => self.relay(client, |reply| Ask::Delete { app, reply }).await,
+            Request::Stop(Target { app, .. }) => self.relay(client, |reply| Ask::Stop { app, reply }).await,
+            Request::Start(Target { app, .. }) => self.relay(client, |reply| Ask::Start { app, reply }).await,
+            Request::Restart(Target { app, .. }) | Request::Reload { app } => {
+                self.relay(client, |reply| Ask::Restart { app, reply }).await
+            }
+            Request::Delete(Target { app, .. }) => {
+                self.relay(client, |reply| Ask::Delete { app, reply }).await
+            }
             Request::List => self.relay(client, |reply| Ask::List { reply }).await,
             Request::Logs(request) => self.logs(client, request).await,
             Request::Watch => self.watch(client).await,
+            Request::Scale { .. }
+            | Request::Reset(_)
+            | Request::Signal { .. }
+            | Request::Message { .. }
+            | Request::Trigger { .. }
+            | Request::Input { .. }
+            | Request::Specs { .. }
+            | Request::ReopenLogs
+            | Request::FlushLogs { .. }
+            | Request::Shutdown => {
+                let message = "this version does not answer this request".to_owned();
+                client.send(&Reply::Error { code: ErrorCode::BadRequest, message }).await
+            }
             Request::Upgrade { binary } => self.upgrade(client, binary.map(PathBuf::from)).await,
         }
     }
@@ -160,7 +177,7 @@ impl Door {
 
     async fn logs(&self, client: &mut Client, request: LogsRequest) -> Result<(), Gone> {
         let count = usize::try_from(request.lines).unwrap_or(usize::MAX);
-        let app = request.app.as_deref();
+        let app = request.apps.first().map(String::as_str);
         let (lines, mut live) = self.shared.logs.read(app, count);
         for line in lines {
             client.send(&Reply::LogLine(LogLine::clone(&line))).await?;
@@ -201,6 +218,7 @@ impl Door {
                             release: String::new(),
                             kind: ProcessEventKind::Missed,
                             reason: format!("{count} events were missed, the watcher was too slow"),
+                            exit: None,
                         };
                         client.send(&Reply::Event(note)).await?;
                     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_supervisor_protocol::{AppSpec, AppStatus, Applied, ApplyOutcome, Client, ExecMode};
+use muster_supervisor_protocol::{AppSpec, AppStatus, Applied, ApplyOutcome, Client, ExecMode, LogSettings};
 
 /// Bound of every wait: far above what anything needs, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,7 +117,10 @@ impl Supervisor {
             // Starting Node.js takes long when all tests run at once.
             listen_timeout_ms: 30_000,
             kill_timeout_ms: 5_000,
-            log_dir: Some(self.dir.path().join("logs").to_str().unwrap().to_owned()),
+            logs: LogSettings {
+                dir: Some(self.dir.path().join("logs").to_str().unwrap().to_owned()),
+                ..LogSettings::default()
+            },
             ..AppSpec::new(name, self.dir.path().to_str().unwrap(), script)
         }
     }

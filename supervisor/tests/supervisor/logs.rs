@@ -5,7 +5,7 @@ use muster_supervisor_protocol::{AppSpec, ExecMode, LogRotation, LogStreamName, 
 use crate::harness::{Supervisor, until};
 
 fn request(follow: bool) -> LogsRequest {
-    LogsRequest { app: Some("talker".into()), lines: 1_000, follow }
+    LogsRequest { apps: vec!["talker".into()], lines: 1_000, follow, ..LogsRequest::default() }
 }
 
 fn talker(supervisor: &Supervisor, source: &str) -> AppSpec {
@@ -40,10 +40,8 @@ async fn lines_are_kept_per_stream_in_memory_and_in_files() {
 async fn files_are_rotated_without_losing_a_line() {
     let supervisor = Supervisor::start().await;
     let source = "for (let i = 0; i < 20000; i += 1) console.log(`line ${i}`); setInterval(() => {}, 1000);";
-    let spec = AppSpec {
-        log_rotation: LogRotation { max_bytes: 64 * 1024, keep: 10 },
-        ..talker(&supervisor, source)
-    };
+    let mut spec = talker(&supervisor, source);
+    spec.logs.rotation = LogRotation { max_bytes: 64 * 1024, keep: 10, ..LogRotation::default() };
     supervisor.run(&spec).await;
     let dir = supervisor.dir.path().join("logs/talker");
     let all = until("the last line is written", async || {

@@ -61,7 +61,7 @@ async fn after_an_upgrade_everything_works_as_before() {
     supervisor.run(&worker).await;
     supervisor.upgrade().await;
     assert_eq!(supervisor.run(&shop).await, ApplyOutcome::Unchanged);
-    let request = LogsRequest { app: Some("worker".into()), lines: 10, follow: false };
+    let request = LogsRequest { apps: vec!["worker".into()], lines: 10, ..LogsRequest::default() };
     let mut lines = supervisor.client().await.logs(request).await.unwrap();
     assert_eq!(lines.next().await.unwrap().unwrap().line, "before", "the last lines are still there");
     // We are still the parent: how a process ends is known.
