@@ -5,10 +5,8 @@
 mod cli;
 mod dashboard;
 mod foreign;
-mod http;
 mod load;
 mod machine;
-mod memory;
 mod nodes;
 mod proof;
 mod report;

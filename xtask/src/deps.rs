@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Browser,
     /// `setpriv` and `setsid`.
     UtilLinux,
+    /// `wrk`, for the benchmarks only.
+    LoadGenerator,
 }
 
 const ALL: [Need; 5] = [Need::Postgres, Need::Node, Need::Compiler, Need::Browser, Need::UtilLinux];
@@ -31,6 +33,7 @@ impl Need {
             Self::Node => node::present(),
             Self::Compiler => installed("cc"),
             Self::Browser => installed("chromium") || installed("chromium-browser"),
+            Self::LoadGenerator => installed("wrk"),
             Self::UtilLinux => installed("setpriv") && installed("setsid"),
         }
     }
@@ -41,6 +44,7 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Compiler => &["gcc", "libc6-dev"],
             Self::Browser => &["chromium"],
+            Self::LoadGenerator => &["wrk"],
             Self::UtilLinux => &["util-linux"],
         }
     }
@@ -51,6 +55,7 @@ impl Need {
             Self::Node => "the dashboard is built with it and applications run on it",
             Self::Compiler => "some crates build C",
             Self::Browser => "the dashboard is tested in it",
+            Self::LoadGenerator => "the benchmarks put load on servers with it",
             Self::UtilLinux => "servers are started in sessions of their own and stop with their parent",
         }
     }

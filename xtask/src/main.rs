@@ -4,12 +4,15 @@
 //! not: contain product code, or need anything but cargo to start; what else is missing, `deps` installs. Start
 //! here: one module per chore, `shell` runs programs, `repo` knows the paths.
 
+mod bench;
 mod check;
 mod database;
 mod demo;
 mod deps;
 mod generate;
+mod http;
 mod node;
+mod processes;
 mod repo;
 mod shell;
 mod test;
@@ -42,6 +45,8 @@ enum Chore {
     DevDb(database::Options),
     /// Run every check and every test
     Test(test::Options),
+    /// Measure ours beside its peer in one run, and print the ratios
+    Bench(bench::Options),
     /// Run a whole fleet on this machine
     Demo(demo::Options),
 }
@@ -55,6 +60,7 @@ fn main() {
         Chore::Deps => deps::run(),
         Chore::DevDb(options) => database::run(&options),
         Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     if let Err(error) = result {

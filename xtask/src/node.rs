@@ -61,6 +61,35 @@ impl Node {
     }
 }
 
+/// The releases of Node.js that the supervisor is tested and measured with, one for each supported major.
+const RELEASES: [(u32, &str); 4] = [(18, "18.20.8"), (20, "20.20.2"), (22, "22.23.3"), (24, "24.21.0")];
+
+/// The binary of a supported major, fetched as an npm package into the target folder when it is not there yet.
+pub(crate) fn of_major(major: u32) -> Result<PathBuf> {
+    let release = RELEASES.iter().find(|(of, _)| *of == major).map(|(_, release)| *release);
+    let release =
+        release.with_context(|| format!("Node.js {major} is not among those that are supported"))?;
+    let package = format!("node-linux-{}", npm_arch()?);
+    let dir = repo::target().join(format!("tools/node-{major}"));
+    let binary = dir.join("node_modules").join(&package).join("bin/node");
+    let present = || {
+        Program::new(&binary).arg("--version").read().is_ok_and(|text| text.trim() == format!("v{release}"))
+    };
+    if !present() {
+        step(&format!("fetching Node.js {release}"));
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Program::new("npm")
+            .args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&dir)
+            .arg(format!("{package}@{release}"))
+            .run()?;
+    }
+    if !present() {
+        bail!("the fetched Node.js {release} in {} does not run", dir.display());
+    }
+    Ok(binary)
+}
+
 /// Whether the machine has both programs, whatever their age.
 pub(crate) fn present() -> bool {
     installed("node") && installed("npm")

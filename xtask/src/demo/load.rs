@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::http::{Answer, Connection, Failure};
+use crate::http::{Answer, Connection, Failure};
 
 /// Per target: what one client does, and how often it begins a request.
 const CLIENTS: [(Kind, Duration); 7] = [

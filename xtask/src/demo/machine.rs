@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::memory::{self, alive, processes_of};
+use crate::processes::{self, alive, processes_of};
 use crate::shell::{Program, note};
 
 /// A daemon that can be started again with the same command line.
@@ -108,7 +108,7 @@ pub(super) fn sweep(dir: &Path) -> Result<()> {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    let left: Vec<memory::Process> =
+    let left: Vec<processes::Process> =
         processes_of(dir).into_iter().filter(|process| alive(process.pid)).collect();
     if !left.is_empty() {
         bail!("these processes do not stop: {left:?}");

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use super::load::{Load, Target};
 use super::report::{self, Row};
 use super::stage::{APPLICATION, ENVIRONMENT, Stage};
-use super::{Options, dashboard, foreign, memory};
+use super::{Options, dashboard, foreign};
+use crate::processes;
 use crate::shell::step;
 
 /// How long something stays dead: longer than one missed beat, shorter than anybody's patience.
@@ -99,14 +100,14 @@ impl Proof<'_> {
         let mut figures = Vec::new();
         let mut add = |name: String, pid: Option<u32>| {
             let shown =
-                pid.and_then(memory::resident_kib).map_or_else(|| "unknown".to_owned(), memory::shown);
+                pid.and_then(processes::resident_kib).map_or_else(|| "unknown".to_owned(), processes::shown);
             figures.push(format!("{name} {shown}"));
         };
         add("controller".to_owned(), self.stage.controller.pid());
         for host in &self.stage.hosts {
             add(format!("agent of {}", host.name), host.agent.pid());
         }
-        for process in memory::processes_of(&self.stage.dir) {
+        for process in processes::processes_of(&self.stage.dir) {
             let program = process.command.split(' ').next().unwrap_or_default();
             if program.ends_with("muster-keeper") {
                 add("keeper".to_owned(), Some(process.pid));
@@ -196,18 +197,18 @@ fn supervisor_killed(stage: &mut Stage) -> Result<String> {
 }
 
 fn supervisor_of(state_dir: &std::path::Path) -> Option<u32> {
-    memory::processes_of(state_dir)
+    processes::processes_of(state_dir)
         .into_iter()
         .find(|process| {
             let program = process.command.split(' ').next().unwrap_or_default();
-            program.ends_with("/muster-supervisor") && memory::alive(process.pid)
+            program.ends_with("/muster-supervisor") && processes::alive(process.pid)
         })
         .map(|process| process.pid)
 }
 
 /// The Node.js processes that run out of a node's state directory.
 fn applications_of(state_dir: &std::path::Path) -> Vec<u32> {
-    let mut pids: Vec<u32> = memory::processes_of(&state_dir.join("applications"))
+    let mut pids: Vec<u32> = processes::processes_of(&state_dir.join("applications"))
         .into_iter()
         .filter(|process| !process.command.contains("muster-"))
         .map(|process| process.pid)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::http::{Answer, Connection};
 use super::machine::{Daemon, free_address};
+use crate::http::{Answer, Connection};
 use crate::repo;
 use crate::shell::Program;
 

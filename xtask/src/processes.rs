@@ -4,13 +4,13 @@ use std::path::Path;
 
 /// A process of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pub(super) command: String,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) command: String,
 }
 
 /// Every process that names a path below `dir` on its command line or works in there, ourselves aside.
-pub(super) fn processes_of(dir: &Path) -> Vec<Process> {
+pub(crate) fn processes_of(dir: &Path) -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let path = dir.to_string_lossy();
     entries
@@ -27,20 +27,20 @@ pub(super) fn processes_of(dir: &Path) -> Vec<Process> {
 }
 
 /// Whether a process of that id runs (a zombie does not).
-pub(super) fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the name, which is in parentheses and may hold any character.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The resident memory of a process in KiB.
-pub(super) fn resident_kib(pid: u32) -> Option<u64> {
+pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// For people: `12.3 MiB`.
-pub(super) fn shown(kib: u64) -> String {
+pub(crate) fn shown(kib: u64) -> String {
     format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
 }

@@ -9,7 +9,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why there was no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// A kept connection was closed by the server before a byte of the answer: the server may always do that, and
     /// RFC 9112 (9.3.1) has clients send an idempotent request again on a new connection.
     Stale(String),
@@ -19,21 +19,21 @@ pub(super) enum Failure {
 
 /// A complete answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
     /// The server keeps the connection open.
-    pub(super) kept: bool,
+    pub(crate) kept: bool,
 }
 
 /// A connection, possibly used before.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     used: bool,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self, Failure> {
         let connect = || {
             let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
             stream.set_read_timeout(Some(READ_TIMEOUT))?;
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// Sends a GET and reads the whole answer.
-    pub(super) fn get(&mut self, path: &str, keep: bool) -> Result<Answer, Failure> {
+    pub(crate) fn get(&mut self, path: &str, keep: bool) -> Result<Answer, Failure> {
         let used = std::mem::replace(&mut self.used, true);
         let early = |what: String| if used { Failure::Stale(what) } else { Failure::Broken(what) };
         let connection = if keep { "keep-alive" } else { "close" };

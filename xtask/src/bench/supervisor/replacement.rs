@@ -1,0 +1,98 @@
+//! A worker is killed: how long until its replacement answers, and how much of that is Node.js itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::super::figures::{Figure, Good, median};
+use super::super::managers::{Manager, node_of};
+use super::{Bench, MAJOR, SERVER, free_port};
+use crate::http::Connection;
+use crate::shell::Program;
+
+const ROUNDS: usize = 15;
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let dir = bench.folder("replacement")?;
+    let script = dir.join("server.js");
+    bench.write(&script, SERVER)?;
+    let node = node_of(MAJOR)?;
+    let managers = bench.managers("replacement", MAJOR)?;
+    let mut ports = Vec::new();
+    for manager in &managers {
+        let port = free_port()?;
+        let config = dir.join(format!("{}.config.json", manager.name));
+        let config_text = format!(
+            r#"{{"apps": [{{"name": "server", "script": {script:?}, "exec_mode": "cluster", "instances": 1, "max_restarts": 1000, "env": {{"PORT": "{port}"}}}}]}}"#
+        );
+        bench.write(&config, &config_text)?;
+        manager.run(&["start", &config.to_string_lossy()])?;
+        manager.online(1)?;
+        ports.push(port);
+    }
+    let (mut alone_times, mut times) = (vec![], [vec![], vec![]]);
+    for _ in 0..bench.rounds(ROUNDS) {
+        alone_times.push(alone(&node, &script)?);
+        for (which, manager) in managers.iter().enumerate() {
+            times[which].push(replaced(manager, ports[which])?);
+        }
+    }
+    let alone = median(alone_times).unwrap_or_default();
+    let [ours, peer] = times.map(|times| median(times).unwrap_or_default());
+    Ok(vec![
+        Figure::new("kill -9 of the only worker to the next answer", ours, Some(peer), "ms", Good::Less),
+        Figure::new(
+            "the same, beyond `node server.js` alone",
+            ours - alone,
+            Some(peer - alone),
+            "ms",
+            Good::Less,
+        ),
+        Figure::new("`node server.js` alone, start to answer", alone, None, "ms", Good::Less),
+    ])
+}
+
+/// Without anybody, from its start to its first answer.
+fn alone(node: &Path, script: &Path) -> Result<f64> {
+    let port = free_port()?;
+    let begun = Instant::now();
+    let mut child = Command::new(node)
+        .arg(script)
+        .env("PORT", port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start node")?;
+    let answered = answer_after(port, begun);
+    child.kill().context("cannot end node")?;
+    child.wait().context("cannot wait for node")?;
+    answered
+}
+
+fn replaced(manager: &Manager, port: u16) -> Result<f64> {
+    manager.online(1)?;
+    // An unstable instance may be treated otherwise; that is not what is measured.
+    std::thread::sleep(Duration::from_millis(1100));
+    let pid = manager.list()?[0]["pid"].as_u64().context("the worker has no process id")?;
+    let begun = Instant::now();
+    Program::new("kill").args(["-KILL", &pid.to_string()]).read()?;
+    answer_after(port, begun)
+}
+
+/// Milliseconds until a request is answered; asks again as fast as it is refused.
+fn answer_after(port: u16, begun: Instant) -> Result<f64> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    while begun.elapsed() < Duration::from_secs(20) {
+        if let Ok(mut connection) = Connection::open(address)
+            && let Ok(answer) = connection.get("/", false)
+            && answer.status == 200
+        {
+            return Ok(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    bail!("nobody answers on port {port}")
+}

@@ -1,0 +1,48 @@
+//! Fifty applications from one file, until each of them runs its own code.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::super::figures::{Figure, Good, median};
+use super::super::managers::until;
+use super::{Bench, MAJOR};
+
+const APPLICATIONS: usize = 50;
+const ROUNDS: usize = 3;
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let dir = bench.folder("starts")?;
+    let script = dir.join("mark.js");
+    let source = "require('fs').writeFileSync(process.env.MARK, ''); setInterval(() => {}, 60000);\n";
+    bench.write(&script, source)?;
+    let managers = bench.managers("starts", MAJOR)?;
+    let mut times = [vec![], vec![]];
+    for round in 0..bench.rounds(ROUNDS) {
+        for (which, manager) in managers.iter().enumerate() {
+            let marks = dir.join(format!("marks-{}-{round}", manager.name));
+            std::fs::create_dir(&marks).with_context(|| format!("cannot create {}", marks.display()))?;
+            let apps: Vec<String> = (0..APPLICATIONS)
+                .map(|number| {
+                    let mark = marks.join(number.to_string());
+                    format!(
+                        r#"{{"name": "mark-{number}", "script": {script:?}, "env": {{"MARK": {mark:?}}}}}"#
+                    )
+                })
+                .collect();
+            let config = dir.join(format!("{}-{round}.config.json", manager.name));
+            bench.write(&config, &format!(r#"{{"apps": [{}]}}"#, apps.join(",")))?;
+            // The daemon runs already: it is the applications that are measured.
+            manager.run(&["ping"])?;
+            let begun = Instant::now();
+            manager.run(&["start", &config.to_string_lossy()])?;
+            until("every application has begun", || {
+                Ok(std::fs::read_dir(&marks).context("the marks are gone")?.count() == APPLICATIONS)
+            })?;
+            times[which].push(begun.elapsed().as_secs_f64());
+            manager.clear()?;
+        }
+    }
+    let [ours, peer] = times.map(|times| median(times).unwrap_or_default());
+    Ok(vec![Figure::new("50 applications started", ours, Some(peer), "s", Good::Less)])
+}
