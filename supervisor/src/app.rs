@@ -3,6 +3,7 @@
 //! Everything that concerns an application goes through [`App::run`]: commands of clients, news of its processes, and
 //! timers. So there is nothing to lock. Decisions are those of `muster_planning::supervision`; this carries them out.
 
+mod listed;
 mod member;
 mod news;
 mod operation;
@@ -220,7 +221,10 @@ impl App {
         let member = self.members.get_mut(&id)?;
         match effect {
             Effect::Spawn { launch } => {
-                let started = member.spawn(launch, &self.shared, &self.news_sender);
+                let listed = self.listed_sockets(id);
+                let member = self.members.get_mut(&id)?;
+                let started = listed
+                    .and_then(|listed| member.spawn(launch, &self.shared, &self.news_sender, &listed));
                 if let Err(reason) = started {
                     return Some(Event::SpawnFailed { launch, reason });
                 }

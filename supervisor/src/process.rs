@@ -59,6 +59,8 @@ pub(crate) enum Happened {
     Drained,
     /// It closed its channel and did not end.
     ChannelLost,
+    /// It sent what we do not put up with; its channel is closed.
+    CutOff { reason: String },
     /// It ended.
     Exited(Exit),
 }
@@ -150,6 +152,7 @@ pub(crate) fn spawn(
     index: u32,
     worker_id: u64,
     hook: Option<&Path>,
+    listed: &[(String, Arc<OwnedFd>)],
 ) -> Result<Process, String> {
     let spec = owner.spec;
     let user = users::resolve(spec)?;
@@ -159,7 +162,7 @@ pub(crate) fn spawn(
         Ok(None) => (None, None),
         Err(error) => return Err(format!("its ipc channel cannot be made: {error}")),
     };
-    let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end };
+    let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end, listed };
     let mut child = command::start(launch)?;
     let pid = child.id();
     let watch = Watch::started(pid);

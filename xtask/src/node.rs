@@ -61,6 +61,62 @@ impl Node {
     }
 }
 
+/// The major versions that applications are tested with; `xtask/nodes` pins their releases.
+pub(crate) const TESTED_MAJORS: [u32; 4] = [18, 20, 22, 24];
+/// How the tests are told where those are.
+pub(crate) const TESTED_VARIABLE: &str = "MUSTER_TEST_NODES";
+
+/// Installs every tested Node.js below the target folder, checked against the lock file, and answers the folder: in it,
+/// `<major>/bin/node`.
+pub(crate) fn tested() -> Result<PathBuf> {
+    crate::deps::ensure(&[crate::deps::Need::Node])?;
+    let dir = repo::target().join("tools/nodes");
+    let arch = npm_arch()?;
+    let packages = dir.join("node_modules");
+    let installed = |major: u32| packages.join(format!("node-{major}-{arch}"));
+    let lock = "package-lock.json";
+    let wanted = read(&repo::root().join("xtask/nodes").join(lock))?;
+    let current = std::fs::read(dir.join(lock)).is_ok_and(|found| found == wanted)
+        && TESTED_MAJORS.iter().all(|major| runs(&installed(*major), *major));
+    if !current {
+        step("fetching the Node.js versions that applications are tested with");
+        note(&format!("npm packages of xtask/nodes into {}", dir.display()));
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        for name in ["package.json", lock, ".npmrc"] {
+            let bytes = read(&repo::root().join("xtask/nodes").join(name))?;
+            std::fs::write(dir.join(name), bytes).with_context(|| format!("cannot write {name}"))?;
+        }
+        Program::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(&dir).run()?;
+    }
+    for major in TESTED_MAJORS {
+        let package = installed(major);
+        if !runs(&package, major) {
+            bail!("the fetched Node.js {major} in {} does not run", package.display());
+        }
+        let link = dir.join(major.to_string());
+        if std::fs::read_link(&link).is_ok_and(|target| target == package) {
+            continue;
+        }
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace {}", link.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        std::os::unix::fs::symlink(&package, &link)
+            .with_context(|| format!("cannot link {}", link.display()))?;
+    }
+    Ok(dir)
+}
+
+fn runs(package: &Path, major: u32) -> bool {
+    version(&package.join("bin/node")).is_some_and(|(found, _)| found == major)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Whether the machine has both programs, whatever their age.
 pub(crate) fn present() -> bool {
     installed("node") && installed("npm")

@@ -6,6 +6,7 @@ use muster_supervisor_protocol::{LastExit, Readiness};
 
 use super::App;
 use crate::cluster::protocol::{Listening, QueryServer};
+use crate::cluster::sockets::Asker;
 use crate::process::{Happened, Order, Origin};
 
 impl App {
@@ -34,6 +35,12 @@ impl App {
                 member.hint(&hint);
             }
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
+            Happened::CutOff { reason } => {
+                tracing::warn!(app = self.name, index = member.index, "{reason}; it is ended");
+                member.hint(&reason);
+                member.cut_off = Some(reason);
+                member.kill();
+            }
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
             Happened::Exited(exit) => {
                 tracing::debug!(app = self.name, index = member.index, %exit, "a process ended");
@@ -52,6 +59,10 @@ impl App {
                         format!("{exit} after {ran_ms} ms")
                     }
                     Exit::Unknown { watched: false } => exit.to_string(),
+                };
+                let reason = match member.cut_off.take() {
+                    Some(why) => format!("{why} and was ended; {reason}"),
+                    None => reason,
                 };
                 let signal = signal
                     .map(|signal| signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned));
@@ -82,7 +93,8 @@ impl App {
             }
         };
         let keeper = Some((&self.shared.keeper, self.name.as_str()));
-        match (self.sockets.get(&query, user.as_ref(), keeper), query.kind()) {
+        let asker = Asker::app(user.as_ref(), member.spec.port);
+        match (self.sockets.get(&query, asker, keeper), query.kind()) {
             (Ok((socket, data)), Some(kind)) => {
                 member.keys.insert(query.key());
                 member.order(Order::Grant { kind, socket, data, query });

@@ -141,6 +141,15 @@ impl Task {
 
     async fn hear(&mut self, incoming: Incoming) {
         match incoming {
+            Incoming::Hooked => self.tell(Happened::Online).await,
+            Incoming::Exclusive { port, shared: false } => {
+                let hint = format!(
+                    "it listens on port {port} with `exclusive`, so no other instance, and no successor before it has \
+                     ended, can have the port"
+                );
+                self.tell(Happened::Noticed { hint }).await;
+            }
+            Incoming::Nonsense { reason } => self.tell(Happened::CutOff { reason }).await,
             Incoming::Online { seq } => {
                 self.send(&protocol::ack(seq));
                 self.tell(Happened::Online).await;
@@ -151,7 +160,11 @@ impl Task {
             Incoming::Close { key } => self.tell(Happened::Closed { key }).await,
             Incoming::Drained => self.tell(Happened::Drained).await,
             Incoming::Ready => self.tell(Happened::Ready).await,
-            Incoming::HandleAck | Incoming::HandleNack | Incoming::Handle | Incoming::Other => {}
+            Incoming::Exclusive { shared: true, .. }
+            | Incoming::HandleAck
+            | Incoming::HandleNack
+            | Incoming::Handle
+            | Incoming::Other => {}
         }
     }
 
