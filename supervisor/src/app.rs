@@ -6,6 +6,7 @@
 mod awaited;
 mod exit;
 mod instances;
+mod listed;
 mod member;
 mod messages;
 mod news;
@@ -291,7 +292,10 @@ impl App {
         let member = self.members.get_mut(&id)?;
         match effect {
             Effect::Spawn { launch } => {
-                let started = member.spawn(launch, &self.shared, &self.news_sender);
+                let listed = self.listed_sockets(id);
+                let member = self.members.get_mut(&id)?;
+                let started = listed
+                    .and_then(|listed| member.spawn(launch, &self.shared, &self.news_sender, &listed));
                 if let Err(reason) = started {
                     member.last_exit = Some(exit::never_started(&reason));
                     return Some(Event::SpawnFailed { launch, reason });

@@ -1,10 +1,11 @@
 //! `muster-supervisor`: thin shell around the library.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{check_takeover, commands, keep, serve};
+use muster_supervisor::{check_takeover, commands, keep, launch, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -48,6 +49,16 @@ enum Command {
         #[arg(long)]
         state_dir: PathBuf,
     },
+    /// Become a program of an application; started by the supervisor itself.
+    #[command(hide = true)]
+    Launch {
+        /// How many sockets it is given, from descriptor 3 on.
+        #[arg(long, default_value_t = 0)]
+        listen_fds: u32,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
     /// Show what runs.
     List {
         /// State directory of the supervisor.
@@ -76,6 +87,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
         Command::Keep { state_dir } => return Ok(keep(state_dir)?),
+        Command::Launch { listen_fds, program } => return Err(launch(*listen_fds, program).into()),
         Command::CheckTakeover { format } => return check_takeover(*format).map_err(anyhow::Error::msg),
         Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
     }
@@ -86,7 +98,7 @@ fn main() -> anyhow::Result<()> {
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Keep { .. } | Command::CheckTakeover { .. } => {}
+            Command::Keep { .. } | Command::Launch { .. } | Command::CheckTakeover { .. } => {}
             Command::Run { state_dir, resume } => serve(&state_dir, resume).await?,
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,

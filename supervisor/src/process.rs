@@ -65,6 +65,8 @@ pub(crate) enum Happened {
     Drained,
     /// It closed its channel and did not end.
     ChannelLost,
+    /// It sent what we do not put up with; its channel is closed.
+    CutOff { reason: String },
     /// It ended.
     Exited(Exit),
 }
@@ -156,6 +158,8 @@ pub(crate) struct Start<'a> {
     pub(crate) worker_id: u64,
     pub(crate) hook: Option<&'a Path>,
     pub(crate) own_variables: &'a BTreeMap<String, String>,
+    /// Sockets of `listen_fds`, by name.
+    pub(crate) listed: &'a [(String, Arc<OwnedFd>)],
 }
 
 /// Whom a process belongs to.
@@ -170,7 +174,7 @@ pub(crate) struct Owner<'a> {
 
 /// Starts one process of a spec.
 pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, String> {
-    let Start { index, worker_id, hook, own_variables } = start;
+    let Start { index, worker_id, hook, own_variables, listed } = start;
     let spec = owner.spec;
     let user = users::resolve(spec)?;
     let wants_channel = command::wants_channel(spec);
@@ -192,6 +196,7 @@ pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, Strin
         channel: their_end,
         stdin,
         own_variables,
+        listed,
     };
     let mut child = command::start(launch)?;
     let pid = child.id();

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::process::ports::{Acceptor, Accepts};
 use crate::process::{Order, ports};
 
 const PAUSE: Duration = Duration::from_millis(50);
+const ACCEPTING_PAUSE: Duration = Duration::from_millis(10);
 /// The status line of an answer is not longer.
 const HEAD_BYTES: usize = 512;
 
@@ -38,19 +40,37 @@ pub(crate) enum Probe {
     Alive { after: Duration },
     /// A connection is accepted.
     Tcp { port: u16, timeout: Duration },
+    /// It waits for connections on one of the sockets it was handed, given by inode. Where that cannot be seen it is
+    /// enough to be alive after this time.
+    Accepting { sockets: Vec<u64>, after: Duration },
     /// A request is answered with a status below 400.
     Http { port: u16, path: String, timeout: Duration },
 }
 
+/// What is known of a process that was just started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// Our hook is in it, and tells of servers that are opened without asking us.
+    pub(crate) hooked: bool,
+    /// Inodes of the sockets it was handed.
+    pub(crate) sockets: Vec<u64>,
+}
+
+/// Inodes of sockets.
+pub(crate) fn inodes(sockets: &[(String, Arc<OwnedFd>)]) -> Vec<u64> {
+    sockets.iter().filter_map(|(_, socket)| rustix::fs::fstat(&**socket).ok()).map(|stat| stat.st_ino).collect()
+}
+
 /// What to do as soon as the process is started.
-pub(crate) fn when_started(spec: &AppSpec) -> Check {
-    let alive = || {
-        let after_ms = spec.min_uptime_ms.min(spec.listen_timeout_ms / 2);
-        Check::Probe(Probe::Alive { after: Duration::from_millis(after_ms) })
-    };
+pub(crate) fn when_started(spec: &AppSpec, known: Known) -> Check {
+    let after = Duration::from_millis(spec.min_uptime_ms.min(spec.listen_timeout_ms / 2));
+    let alive = || Check::Probe(Probe::Alive { after });
     match (&spec.readiness, spec.exec_mode) {
         (Readiness::Started, _) => alive(),
         (Readiness::ReadyMessage, _) => Check::Wait,
+        (Readiness::Listening, ExecMode::Fork) if !known.sockets.is_empty() => {
+            Check::Probe(Probe::Accepting { sockets: known.sockets, after })
+        }
         (Readiness::Listening, ExecMode::Fork) => match spec.port {
             Some(port) => Check::Probe(Probe::Tcp { port, timeout: Duration::from_secs(1) }),
             None => alive(),
@@ -58,8 +78,18 @@ pub(crate) fn when_started(spec: &AppSpec) -> Check {
         (Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Fork) => {
             probe(spec).map_or(Check::Wait, Check::Probe)
         }
-        (Readiness::Listening | Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster) => {
+        // A server that is opened without asking us is told by the hook only.
+        (Readiness::Listening | Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster)
+            if known.hooked =>
+        {
             Check::Wait
+        }
+        (Readiness::Listening, ExecMode::Cluster) => match spec.port {
+            Some(port) => Check::Probe(Probe::Tcp { port, timeout: Duration::from_secs(1) }),
+            None => Check::Wait,
+        },
+        (Readiness::Tcp { .. } | Readiness::Http { .. }, ExecMode::Cluster) => {
+            probe(spec).map_or(Check::Wait, Check::Probe)
         }
     }
 }
@@ -97,8 +127,9 @@ fn probe(spec: &AppSpec) -> Option<Probe> {
 /// How a probe reaches the process.
 #[derive(Debug, Clone)]
 pub(crate) enum Route {
-    /// By the port on loopback, which must belong to this process: a stranger on the port would answer as well.
-    Port { pid: u32 },
+    /// By the port on loopback, which must belong to this process: a stranger on the port would answer as well. On a
+    /// shared port the connection itself must be accepted by this process.
+    Port { pid: u32, shared: bool },
     /// By a connection handed to one worker.
     Worker { key: String, orders: mpsc::UnboundedSender<Order> },
 }
@@ -108,6 +139,7 @@ pub(crate) enum Route {
 pub(crate) async fn until_ready(probe: Probe, route: Route, notice: impl Fn(String)) {
     let (timeout, port) = match &probe {
         Probe::Alive { after } => return tokio::time::sleep(*after).await,
+        Probe::Accepting { sockets, after } => return until_accepting(sockets, *after, &route, notice).await,
         Probe::Tcp { port, timeout } | Probe::Http { port, timeout, .. } => (*timeout, *port),
     };
     let mut noticed = None;
@@ -125,18 +157,45 @@ pub(crate) async fn until_ready(probe: Probe, route: Route, notice: impl Fn(Stri
     }
 }
 
+async fn until_accepting(sockets: &[u64], after: Duration, route: &Route, notice: impl Fn(String)) {
+    // It is handed sockets when it starts only, and then there is nobody to hand a connection to it.
+    let Route::Port { pid, .. } = route else { return };
+    let started = Instant::now();
+    let mut noticed = false;
+    loop {
+        let old = started.elapsed() >= after;
+        match ports::accepts(*pid, sockets) {
+            Accepts::Yes => return,
+            Accepts::Perhaps if old => return,
+            Accepts::Perhaps => {}
+            Accepts::No if old && !noticed => {
+                noticed = true;
+                notice(
+                    "it did not take connections on the sockets it was handed (LISTEN_FDS, from descriptor 3 on)"
+                        .to_owned(),
+                );
+            }
+            Accepts::No => {}
+        }
+        tokio::time::sleep(ACCEPTING_PAUSE).await;
+    }
+}
+
 /// One attempt. An empty problem is what is to be expected from a process that is still starting.
 async fn attempt(probe: &Probe, route: &Route) -> Result<(), String> {
     let (port, path) = match probe {
-        Probe::Alive { .. } => return Ok(()),
+        Probe::Alive { .. } | Probe::Accepting { .. } => return Ok(()),
         Probe::Tcp { port, .. } => (*port, None),
         Probe::Http { port, path, .. } => (*port, Some(path)),
     };
     let stream = match route {
-        Route::Port { pid } => {
+        Route::Port { pid, shared } => {
             let Some(stream) = connect(port).await else { return Err(String::new()) };
             if !ports::listens(*pid, port) {
                 return Err(format!("port {port} is in use by another process"));
+            }
+            if *shared && !accepted_by(*pid, port, &stream).await {
+                return Err(String::new());
             }
             stream
         }
@@ -160,6 +219,18 @@ async fn connect(port: u16) -> Option<TcpStream> {
     match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await {
         Ok(stream) => Some(stream),
         Err(_) => TcpStream::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await.ok(),
+    }
+}
+
+/// Whether this process, and not another instance, took the connection. Waits until someone has.
+async fn accepted_by(pid: u32, port: u16, stream: &TcpStream) -> bool {
+    let Ok(own) = stream.local_addr() else { return false };
+    loop {
+        match ports::acceptor(pid, port, own.port()) {
+            Acceptor::Nobody => tokio::time::sleep(ACCEPTING_PAUSE).await,
+            Acceptor::It => return true,
+            Acceptor::Another => return false,
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Need {
 /// `cargo xtask deps`
 pub(crate) fn run() -> Result<()> {
     ensure(&ALL)?;
+    node::tested()?;
     note("everything is installed");
     Ok(())
 }

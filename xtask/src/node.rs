@@ -61,33 +61,60 @@ impl Node {
     }
 }
 
-/// The releases of Node.js that the supervisor is tested and measured with, one for each supported major.
-const RELEASES: [(u32, &str); 4] = [(18, "18.20.8"), (20, "20.20.2"), (22, "22.23.3"), (24, "24.21.0")];
+/// The major versions that applications are tested with; `xtask/nodes` pins their releases.
+pub(crate) const TESTED_MAJORS: [u32; 4] = [18, 20, 22, 24];
+/// How the tests are told where those are.
+pub(crate) const TESTED_VARIABLE: &str = "MUSTER_TEST_NODES";
 
-/// The binary of a supported major, fetched as an npm package into the target folder when it is not there yet.
-pub(crate) fn of_major(major: u32) -> Result<PathBuf> {
-    let release = RELEASES.iter().find(|(of, _)| *of == major).map(|(_, release)| *release);
-    let release =
-        release.with_context(|| format!("Node.js {major} is not among those that are supported"))?;
-    let package = format!("node-linux-{}", npm_arch()?);
-    let dir = repo::target().join(format!("tools/node-{major}"));
-    let binary = dir.join("node_modules").join(&package).join("bin/node");
-    let present = || {
-        Program::new(&binary).arg("--version").read().is_ok_and(|text| text.trim() == format!("v{release}"))
-    };
-    if !present() {
-        step(&format!("fetching Node.js {release}"));
+/// Installs every tested Node.js below the target folder, checked against the lock file, and answers the folder: in it,
+/// `<major>/bin/node`.
+pub(crate) fn tested() -> Result<PathBuf> {
+    crate::deps::ensure(&[crate::deps::Need::Node])?;
+    let dir = repo::target().join("tools/nodes");
+    let arch = npm_arch()?;
+    let packages = dir.join("node_modules");
+    let installed = |major: u32| packages.join(format!("node-{major}-{arch}"));
+    let lock = "package-lock.json";
+    let wanted = read(&repo::root().join("xtask/nodes").join(lock))?;
+    let current = std::fs::read(dir.join(lock)).is_ok_and(|found| found == wanted)
+        && TESTED_MAJORS.iter().all(|major| runs(&installed(*major), *major));
+    if !current {
+        step("fetching the Node.js versions that applications are tested with");
+        note(&format!("npm packages of xtask/nodes into {}", dir.display()));
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        Program::new("npm")
-            .args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&dir)
-            .arg(format!("{package}@{release}"))
-            .run()?;
+        for name in ["package.json", lock, ".npmrc"] {
+            let bytes = read(&repo::root().join("xtask/nodes").join(name))?;
+            std::fs::write(dir.join(name), bytes).with_context(|| format!("cannot write {name}"))?;
+        }
+        Program::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(&dir).run()?;
     }
-    if !present() {
-        bail!("the fetched Node.js {release} in {} does not run", dir.display());
+    for major in TESTED_MAJORS {
+        let package = installed(major);
+        if !runs(&package, major) {
+            bail!("the fetched Node.js {major} in {} does not run", package.display());
+        }
+        let link = dir.join(major.to_string());
+        if std::fs::read_link(&link).is_ok_and(|target| target == package) {
+            continue;
+        }
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace {}", link.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        std::os::unix::fs::symlink(&package, &link)
+            .with_context(|| format!("cannot link {}", link.display()))?;
     }
-    Ok(binary)
+    Ok(dir)
+}
+
+fn runs(package: &Path, major: u32) -> bool {
+    version(&package.join("bin/node")).is_some_and(|(found, _)| found == major)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Whether the machine has both programs, whatever their age.

@@ -5,7 +5,7 @@ mod summary;
 use anyhow::{Result, bail};
 
 use crate::database::Temporary;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::shell::{Program, note, step};
 use crate::{check, demo, deps, repo, web_ui};
 use summary::{Runner, Summary};
@@ -64,6 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn rust(summary: &mut Summary) -> Result<()> {
     let database = Temporary::start("test-db")?;
+    let nodes = node::tested()?;
     let cargo = || {
         Program::cargo()
             .dir(&repo::root())
@@ -71,6 +72,7 @@ fn rust(summary: &mut Summary) -> Result<()> {
             // The tests make their own databases on this server; the macros compile from the committed data.
             .env("DATABASE_URL", database.url())
             .env("SQLX_OFFLINE", "true")
+            .env(node::TESTED_VARIABLE, &nodes)
     };
     // Some tests run the programs of other crates.
     cargo().args(["build", "--workspace", "--bins"]).run()?;

@@ -21,7 +21,7 @@ pub use message::{
     Applied, ApplyOutcome, ErrorCode, LogsRequest, Pong, Progress, Reply, Request, Target, TriggerAnswer,
 };
 pub use spec::{
-    AppSpec, ExecMode, Limits, LogFile, LogFormat, LogRotation, LogSettings, Pm2Origin, Readiness,
+    AppSpec, ExecMode, InvalidListenAddress, Limits, ListenAddress, LogFile, LogFormat, LogRotation, LogSettings, Pm2Origin, Readiness,
     RedactedEnv, SpecProblem, Watch,
 };
 pub use status::{

@@ -1,9 +1,11 @@
 //! What one application should run as. The fields and defaults are those users of pm2 know.
 
 mod limits;
+mod listen;
 mod logs;
 
 pub use limits::Limits;
+pub use listen::{InvalidListenAddress, ListenAddress};
 pub use logs::{LogFile, LogFormat, LogRotation, LogSettings};
 
 use std::collections::BTreeMap;
@@ -259,6 +261,13 @@ impl AppSpec {
         }
         if !self.listen_fds.is_empty() && self.exec_mode == ExecMode::Cluster {
             problem("listen_fds", "is for fork mode; cluster mode shares its sockets anyway".to_owned());
+        }
+        for (number, address) in self.listen_fds.iter().enumerate() {
+            if let Err(invalid) = address.parse::<ListenAddress>() {
+                problem("listen_fds", invalid.to_string());
+            } else if self.listen_fds[..number].contains(address) {
+                problem("listen_fds", format!("{address:?} is named twice"));
+            }
         }
         if self.stdin && self.exec_mode == ExecMode::Cluster {
             problem("stdin", "is for fork mode; a cluster worker has no standard input".to_owned());

@@ -24,6 +24,10 @@ pub(super) fn report(member: &Member, exit: Exit) -> LastExit {
         }
         Exit::Unknown { watched: false } => exit.to_string(),
     };
+    let reason = match &member.cut_off {
+        Some(why) => format!("{why} and was ended; {reason}"),
+        None => reason,
+    };
     let lines = member.process.as_ref().map(|process| process.stderr_tail.lines()).unwrap_or_default();
     LastExit {
         code,

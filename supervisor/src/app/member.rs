@@ -3,6 +3,7 @@
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::{Shared, pid_file};
 use crate::logs::Output;
 use crate::process::stats::Sampler;
 use crate::process::{self, Happened, Order, Origin, Owner, Process, Start, command, tree};
-use crate::readiness::{self, Check, Probe, Route};
+use crate::readiness::{self, Check, Known, Probe, Route};
 
 /// Whose instance it is during a replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +58,9 @@ pub(crate) struct Member {
     pub(crate) keys: BTreeSet<String>,
     /// What would explain that it did not get ready.
     pub(crate) hints: Vec<String>,
-    /// Node's cluster module answered.
+    /// Why its channel was closed by us.
+    pub(crate) cut_off: Option<String>,
+    /// Node's cluster module answered, or our hook where there is none.
     pub(crate) online: bool,
     pub(crate) sampler: Sampler,
     /// Metrics and actions of the present process.
@@ -99,6 +102,7 @@ impl Member {
             last_stderr: None,
             keys: BTreeSet::new(),
             hints: Vec::new(),
+            cut_off: None,
             online: false,
             sampler: Sampler::default(),
             reported: Reported::default(),
@@ -143,8 +147,10 @@ impl Member {
         launch: LaunchId,
         shared: &Shared,
         news: &mpsc::Sender<(Origin, Happened)>,
+        listed: &[(String, Arc<OwnedFd>)],
     ) -> Result<(), String> {
         self.hints.clear();
+        self.cut_off = None;
         self.online = false;
         self.reported = Reported::default();
         self.hooked = command::takes_hook(&self.spec) && (self.spec.user.is_none() || shared.hook_for_others);
@@ -169,7 +175,7 @@ impl Member {
             keeper: &shared.keeper,
         };
         let own_variables = &self.own_variables();
-        let start = Start { index: self.index, worker_id: self.id, hook, own_variables };
+        let start = Start { index: self.index, worker_id: self.id, hook, own_variables, listed };
         let process = process::spawn(owner, start)?;
         shared.ledger.started(process.pid);
         self.pid_file = pid_file::path(&self.spec, self.index, self.numbers.id);
@@ -178,7 +184,8 @@ impl Member {
         }
         self.started_at = Some(Utc::now());
         self.process = Some(process);
-        self.follow(readiness::when_started(&self.spec), news);
+        let known = Known { hooked: self.hooked, sockets: readiness::inodes(listed) };
+        self.follow(readiness::when_started(&self.spec, known), news);
         Ok(())
     }
 
@@ -253,7 +260,12 @@ impl Member {
                 self.start_probe(probe, Some(key), news);
                 false
             }
-            (Check::Wait | Check::Probe(_), _) => false,
+            // A server it opened without asking us: by its port, like a stranger's.
+            (Check::Probe(probe), None) => {
+                self.start_probe(probe, None, news);
+                false
+            }
+            (Check::Wait, _) => false,
         }
     }
 
@@ -262,7 +274,7 @@ impl Member {
         let Some(process) = &self.process else { return };
         let route = match key.clone() {
             Some(key) => Route::Worker { key, orders: process.orders.clone() },
-            None => Route::Port { pid: process.pid },
+            None => Route::Port { pid: process.pid, shared: self.shares_ports() },
         };
         let origin = Origin { member: self.id, launch: process.launch };
         let news = news.clone();
@@ -275,6 +287,11 @@ impl Member {
             drop(news.send((origin, Happened::ProbeSucceeded)).await);
         });
         self.probe = Some(RunningProbe { task, probe, key });
+    }
+
+    /// Whether somebody else may answer on its ports as well.
+    fn shares_ports(&self) -> bool {
+        self.spec.exec_mode == ExecMode::Cluster || !self.spec.listen_fds.is_empty()
     }
 
     pub(crate) fn stop_probe(&mut self) {

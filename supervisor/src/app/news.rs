@@ -5,6 +5,7 @@ use muster_supervisor_protocol::Readiness;
 
 use super::{App, exit};
 use crate::cluster::protocol::{Listening, QueryServer};
+use crate::cluster::sockets::Asker;
 use crate::process::{Happened, Order, Origin};
 
 impl App {
@@ -33,6 +34,12 @@ impl App {
                 member.hint(&hint);
             }
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
+            Happened::CutOff { reason } => {
+                tracing::warn!(app = self.name, index = member.index, "{reason}; it is ended");
+                member.hint(&reason);
+                member.cut_off = Some(reason);
+                member.kill();
+            }
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
             Happened::Axm { topic, data } => match topic.as_str() {
                 "axm:monitor" => member.reported.monitor(data),
@@ -63,7 +70,8 @@ impl App {
             }
         };
         let keeper = Some((&self.shared.keeper, self.name.as_str()));
-        match (self.sockets.get(&query, user.as_ref(), keeper), query.kind()) {
+        let asker = Asker::app(user.as_ref(), member.spec.port);
+        match (self.sockets.get(&query, asker, keeper), query.kind()) {
             (Ok((socket, data)), Some(kind)) => {
                 member.keys.insert(query.key());
                 member.order(Order::Grant { kind, socket, data, query });

@@ -19,8 +19,15 @@ use super::protocol::{self, Incoming};
 
 /// Longer lines of a worker are skipped; only an application's own messages can be that long.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
-/// A worker that does not read its channel is not read from either, so our memory stays bounded.
+/// A worker that sends a longer one is cut off: nobody could read that, and we are kept busy with it.
+const MAX_SKIPPED_BYTES: usize = 32 * 1024 * 1024;
+/// Messages of Node's cluster module are short (the longest carry a path, or the ticket keys of a TLS server); what
+/// they say is kept.
+const MAX_INTERNAL_BYTES: usize = 64 * 1024;
+/// A worker that does not read its channel is not read from either, so our memory stays bounded: in messages and in
+/// bytes, each way.
 const MAX_QUEUED: usize = 256;
+const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
 /// How often a handle the worker reports as lost is sent again; Node itself gives up after three.
 const MAX_RESENDS: u32 = 3;
 const READ_CHUNK_BYTES: usize = 8 * 1024;
@@ -30,10 +37,15 @@ const READ_CHUNK_BYTES: usize = 8 * 1024;
 pub(crate) struct Channel {
     stream: UnixStream,
     partial: Vec<u8>,
-    skipping: bool,
+    /// How much of a line that is too long was passed over so far.
+    skipping: Option<usize>,
     /// Whole lines that were read and not looked at yet.
     received: VecDeque<Vec<u8>>,
+    received_bytes: usize,
     queue: VecDeque<Outgoing>,
+    queued_bytes: usize,
+    /// Why the worker is not listened to any longer; told once.
+    cut_off: Option<String>,
     /// The handle on its way; the next one waits for its acknowledgement.
     unacknowledged: Option<(Outgoing, u32)>,
     closed: bool,
@@ -69,9 +81,12 @@ impl Channel {
         Ok(Self {
             stream: UnixStream::from_std(ours)?,
             partial: Vec::new(),
-            skipping: false,
+            skipping: None,
             received: VecDeque::new(),
+            received_bytes: 0,
             queue: VecDeque::new(),
+            queued_bytes: 0,
+            cut_off: None,
             unacknowledged: None,
             closed: false,
         })
@@ -93,6 +108,7 @@ impl Channel {
         }
         let mut line = message.to_string().into_bytes();
         line.push(b'\n');
+        self.queued_bytes += line.len();
         self.queue.push_back(Outgoing { bytes: line.into(), sent: 0, handle, socket });
         self.flush();
     }
@@ -102,8 +118,8 @@ impl Channel {
     pub(crate) async fn next(&mut self) -> Option<Incoming> {
         loop {
             if let Some(line) = self.received.pop_front() {
-                let Some(incoming) = protocol::parse(&line) else { continue };
-                match incoming {
+                self.received_bytes -= line.len();
+                match self.understand(&line) {
                     Incoming::HandleAck => {
                         self.unacknowledged = None;
                         self.flush();
@@ -114,10 +130,14 @@ impl Channel {
                 }
                 continue;
             }
+            if let Some(reason) = self.cut_off.take() {
+                self.close();
+                return Some(Incoming::Nonsense { reason });
+            }
             if self.closed {
                 return None;
             }
-            let reading = self.queue.len() < MAX_QUEUED;
+            let reading = self.queue.len() < MAX_QUEUED && self.queued_bytes < MAX_QUEUED_BYTES;
             let interest = match (reading, self.writable_next()) {
                 (_, false) => Interest::READABLE,
                 (true, true) => Interest::READABLE | Interest::WRITABLE,
@@ -135,6 +155,22 @@ impl Channel {
                 Err(_) => self.closed = true,
             }
         }
+    }
+
+    /// What a line says. Nonsense ends the channel: whoever writes it is broken, or an enemy.
+    fn understand(&mut self, line: &[u8]) -> Incoming {
+        let reason = match protocol::parse(line) {
+            Some(incoming) if incoming.kept() && line.len() > MAX_INTERNAL_BYTES => {
+                format!("it sent a message of {} bytes in the name of Node.js on its IPC channel", line.len())
+            }
+            Some(incoming) => return incoming,
+            None if line.iter().all(u8::is_ascii_whitespace) => return Incoming::Other,
+            None => "it sent something that is no JSON on its IPC channel".to_owned(),
+        };
+        self.received.clear();
+        self.received_bytes = 0;
+        self.close();
+        Incoming::Nonsense { reason }
     }
 
     fn writable_next(&self) -> bool {
@@ -161,10 +197,12 @@ impl Channel {
             }
             if outgoing.sent == outgoing.bytes.len()
                 && let Some(done) = self.queue.pop_front()
-                && done.handle.is_some()
             {
-                let resends = 0;
-                self.unacknowledged = Some((Outgoing { sent: 0, ..done }, resends));
+                self.queued_bytes -= done.bytes.len();
+                if done.handle.is_some() {
+                    let resends = 0;
+                    self.unacknowledged = Some((Outgoing { sent: 0, ..done }, resends));
+                }
             }
         }
     }
@@ -175,6 +213,7 @@ impl Channel {
             && resends < MAX_RESENDS
         {
             // It goes first and is marked as sent again by hand, because flush starts counting at zero.
+            self.queued_bytes += outgoing.bytes.len();
             self.queue.push_front(outgoing.clone());
             self.flush();
             if self.unacknowledged.is_some() {
@@ -201,7 +240,8 @@ impl Channel {
                     return;
                 }
             }
-            if self.queue.len() >= MAX_QUEUED || self.received.len() >= MAX_QUEUED {
+            let full = self.received.len() >= MAX_QUEUED || self.received_bytes >= MAX_QUEUED_BYTES;
+            if full || self.queue.len() >= MAX_QUEUED || self.cut_off.is_some() {
                 break;
             }
         }
@@ -215,24 +255,30 @@ impl Channel {
         let mut search = from;
         while let Some(offset) = self.partial[search..].iter().position(|byte| *byte == b'\n') {
             let end = search + offset;
-            if self.skipping {
-                self.skipping = false;
-            } else {
+            if self.skipping.take().is_none() {
+                self.received_bytes += end - start;
                 self.received.push_back(self.partial[start..end].to_vec());
             }
             start = end + 1;
             search = start;
         }
         self.partial.drain(..start);
-        if self.skipping || self.partial.len() > MAX_LINE_BYTES {
-            self.skipping = true;
-            self.partial.clear();
+        if self.skipping.is_some() || self.partial.len() > MAX_LINE_BYTES {
+            let skipped = self.skipping.unwrap_or(0) + self.partial.len();
+            self.skipping = Some(skipped);
+            self.partial = Vec::new();
+            if skipped > MAX_SKIPPED_BYTES {
+                let limit = MAX_SKIPPED_BYTES / (1024 * 1024);
+                self.cut_off =
+                    Some(format!("it sent a message of more than {limit} MiB on its IPC channel"));
+            }
         }
     }
 
     fn close(&mut self) {
         self.closed = true;
         self.queue.clear();
+        self.queued_bytes = 0;
         self.unacknowledged = None;
     }
 }
@@ -285,5 +331,52 @@ mod tests {
         assert!(channel.partial.len() <= MAX_LINE_BYTES);
         writer.join().unwrap();
         assert_eq!(channel.next().await, None, "the worker hung up");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_sends_nonsense_is_cut_off() {
+        let endless = |worker: &mut std::os::unix::net::UnixStream| {
+            let chunk = vec![b'x'; MAX_LINE_BYTES];
+            // Ends with an error as soon as nobody reads any longer.
+            while worker.write_all(&chunk).is_ok() {}
+        };
+        let garbage = |worker: &mut std::os::unix::net::UnixStream| {
+            worker.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        };
+        let liar = |worker: &mut std::os::unix::net::UnixStream| {
+            let act = "x".repeat(2 * MAX_INTERNAL_BYTES);
+            let line = serde_json::json!({"cmd": "NODE_CLUSTER", "act": "close", "key": act});
+            worker.write_all(format!("{line}\n").as_bytes()).unwrap();
+        };
+        let all: [(fn(&mut std::os::unix::net::UnixStream), &str); 3] =
+            [(endless, "more than 32 MiB"), (garbage, "no JSON"), (liar, "in the name of Node.js")];
+        for (send, why) in all {
+            let (mut channel, theirs) = Channel::pair().unwrap();
+            let mut worker = std::os::unix::net::UnixStream::from(theirs);
+            let writer = std::thread::spawn(move || send(&mut worker));
+            let Some(Incoming::Nonsense { reason }) = channel.next().await else { panic!("{why}") };
+            assert!(reason.contains(why), "{reason}");
+            assert!(channel.partial.capacity() <= 2 * MAX_LINE_BYTES);
+            assert_eq!(channel.next().await, None, "it is not heard any longer");
+            drop(channel);
+            writer.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_waits_in_the_socket_and_not_with_us() {
+        let (mut channel, theirs) = Channel::pair().unwrap();
+        let mut worker = std::os::unix::net::UnixStream::from(theirs);
+        let writer = std::thread::spawn(move || {
+            let line = format!("\"{}\"\n", "x".repeat(MAX_LINE_BYTES - 100));
+            for _ in 0..64 {
+                worker.write_all(line.as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..64 {
+            assert_eq!(channel.next().await, Some(Incoming::Other));
+            assert!(channel.received_bytes <= MAX_QUEUED_BYTES + MAX_LINE_BYTES);
+        }
+        writer.join().unwrap();
     }
 }

@@ -1,12 +1,17 @@
 'use strict';
-// Preloaded by the Muster supervisor into the cluster workers it starts, so that a worker can be replaced without
+// Preloaded by the Muster supervisor into the Node.js processes that share their sockets with others (cluster workers,
+// and those that are handed their sockets), so that a worker can be replaced without
 // losing a request. It does nothing until the supervisor asks the worker to finish; then every server of the process
 //   1. stops accepting, without cutting idle keep-alive connections (a request may be on its way on one of them);
 //   2. tells each client on its next answer that the connection ends there, so that it reconnects to the successor;
-// and the supervisor is told when the last connection has ended.
+//   3. tells HTTP/2 clients to open no further streams here, and websocket clients, late, that it is going away;
+// and the supervisor is told when the last connection has ended. It also tells of servers that Node.js opens without
+// asking the supervisor (`exclusive`, `reusePort`).
 (() => {
-  const cluster = require('cluster');
-  if (!require('worker_threads').isMainThread || !cluster.isWorker || typeof process.send !== 'function') return;
+  if (typeof process.send !== 'function') return;
+  // A cluster worker, or a process that was handed its sockets; not what one of those started.
+  const handed = process.env.LISTEN_PID === String(process.pid);
+  if (!handed && !require('cluster').isWorker) return;
 
   // Processes the application forks inherit execArgv; they are not workers of the supervisor.
   const at = process.execArgv.indexOf(__filename);
@@ -14,8 +19,34 @@
 
   const net = require('net');
   const send = process.send.bind(process);
+  const tell = (message) => send(message, undefined, undefined, () => {});
   const servers = new Set();
   const sessions = new Set();
+  // Connections that speak something else than HTTP by now; true = websocket.
+  const upgraded = new Map();
+
+  const track = (request, socket) => {
+    if (!socket || typeof socket.once !== 'function') return;
+    upgraded.set(socket, /^websocket$/i.test(String(request.headers && request.headers.upgrade)));
+    socket.once('close', () => upgraded.delete(socket));
+  };
+
+  // Ours may be there only together with one of the application: without any, Node.js answers such requests itself.
+  const follow = (server, event) => {
+    let ours = false;
+    const add = () => {
+      if (ours) return;
+      ours = true;
+      server.prependListener(event, track);
+    };
+    if (server.listenerCount(event) > 0) add();
+    server.on('newListener', (name, listener) => { if (name === event && listener !== track) add(); });
+    server.on('removeListener', (name, listener) => {
+      if (name !== event || listener === track || !ours || server.listenerCount(event) > 1) return;
+      ours = false;
+      server.removeListener(event, track);
+    });
+  };
 
   const remember = (server) => {
     if (servers.has(server)) return;
@@ -27,7 +58,26 @@
         sessions.add(session);
         session.once('close', () => sessions.delete(session));
       });
+    } else if ('keepAliveTimeout' in server) {
+      follow(server, 'upgrade');
+      follow(server, 'connect');
     }
+  };
+
+  // The supervisor is not asked for these sockets, so it would neither know that the worker listens nor why the
+  // successor of it cannot.
+  const alone = (server, options) => {
+    if (!options || typeof options !== 'object' || !(options.exclusive || options.reusePort)) return;
+    const port = Number(options.port) || 0;
+    tell({ cmd: 'NODE_MUSTER_EXCLUSIVE', port, shared: Boolean(options.reusePort) });
+    server.once('listening', () => {
+      const address = server.address();
+      if (address && typeof address === 'object') {
+        tell({ cmd: 'NODE_MUSTER_LISTENING', address: address.address, port: address.port });
+      } else {
+        tell({ cmd: 'NODE_MUSTER_LISTENING', address, port: -1 });
+      }
+    });
   };
 
   const original = net.Server.prototype.listen;
@@ -35,12 +85,36 @@
   Object.defineProperty(net.Server.prototype, 'listen', {
     ...descriptor,
     value: function listen(...args) {
-      try { remember(this); } catch { /* never the application's problem */ }
+      try {
+        remember(this);
+        alone(this, args[0]);
+      } catch { /* never the application's problem */ }
       return Reflect.apply(original, this, args);
     },
   });
 
   const lastAnswer = (request, response) => { response.shouldKeepAlive = false; };
+
+  // Close frame with status 1001, "going away", as a server sends it.
+  const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
+  const QUIET_MS = 250;
+
+  // First a notice that accepts every stream under way. A client that has read it opens no more, but may have some
+  // queued; so the session is only closed (which refuses new streams) when none has come for a while. Most clients
+  // are quicker and close it themselves.
+  const finishSession = (session) => {
+    let last = Date.now();
+    session.on('stream', () => { last = Date.now(); });
+    session.goaway(0, 2 ** 31 - 1);
+    const look = setInterval(() => {
+      if (Date.now() - last >= QUIET_MS) {
+        clearInterval(look);
+        session.close();
+      }
+    }, QUIET_MS / 5);
+    look.unref();
+    session.once('close', () => clearInterval(look));
+  };
 
   let draining = false;
   const drain = (idleAfterMs) => {
@@ -49,35 +123,43 @@
     let open = 1;
     const closed = () => {
       open -= 1;
-      if (open === 0) send({ cmd: 'NODE_MUSTER_DRAINED' }, undefined, undefined, () => {});
+      if (open === 0) tell({ cmd: 'NODE_MUSTER_DRAINED' });
     };
     const all = [...servers];
     for (const server of all) {
       try {
-        if ('keepAliveTimeout' in server) server.prependListener('request', lastAnswer);
+        if ('keepAliveTimeout' in server) {
+          server.prependListener('request', lastAnswer);
+          for (const event of ['checkContinue', 'checkExpectation']) {
+            if (server.listenerCount(event) > 0) server.prependListener(event, lastAnswer);
+          }
+        } else {
+          server.on('session', finishSession);
+        }
         open += 1;
         // The plain close of net: the one of http also cuts idle connections.
         net.Server.prototype.close.call(server, closed);
       } catch { closed(); }
     }
-    // HTTP/2: first a notice that accepts every stream under way, and the end only when clients had time to read it.
     for (const session of sessions) {
-      try { session.goaway(0, 2 ** 31 - 1); } catch { /* already on its way out */ }
+      try { finishSession(session); } catch { /* already on its way out */ }
     }
-    setTimeout(() => {
-      for (const session of sessions) {
-        try { session.close(); } catch { /* already on its way out */ }
-      }
-    }, Math.min(250, idleAfterMs)).unref();
-    // Whoever stayed idle until shortly before the deadline is told by a clean end of the connection.
+    // Whoever stayed until shortly before the deadline is told by a clean end of the connection.
     setTimeout(() => {
       for (const server of all) {
         try { if (server.closeIdleConnections) server.closeIdleConnections(); } catch { /* best effort */ }
+      }
+      for (const session of sessions) {
+        try { session.close(); } catch { /* already on its way out */ }
+      }
+      for (const [socket, websocket] of upgraded) {
+        try { socket.end(websocket ? GOING_AWAY : undefined); } catch { /* already on its way out */ }
       }
     }, idleAfterMs).unref();
     closed();
   };
 
+  if (handed) tell({ cmd: 'NODE_MUSTER_ONLINE' });
   process.on('internalMessage', (message) => {
     if (!message || message.cmd !== 'NODE_MUSTER_DRAIN') return;
     try { drain(Number(message.idleAfterMs) || 0); } catch { /* the deadline of the supervisor ends it */ }

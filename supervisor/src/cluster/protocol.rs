@@ -1,5 +1,6 @@
 //! Messages of Node's internal cluster protocol, as measured on Node.js 18 to 24.
 
+use muster_supervisor_protocol::ListenAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,14 +23,39 @@ pub(crate) enum Incoming {
     HandleNack,
     /// It sent us a handle, which we have no use for.
     Handle,
+    /// Our hook: it is there, in a process that is no cluster worker.
+    Hooked,
     /// Our hook: every connection has ended.
     Drained,
+    /// Our hook: it is about to listen without asking for a socket.
+    Exclusive { port: u16, shared: bool },
+    /// What no Node.js sends; the channel is closed.
+    Nonsense { reason: String },
     /// The application's `process.send('ready')`.
     Ready,
     /// What pm2's libraries report: `axm:monitor`, `axm:action`, `axm:reply`.
     Axm { topic: String, data: Value },
     /// A message of the application that means nothing to us.
     Other,
+}
+
+impl Incoming {
+    /// Whether what it says is kept for longer than it takes to look at it.
+    pub(crate) fn kept(&self) -> bool {
+        match self {
+            Self::QueryServer(_) | Self::Listening(_) | Self::Close { .. } | Self::Nonsense { .. } => true,
+            Self::Online { .. }
+            | Self::ExitedAfterDisconnect { .. }
+            | Self::HandleAck
+            | Self::HandleNack
+            | Self::Handle
+            | Self::Hooked
+            | Self::Drained
+            | Self::Exclusive { .. }
+            | Self::Ready
+            | Self::Other => false,
+        }
+    }
 }
 
 /// `listen()` in a worker.
@@ -68,6 +94,27 @@ pub(crate) enum AddressType {
 }
 
 impl QueryServer {
+    /// The query a worker would send for an address of `listen_fds`.
+    pub(crate) fn listed(address: &ListenAddress) -> Self {
+        let (address, port, kind) = match address {
+            ListenAddress::Tcp { ip, port } => {
+                let kind = if ip.is_some_and(|ip| ip.is_ipv6()) { 6 } else { 4 };
+                (ip.map(|ip| ip.to_string()), i64::from(*port), kind)
+            }
+            ListenAddress::Unix(path) => (Some(path.display().to_string()), -1, -1),
+        };
+        Self {
+            index: 0,
+            address,
+            port: Some(port),
+            address_type: Some(kind.into()),
+            fd: None,
+            flags: None,
+            seq: 0,
+            data: Value::Null,
+        }
+    }
+
     pub(crate) fn kind(&self) -> Option<AddressType> {
         match self.address_type.as_ref()? {
             Value::Number(number) => match number.as_i64()? {
@@ -126,6 +173,12 @@ pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
         "NODE_HANDLE_NACK" => Incoming::HandleNack,
         "NODE_HANDLE" => Incoming::Handle,
         "NODE_MUSTER_DRAINED" => Incoming::Drained,
+        "NODE_MUSTER_ONLINE" => Incoming::Hooked,
+        "NODE_MUSTER_EXCLUSIVE" => Incoming::Exclusive {
+            port: message.get("port").and_then(Value::as_u64).and_then(|port| port.try_into().ok()).unwrap_or(0),
+            shared: message.get("shared").and_then(Value::as_bool).unwrap_or(false),
+        },
+        "NODE_MUSTER_LISTENING" => listening(message),
         "NODE_CLUSTER" => match message.get("act").and_then(Value::as_str) {
             Some("online") => Incoming::Online { seq },
             Some("exitedAfterDisconnect") => Incoming::ExitedAfterDisconnect { seq },
@@ -136,14 +189,18 @@ pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
                 Ok(query) => Incoming::QueryServer(query),
                 Err(_) => Incoming::Other,
             },
-            Some("listening") => match serde_json::from_value(message) {
-                Ok(listening) => Incoming::Listening(listening),
-                Err(_) => Incoming::Other,
-            },
+            Some("listening") => listening(message),
             _ => Incoming::Other,
         },
         _ => Incoming::Other,
     })
+}
+
+fn listening(message: Value) -> Incoming {
+    match serde_json::from_value(message) {
+        Ok(listening) => Incoming::Listening(listening),
+        Err(_) => Incoming::Other,
+    }
 }
 
 /// Plain acknowledgement of a message that waits for one.

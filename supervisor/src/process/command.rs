@@ -5,15 +5,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use command_fds::CommandFdExt;
 use command_fds::FdMapping;
 use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
 
 use super::users::Credentials;
+use crate::launcher;
 
-/// Where the worker finds its channel.
-const CHANNEL_FD: i32 = 3;
+/// The first descriptor that is handed over; systemd's number, too. Listening sockets come first, then the channel.
+const FIRST_FD: i32 = 3;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Everything one start needs.
@@ -29,13 +31,15 @@ pub(crate) struct Launch<'a> {
     pub(crate) stdin: Option<OwnedFd>,
     /// Variables that only this instance has.
     pub(crate) own_variables: &'a BTreeMap<String, String>,
+    /// Sockets of `listen_fds`, by name.
+    pub(crate) listed: &'a [(String, Arc<OwnedFd>)],
 }
 
-fn runs_node(spec: &AppSpec) -> bool {
-    spec.interpreter
-        .as_deref()
-        .and_then(|path| Path::new(path).file_name()?.to_str())
-        .is_some_and(|name| name.starts_with("node"))
+impl Launch<'_> {
+    /// Where the process finds its channel.
+    fn channel_fd(&self) -> i32 {
+        self.listed.iter().fold(FIRST_FD, |number, _| number + 1)
+    }
 }
 
 /// Whether the process gets an IPC channel: cluster workers, Node.js itself, and whoever says that it talks.
@@ -46,10 +50,18 @@ pub(crate) fn wants_channel(spec: &AppSpec) -> bool {
         || spec.readiness == Readiness::ReadyMessage
 }
 
-/// Whether the drain hook can be preloaded. Under Node's permission model the script may be unreadable, and a worker
+fn runs_node(spec: &AppSpec) -> bool {
+    spec.interpreter
+        .as_deref()
+        .and_then(|path| Path::new(path).file_name()?.to_str())
+        .is_some_and(|name| name.starts_with("node"))
+}
+
+/// Whether the drain hook can be preloaded, and has something to do. Under Node's permission model the script may be unreadable, and a worker
 /// that cannot load it would not start.
 pub(crate) fn takes_hook(spec: &AppSpec) -> bool {
-    spec.exec_mode == ExecMode::Cluster
+    let shares = spec.exec_mode == ExecMode::Cluster || (runs_node(spec) && !spec.listen_fds.is_empty());
+    shares
         && !spec
             .interpreter_args
             .iter()
@@ -76,8 +88,11 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
         }
         None => Command::new(script_path(spec)),
     };
+    command.args(&spec.args);
+    if !launch.listed.is_empty() {
+        command = launcher::wrap(&command, launch.listed.len());
+    }
     command
-        .args(&spec.args)
         .current_dir(&spec.cwd)
         .env_clear()
         .envs(environment)
@@ -90,10 +105,16 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
     {
         command.gid(user.gid).uid(user.uid);
     }
-    if let Some(parent_fd) = launch.channel {
-        command
-            .fd_mappings(vec![FdMapping { parent_fd, child_fd: CHANNEL_FD }])
-            .map_err(|_| "its channel cannot be handed over".to_owned())?;
+    let channel_fd = launch.channel_fd();
+    let mut mappings = Vec::new();
+    for ((name, socket), child_fd) in launch.listed.iter().zip(FIRST_FD..) {
+        let parent_fd =
+            socket.try_clone().map_err(|error| format!("its socket {name} cannot be handed over: {error}"))?;
+        mappings.push(FdMapping { parent_fd, child_fd });
+    }
+    mappings.extend(launch.channel.map(|parent_fd| FdMapping { parent_fd, child_fd: channel_fd }));
+    if !mappings.is_empty() {
+        command.fd_mappings(mappings).map_err(|_| "its descriptors cannot be handed over".to_owned())?;
     }
     let program = spec.interpreter.as_deref().unwrap_or(&spec.script);
     command.spawn().map_err(|error| format!("{program:?} cannot be executed: {error}"))
@@ -149,8 +170,13 @@ fn environment(launch: &Launch<'_>) -> BTreeMap<String, String> {
     env.extend(launch.own_variables.iter().map(|(name, value)| (name.clone(), value.clone())));
     env.insert(spec.instance_var.clone(), launch.index.to_string());
     if launch.channel.is_some() {
-        env.insert("NODE_CHANNEL_FD".to_owned(), CHANNEL_FD.to_string());
+        env.insert("NODE_CHANNEL_FD".to_owned(), launch.channel_fd().to_string());
         env.insert("NODE_CHANNEL_SERIALIZATION_MODE".to_owned(), "json".to_owned());
+    }
+    if !launch.listed.is_empty() {
+        let names: Vec<&str> = launch.listed.iter().map(|(name, _)| name.as_str()).collect();
+        env.insert("LISTEN_FDS".to_owned(), names.len().to_string());
+        env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
     }
     if spec.exec_mode == ExecMode::Cluster {
         env.insert("NODE_UNIQUE_ID".to_owned(), launch.worker_id.to_string());
@@ -175,6 +201,7 @@ mod tests {
             channel: None,
             stdin: None,
             own_variables: &NONE,
+            listed: &[],
         }
     }
 

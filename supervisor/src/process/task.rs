@@ -167,6 +167,15 @@ impl Task {
 
     async fn hear(&mut self, incoming: Incoming) {
         match incoming {
+            Incoming::Hooked => self.tell(Happened::Online).await,
+            Incoming::Exclusive { port, shared: false } => {
+                let hint = format!(
+                    "it listens on port {port} with `exclusive`, so no other instance, and no successor before it has \
+                     ended, can have the port"
+                );
+                self.tell(Happened::Noticed { hint }).await;
+            }
+            Incoming::Nonsense { reason } => self.tell(Happened::CutOff { reason }).await,
             Incoming::Online { seq } => {
                 self.send(&protocol::ack(seq));
                 self.tell(Happened::Online).await;
@@ -178,7 +187,11 @@ impl Task {
             Incoming::Drained => self.tell(Happened::Drained).await,
             Incoming::Ready => self.tell(Happened::Ready).await,
             Incoming::Axm { topic, data } => self.tell(Happened::Axm { topic, data }).await,
-            Incoming::HandleAck | Incoming::HandleNack | Incoming::Handle | Incoming::Other => {}
+            Incoming::Exclusive { shared: true, .. }
+            | Incoming::HandleAck
+            | Incoming::HandleNack
+            | Incoming::Handle
+            | Incoming::Other => {}
         }
     }
 

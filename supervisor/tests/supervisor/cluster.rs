@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, InstanceState, Readiness};
+use muster_supervisor_protocol::{AppSpec, AppStatus, ApplyOutcome, InstanceState, Readiness};
 
-use crate::harness::{SERVER, Supervisor, free_port, signal, until};
+use crate::harness::{SERVER, Supervisor, free_port, signal, tested_node, until};
 use crate::load::{Load, get};
 
 #[tokio::test]
@@ -209,4 +209,117 @@ async fn tls_servers_share_their_ticket_keys_and_hear_of_a_taken_port() {
         supervisor.apply(&AppSpec { port: Some(port), ..supervisor.app("second", "1", source) }).await;
     let ApplyOutcome::Failed { last_stderr, .. } = &applied.outcome else { panic!("{applied:?}") };
     assert!(last_stderr.iter().any(|line| line.contains("EADDRINUSE")), "{last_stderr:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_stays_down_leaves_no_connection_waiting() {
+    let supervisor = Supervisor::start().await;
+    let marker = supervisor.dir.path().join("broken");
+    let source = format!(
+        "if (process.env.NODE_APP_INSTANCE === '1' && require('fs').existsSync('{}')) process.exit(3);\n{SERVER}",
+        marker.display()
+    );
+    let spec = AppSpec { instances: 2, max_restarts: 2, ..supervisor.app("shop", "1", &source) };
+    supervisor.run(&spec).await;
+    let port = supervisor.port("shop").await;
+    std::fs::write(&marker, "").unwrap();
+    signal(supervisor.status("shop").await.instances[1].pid.unwrap(), "KILL");
+    // While it dies, is started again and again, and when it is given up.
+    for _ in 0..100 {
+        assert!(get(port).await.unwrap().ends_with(" 0") || !marker.exists());
+    }
+    let down = |status: &AppStatus| status.instances[1].state == InstanceState::CrashLooping;
+    supervisor.until("shop", "the second one is given up", down).await;
+    for _ in 0..200 {
+        assert!(get(port).await.unwrap().ends_with(" 0"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_shares_with_nobody_is_ready_too_and_its_swap_fails_with_the_reason() {
+    let supervisor = Supervisor::start().await;
+    let source = SERVER
+        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })");
+    assert_ne!(source, SERVER);
+    let port = free_port();
+    let http = Readiness::Http { port: None, path: "/".into(), timeout_ms: 1_000 };
+    for readiness in [Readiness::Listening, http] {
+        let spec = AppSpec { port: Some(port), readiness, ..supervisor.app("shop", "1", &source) };
+        assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
+        let applied = supervisor.apply(&AppSpec { spec_digest: "2".into(), ..spec }).await;
+        let ApplyOutcome::Failed { reason, previous_kept, .. } = applied.outcome else { panic!("{applied:?}") };
+        assert!(previous_kept && reason.contains("`exclusive`"), "{reason}");
+        assert!(get(port).await.unwrap().starts_with("shop-1.js"));
+        supervisor.client().await.delete("shop").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn servers_with_a_socket_of_their_own_on_one_port_are_swapped_start_first() {
+    let Some(node) = tested_node(24) else { return };
+    let supervisor = Supervisor::start().await;
+    let source = SERVER
+        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', reusePort: true })");
+    let port = free_port();
+    for (release, outcome) in [("1", ApplyOutcome::Started), ("2", ApplyOutcome::Replaced)] {
+        let spec = AppSpec {
+            port: Some(port),
+            instances: 2,
+            interpreter: Some(node.clone()),
+            ..supervisor.app("shop", release, &source)
+        };
+        assert_eq!(supervisor.run(&spec).await, outcome);
+        assert_eq!(supervisor.status("shop").await.listening, Vec::<String>::new(), "none of them is ours");
+        assert!(get(port).await.unwrap().starts_with(&format!("shop-{release}.js")));
+    }
+}
+
+#[tokio::test]
+async fn without_the_hook_a_server_of_its_own_is_found_by_its_port() {
+    let Some(node) = tested_node(24) else { return };
+    let supervisor = Supervisor::start().await;
+    let source = SERVER
+        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })");
+    let spec = AppSpec {
+        port: Some(free_port()),
+        interpreter: Some(node),
+        // Node.js does not let the hook be read then.
+        interpreter_args: vec!["--permission".into(), "--allow-fs-read=*".into(), "--allow-net".into()],
+        ..supervisor.app("shop", "1", &source)
+    };
+    let applied = supervisor.apply(&spec).await;
+    assert_eq!(applied.outcome, ApplyOutcome::Started, "{applied:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_floods_its_channel_is_ended_and_told_why() {
+    let supervisor = Supervisor::start().await;
+    let marker = supervisor.dir.path().join("flood");
+    let source = format!(
+        "{SERVER}
+         const fs = require('fs');
+         const wait = setInterval(() => {{
+           if (!fs.existsSync('{0}')) return;
+           clearInterval(wait);
+           const what = fs.readFileSync('{0}', 'utf8');
+           fs.unlinkSync('{0}');
+           if (what === 'garbage') fs.writeSync(3, 'GET / HTTP/1.1\\r\\n\\r\\n');
+           else process.send('x'.repeat(100 * 1024 * 1024));
+         }}, 20);",
+        marker.display()
+    );
+    supervisor.run(&supervisor.app("shop", "1", &source)).await;
+    for (restarts, what, why) in [(1, "garbage", "no JSON"), (2, "endless", "more than 32 MiB")] {
+        let partial = supervisor.dir.path().join("partial");
+        std::fs::write(&partial, what).unwrap();
+        std::fs::rename(partial, &marker).unwrap();
+        let status = supervisor
+            .until("shop", "it was restarted", |status| status.settled() && status.instances[0].restarts == restarts)
+            .await;
+        let reason = &status.instances[0].last_exit.as_ref().unwrap().reason;
+        assert!(reason.contains(why), "{reason}");
+    }
+    let text = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid())).unwrap();
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    assert!(peak.is_some_and(|peak: u64| peak < 64 * 1024), "its memory stayed small: {peak:?} kB");
 }

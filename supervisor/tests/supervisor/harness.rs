@@ -230,6 +230,19 @@ pub(crate) fn node() -> String {
         .to_owned()
 }
 
+/// Node.js of one of the tested major versions. Without them (`cargo xtask deps` fetches them, `cargo xtask test` says
+/// where they are) a developer is told that the test was skipped, and a pipeline fails.
+pub(crate) fn tested_node(major: u32) -> Option<String> {
+    let Some(dir) = std::env::var_os("MUSTER_TEST_NODES") else {
+        assert!(std::env::var_os("CI").is_none(), "MUSTER_TEST_NODES is not set: run `cargo xtask test`");
+        eprintln!("SKIPPED: MUSTER_TEST_NODES is not set; `cargo xtask deps` fetches Node.js {major}");
+        return None;
+    };
+    let path = Path::new(&dir).join(major.to_string()).join("bin/node");
+    assert!(path.is_file(), "{} is missing: run `cargo xtask deps`", path.display());
+    Some(path.to_str().unwrap().to_owned())
+}
+
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), "--", &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -{name} {pid}");

@@ -57,7 +57,7 @@ impl Load {
 async fn client(port: u16, keep_alive: bool, counters: Arc<Counters>) {
     let mut connection = None;
     while !counters.stop.load(Ordering::Relaxed) {
-        match request(&mut connection, port, keep_alive).await {
+        match request(&mut connection, port, "/", keep_alive).await {
             Ok(body) => {
                 counters.answered.fetch_add(1, Ordering::Relaxed);
                 counters.bodies.lock().unwrap().insert(body);
@@ -75,12 +75,18 @@ async fn client(port: u16, keep_alive: bool, counters: Arc<Counters>) {
 
 /// One request on a connection of its own; gives the body.
 pub(crate) async fn get(port: u16) -> io::Result<String> {
-    request(&mut None, port, false).await
+    request(&mut None, port, "/", false).await
+}
+
+/// The same for another path.
+pub(crate) async fn get_path(port: u16, path: &str) -> io::Result<String> {
+    request(&mut None, port, path, false).await
 }
 
 async fn request(
     connection: &mut Option<BufReader<TcpStream>>,
     port: u16,
+    path: &str,
     keep_alive: bool,
 ) -> io::Result<String> {
     let mut stream = match connection.take() {
@@ -88,7 +94,7 @@ async fn request(
         None => BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?),
     };
     let header = if keep_alive { "keep-alive" } else { "close" };
-    let text = format!("GET / HTTP/1.1\r\nHost: test\r\nConnection: {header}\r\n\r\n");
+    let text = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: {header}\r\n\r\n");
     stream.get_mut().write_all(text.as_bytes()).await?;
     let (mut length, mut close, mut status) = (0, false, String::new());
     loop {

@@ -40,7 +40,7 @@ impl Channel {
         read.extend_from_slice(&self.partial);
         ChannelRest {
             read,
-            skipping: self.skipping,
+            skipping: self.skipping.is_some(),
             queue: self.queue.iter().filter(|outgoing| outgoing.can_go_on()).map(OutgoingRest::of).collect(),
             unacknowledged: self
                 .unacknowledged
@@ -59,9 +59,12 @@ impl Channel {
         let Some(rest) = rest else { return Ok(channel) };
         channel.partial = rest.read;
         channel.split(0);
-        channel.skipping |= rest.skipping;
+        if rest.skipping && channel.skipping.is_none() {
+            channel.skipping = Some(0);
+        }
         channel.queue =
             rest.queue.into_iter().map(|outgoing| outgoing.revive(&sockets)).collect::<VecDeque<_>>();
+        channel.queued_bytes = channel.queue.iter().map(|outgoing| outgoing.bytes.len()).sum();
         channel.unacknowledged =
             rest.unacknowledged.map(|(outgoing, resends)| (outgoing.revive(&sockets), resends));
         Ok(channel)
