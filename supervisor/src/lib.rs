@@ -10,6 +10,7 @@ mod clock;
 mod cluster;
 pub mod commands;
 mod keeper;
+mod limits;
 mod logs;
 mod private_socket;
 mod process;
@@ -20,5 +21,6 @@ mod server;
 mod takeover;
 
 pub use keeper::{KeepError, keep};
+pub use limits::enclose;
 pub use server::{ServeError, serve};
 pub use takeover::{STATE_FORMAT, check_takeover};

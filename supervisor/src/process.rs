@@ -27,6 +27,7 @@ use crate::cluster::channel::Channel;
 use crate::cluster::channel::rest::ChannelRest;
 use crate::cluster::protocol::{AddressType, Listening, QueryServer};
 use crate::keeper::{Keeper, Spill};
+use crate::limits::{Guard, LimitsBy};
 use crate::logs::{Output, OutputRest, OutputTask, Source, Tail};
 use task::{ParkedChannel, Task};
 use watch::Watch;
@@ -59,6 +60,10 @@ pub(crate) enum Happened {
     Drained,
     /// It closed its channel and did not end.
     ChannelLost,
+    /// The kernel ended something it had started, for want of memory.
+    ChildOutOfMemory { reason: String },
+    /// Its program could not be executed; nothing runs.
+    NotStarted { reason: String },
     /// It ended.
     Exited(Exit),
 }
@@ -95,6 +100,8 @@ pub(crate) struct Process {
     pub(crate) has_channel: bool,
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) stderr_tail: Tail,
+    /// What enforces its limits, when it has any and that is known.
+    pub(crate) limits_by: LimitsBy,
 }
 
 /// What names a process that runs, for the next supervisor.
@@ -125,7 +132,8 @@ impl Process {
     pub(crate) fn gone(saved: &SavedProcess) -> Self {
         let (orders, _) = mpsc::unbounded_channel();
         let SavedProcess { launch, pid, start_ticks, has_channel } = *saved;
-        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail: Tail::default() }
+        let (stderr_tail, limits_by) = (Tail::default(), LimitsBy::default());
+        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail, limits_by }
     }
 }
 
@@ -160,7 +168,7 @@ pub(crate) fn spawn(
         Err(error) => return Err(format!("its ipc channel cannot be made: {error}")),
     };
     let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end };
-    let mut child = command::start(launch)?;
+    let command::Started { mut child, launcher } = command::start(launch)?;
     let pid = child.id();
     let watch = Watch::started(pid);
     let start_ticks = watch.start_ticks();
@@ -185,7 +193,8 @@ pub(crate) fn spawn(
         _parked: owner.keeper.park(parked_key(pid, start_ticks, "channel"), &channel),
         channel,
     });
-    Ok(run(owner, watch, pid, channel, false, [out, err], Tail::default()))
+    let guard = Guard::started(spec, pid, start_ticks, launcher);
+    Ok(run(owner, watch, guard, pid, channel, false, [out, err], Tail::default()))
 }
 
 /// Goes on with a process that an earlier supervisor started (or we, before an upgrade).
@@ -217,12 +226,14 @@ pub(crate) fn attach(
     });
     let channel_lost = saved.has_channel && channel.is_none();
     let watch = Watch::again(pid, start_ticks);
-    run(owner, watch, pid, channel, channel_lost, outputs, Tail::with(last_stderr))
+    let guard = Guard::attached(owner.spec, pid, start_ticks);
+    run(owner, watch, guard, pid, channel, channel_lost, outputs, Tail::with(last_stderr))
 }
 
 fn run(
     owner: Owner<'_>,
     watch: Watch,
+    guard: Guard,
     pid: u32,
     channel: Option<ParkedChannel>,
     channel_lost: bool,
@@ -237,8 +248,10 @@ fn run(
         [follow(out, LogStreamName::Out, None), follow(err, LogStreamName::Err, Some(stderr_tail.clone()))];
     let (launch, start_ticks) = (owner.origin.launch, watch.start_ticks());
     let has_channel = channel.is_some() || channel_lost;
+    let limits_by = guard.by();
     let task = Task {
         watch,
+        guard,
         pid,
         channel,
         channel_lost,
@@ -250,5 +263,5 @@ fn run(
         stderr_tail: stderr_tail.clone(),
     };
     tokio::spawn(task.run());
-    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail }
+    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, limits_by }
 }

@@ -2,11 +2,14 @@
 
 use chrono::Utc;
 use muster_planning::supervision::{Event, Exit, signal_name};
-use muster_supervisor_protocol::{LastExit, Readiness};
+use muster_supervisor_protocol::{LastExit, ProcessEventKind, Readiness};
 
 use super::App;
 use crate::cluster::protocol::{Listening, QueryServer};
 use crate::process::{Happened, Order, Origin};
+
+/// What ends a process for want of memory.
+const SIGKILL: i32 = 9;
 
 impl App {
     pub(super) fn hear(&mut self, origin: Origin, happened: Happened) {
@@ -35,6 +38,19 @@ impl App {
             }
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
+            Happened::ChildOutOfMemory { reason } => {
+                member.hint(&reason);
+                let (index, release) = (member.index, member.spec.release.clone());
+                self.publish(Some(index), release, ProcessEventKind::OutOfMemory, reason);
+            }
+            Happened::NotStarted { reason } => {
+                member.stop_probe();
+                if let Some(process) = &member.process {
+                    self.shared.ledger.ended(process.pid);
+                }
+                member.last_stderr = member.process.take().map(|process| process.stderr_tail.lines());
+                self.feed(origin.member, Event::SpawnFailed { launch, reason });
+            }
             Happened::Exited(exit) => {
                 tracing::debug!(app = self.name, index = member.index, %exit, "a process ended");
                 member.stop_probe();
@@ -45,10 +61,14 @@ impl App {
                 let (code, signal) = match exit {
                     Exit::Code(code) => (Some(code), None),
                     Exit::Signal(signal) => (None, Some(signal)),
+                    Exit::OutOfMemory(_) => (None, Some(SIGKILL)),
                     Exit::Unknown { .. } => (None, None),
                 };
                 let reason = match exit {
-                    Exit::Code(_) | Exit::Signal(_) | Exit::Unknown { watched: true } => {
+                    Exit::Code(_)
+                    | Exit::Signal(_)
+                    | Exit::OutOfMemory(_)
+                    | Exit::Unknown { watched: true } => {
                         format!("{exit} after {ran_ms} ms")
                     }
                     Exit::Unknown { watched: false } => exit.to_string(),
@@ -60,7 +80,7 @@ impl App {
                     signal,
                     reason,
                     at: Utc::now(),
-                    out_of_memory: false,
+                    out_of_memory: matches!(exit, Exit::OutOfMemory(_)),
                     uptime_ms: u64::try_from(ran_ms).unwrap_or(u64::MAX),
                     last_stderr: Vec::new(),
                 });

@@ -10,6 +10,7 @@ use super::{Happened, Order, Origin, ProcessRest, tree};
 use crate::cluster::channel::Channel;
 use crate::cluster::protocol::{self, Incoming};
 use crate::keeper::Parked;
+use crate::limits::{Ended, Guard, Notice};
 use crate::logs::{OutputRest, OutputTask, Tail};
 
 /// A cluster worker whose channel closed normally ends at once; this is how long it may take.
@@ -26,6 +27,7 @@ pub(super) struct ParkedChannel {
 
 pub(super) struct Task {
     pub(super) watch: Watch,
+    pub(super) guard: Guard,
     pub(super) pid: u32,
     pub(super) channel: Option<ParkedChannel>,
     pub(super) channel_lost: bool,
@@ -42,6 +44,7 @@ impl Task {
         let grace = || tokio::time::Instant::now() + CHANNEL_LOSS_GRACE;
         let mut channel_lost_at = self.channel_lost.then(grace);
         let mut orders_open = true;
+        let mut killed = false;
         let exit = loop {
             tokio::select! {
                 exit = self.watch.ended() => break exit,
@@ -52,11 +55,15 @@ impl Task {
                         drop(reply.send((member, self.hand_over().await)));
                         return;
                     }
-                    Some(order) => self.obey(order),
+                    Some(order) => {
+                        killed |= matches!(order, Order::Kill);
+                        self.obey(order);
+                    }
                     // The application is gone (shutdown of the supervisor, or a bug): nobody is left to own this.
                     None => {
                         orders_open = false;
-                        tree::kill(self.pid);
+                        killed = true;
+                        self.kill();
                     }
                 },
                 incoming = next_message(&mut self.channel) => match incoming {
@@ -66,6 +73,7 @@ impl Task {
                         channel_lost_at = Some(grace());
                     }
                 },
+                notice = self.guard.next() => self.heed(notice).await,
                 () = sleep_until(channel_lost_at) => {
                     channel_lost_at = None;
                     if self.cluster {
@@ -74,15 +82,36 @@ impl Task {
                 }
             }
         };
+        let (ended, notice) = self.guard.ended(exit, killed);
         // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
         if self.number_is_its() {
             tree::kill_group(self.pid);
         }
+        self.guard.clear();
         for output in self.outputs.iter_mut().filter_map(Option::take) {
             output.finish(OUTPUT_GRACE).await;
         }
         self.channel = None;
-        self.tell(Happened::Exited(exit)).await;
+        if let Some(notice) = notice {
+            self.heed(notice).await;
+        }
+        self.tell(match ended {
+            Ended::Exited(exit) => Happened::Exited(exit),
+            Ended::NotStarted(reason) => Happened::NotStarted { reason },
+        })
+        .await;
+    }
+
+    async fn heed(&mut self, notice: Notice) {
+        match notice {
+            Notice::ChildOutOfMemory(reason) => self.tell(Happened::ChildOutOfMemory { reason }).await,
+            Notice::AboveLimit => self.kill(),
+        }
+    }
+
+    fn kill(&self) {
+        self.guard.kill();
+        tree::kill(self.pid);
     }
 
     async fn hand_over(self) -> ProcessRest {
@@ -103,7 +132,7 @@ impl Task {
         match order {
             Order::Signal(_) | Order::Kill if !self.number_is_its() => {}
             Order::Signal(signal) => tree::signal(self.pid, signal),
-            Order::Kill => tree::kill(self.pid),
+            Order::Kill => self.kill(),
             Order::Grant { query, kind, socket, data } => {
                 if let Some(parked) = &mut self.channel {
                     parked.channel.send_with(

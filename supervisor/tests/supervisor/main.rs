@@ -10,6 +10,7 @@ mod cluster;
 mod fork;
 mod kill;
 mod lifecycle;
+mod limits;
 mod logs;
 mod replacement;
 mod upgrade;

@@ -75,6 +75,7 @@ fn ourselves() -> Credentials {
     Credentials {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
+        groups: Vec::new(),
         name: String::new(),
         home: String::new(),
     }
