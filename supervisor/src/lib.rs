@@ -10,7 +10,7 @@ mod clock;
 mod cluster;
 pub mod commands;
 mod keeper;
-mod launcher;
+mod limits;
 mod logs;
 mod private_socket;
 mod process;
@@ -21,6 +21,6 @@ mod server;
 mod takeover;
 
 pub use keeper::{KeepError, keep};
-pub use launcher::launch;
+pub use limits::enclose;
 pub use server::{ServeError, serve};
 pub use takeover::{STATE_FORMAT, check_takeover};

@@ -1,11 +1,11 @@
 //! `muster-supervisor`: thin shell around the library.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{check_takeover, commands, keep, launch, serve};
+use muster_supervisor::{check_takeover, commands, enclose, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -49,16 +49,9 @@ enum Command {
         #[arg(long)]
         state_dir: PathBuf,
     },
-    /// Become a program of an application; started by the supervisor itself.
+    /// Become an application; started by the supervisor itself.
     #[command(hide = true)]
-    Launch {
-        /// How many sockets it is given, from descriptor 3 on.
-        #[arg(long, default_value_t = 0)]
-        listen_fds: u32,
-        /// The program and its arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        program: Vec<OsString>,
-    },
+    Enclose,
     /// Show what runs.
     List {
         /// State directory of the supervisor.
@@ -81,14 +74,20 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let arguments = Arguments::parse();
     match &arguments.command {
-        Command::Keep { state_dir } => return Ok(keep(state_dir)?),
-        Command::Launch { listen_fds, program } => return Err(launch(*listen_fds, program).into()),
-        Command::CheckTakeover { format } => return check_takeover(*format).map_err(anyhow::Error::msg),
+        Command::Keep { state_dir } => {
+            keep(state_dir)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Enclose => return Ok(enclose()),
+        Command::CheckTakeover { format } => {
+            check_takeover(*format).map_err(anyhow::Error::msg)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
     }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
@@ -98,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Keep { .. } | Command::Launch { .. } | Command::CheckTakeover { .. } => {}
+            Command::Keep { .. } | Command::Enclose | Command::CheckTakeover { .. } => {}
             Command::Run { state_dir, resume } => serve(&state_dir, resume).await?,
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
@@ -106,6 +105,6 @@ fn main() -> anyhow::Result<()> {
                 commands::logs(&state_dir, app, lines, follow).await?;
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

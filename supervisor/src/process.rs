@@ -29,6 +29,7 @@ use crate::cluster::channel::Channel;
 use crate::cluster::channel::rest::ChannelRest;
 use crate::cluster::protocol::{AddressType, Listening, QueryServer};
 use crate::keeper::{Keeper, Spill};
+use crate::limits::{Guard, LimitsBy};
 use crate::logs::{Output, OutputRest, OutputTask, Source, Tail};
 use input::Input;
 pub(crate) use input::InputGauge;
@@ -67,6 +68,10 @@ pub(crate) enum Happened {
     ChannelLost,
     /// It sent what we do not put up with; its channel is closed.
     CutOff { reason: String },
+    /// The kernel ended something it had started, for want of memory.
+    ChildOutOfMemory { reason: String },
+    /// Its program could not be executed; nothing runs.
+    NotStarted { reason: String },
     /// It ended.
     Exited(Exit),
 }
@@ -109,6 +114,8 @@ pub(crate) struct Process {
     pub(crate) stderr_tail: Tail,
     /// When it has a standard input.
     pub(crate) input: Option<InputGauge>,
+    /// What enforces its limits, when it has any and that is known.
+    pub(crate) limits_by: LimitsBy,
 }
 
 /// What names a process that runs, for the next supervisor.
@@ -141,8 +148,8 @@ impl Process {
     pub(crate) fn gone(saved: &SavedProcess) -> Self {
         let (orders, _) = mpsc::unbounded_channel();
         let SavedProcess { launch, pid, start_ticks, has_channel } = *saved;
-        let stderr_tail = Tail::default();
-        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail, input: None }
+        let (stderr_tail, limits_by) = (Tail::default(), LimitsBy::default());
+        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail, input: None, limits_by }
     }
 }
 
@@ -198,7 +205,7 @@ pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, Strin
         own_variables,
         listed,
     };
-    let mut child = command::start(launch)?;
+    let command::Started { mut child, launcher } = command::start(launch)?;
     let pid = child.id();
     let watch = Watch::started(pid);
     let start_ticks = watch.start_ticks();
@@ -227,8 +234,15 @@ pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, Strin
         input.parked = Some(owner.keeper.park(parked_key(pid, start_ticks, "in"), &input.pipe));
         input
     });
-    let ends =
-        Ends { channel, channel_lost: false, outputs: [out, err], stderr_tail: Tail::default(), input };
+    let guard = Guard::started(spec, pid, start_ticks, launcher);
+    let ends = Ends {
+        guard,
+        channel,
+        channel_lost: false,
+        outputs: [out, err],
+        stderr_tail: Tail::default(),
+        input,
+    };
     Ok(run(owner, watch, pid, ends))
 }
 
@@ -266,12 +280,14 @@ pub(crate) fn attach(
             .ok()
     });
     let watch = Watch::again(pid, start_ticks);
-    let ends = Ends { channel, channel_lost, outputs, stderr_tail: Tail::with(last_stderr), input };
+    let guard = Guard::attached(owner.spec, pid, start_ticks);
+    let ends = Ends { guard, channel, channel_lost, outputs, stderr_tail: Tail::with(last_stderr), input };
     run(owner, watch, pid, ends)
 }
 
 /// Our ends of what connects us with a process.
 struct Ends {
+    guard: Guard,
     channel: Option<ParkedChannel>,
     channel_lost: bool,
     outputs: [Option<Source>; 2],
@@ -280,7 +296,7 @@ struct Ends {
 }
 
 fn run(owner: Owner<'_>, watch: Watch, pid: u32, ends: Ends) -> Process {
-    let Ends { channel, channel_lost, outputs: [out, err], stderr_tail, input } = ends;
+    let Ends { guard, channel, channel_lost, outputs: [out, err], stderr_tail, input } = ends;
     let (orders, received) = mpsc::unbounded_channel();
     let follow = |source: Option<Source>, stream, tail| -> Option<OutputTask> {
         source.map(|source| owner.output.follow(source, stream, tail))
@@ -289,8 +305,10 @@ fn run(owner: Owner<'_>, watch: Watch, pid: u32, ends: Ends) -> Process {
         [follow(out, LogStreamName::Out, None), follow(err, LogStreamName::Err, Some(stderr_tail.clone()))];
     let (launch, start_ticks) = (owner.origin.launch, watch.start_ticks());
     let has_channel = channel.is_some() || channel_lost;
+    let limits_by = guard.by();
     let task = Task {
         watch,
+        guard,
         pid,
         channel,
         channel_lost,
@@ -305,5 +323,5 @@ fn run(owner: Owner<'_>, watch: Watch, pid: u32, ends: Ends) -> Process {
     };
     let input = task.input.as_ref().map(Input::gauge);
     tokio::spawn(task.run());
-    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, input }
+    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, input, limits_by }
 }

@@ -168,7 +168,7 @@ pub struct LastExit {
     pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
-    /// The kernel ended it because its memory limit (or the machine's memory) was exhausted.
+    /// It was ended because its memory limit (or the machine's memory) was exhausted.
     #[serde(default)]
     pub out_of_memory: bool,
     /// How long the process had run.
@@ -251,6 +251,9 @@ pub enum ProcessEventKind {
     CronRestart,
     /// It is restarted because a watched file changed.
     WatchRestart,
+    /// The kernel ended something that a process had started, for want of memory; the process itself goes on, or its
+    /// end is told next.
+    OutOfMemory,
     /// All instances of the application now run a new spec.
     Replaced,
     /// A new spec was given up; what ran before was kept or restored.

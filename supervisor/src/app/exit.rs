@@ -9,6 +9,8 @@ use super::member::Member;
 /// Last lines of stderr in a report, and their length: a list shows the reports of many instances at once.
 const LINES: usize = 20;
 const LINE_CHARS: usize = 300;
+/// What ends a process for want of memory.
+const SIGKILL: i32 = 9;
 
 /// The report about the process a member had until now.
 pub(super) fn report(member: &Member, exit: Exit) -> LastExit {
@@ -16,10 +18,11 @@ pub(super) fn report(member: &Member, exit: Exit) -> LastExit {
     let (code, signal) = match exit {
         Exit::Code(code) => (Some(code), None),
         Exit::Signal(signal) => (None, Some(signal)),
+        Exit::OutOfMemory(_) => (None, Some(SIGKILL)),
         Exit::Unknown { .. } => (None, None),
     };
     let reason = match exit {
-        Exit::Code(_) | Exit::Signal(_) | Exit::Unknown { watched: true } => {
+        Exit::Code(_) | Exit::Signal(_) | Exit::OutOfMemory(_) | Exit::Unknown { watched: true } => {
             format!("{exit} after {uptime_ms} ms")
         }
         Exit::Unknown { watched: false } => exit.to_string(),
@@ -34,7 +37,7 @@ pub(super) fn report(member: &Member, exit: Exit) -> LastExit {
         signal: signal.map(|signal| signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)),
         reason,
         at: Utc::now(),
-        out_of_memory: false,
+        out_of_memory: matches!(exit, Exit::OutOfMemory(_)),
         uptime_ms,
         last_stderr: shortened(&lines),
     }

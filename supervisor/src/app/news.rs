@@ -1,7 +1,7 @@
 //! What processes tell, and what it means for their instance.
 
 use muster_planning::supervision::Event;
-use muster_supervisor_protocol::Readiness;
+use muster_supervisor_protocol::{ProcessEventKind, Readiness};
 
 use super::{App, exit};
 use crate::cluster::protocol::{Listening, QueryServer};
@@ -47,6 +47,19 @@ impl App {
                 "axm:reply" => self.replied(origin.member, data),
                 _ => {}
             },
+            Happened::ChildOutOfMemory { reason } => {
+                member.hint(&reason);
+                let (index, release) = (member.index, member.spec.release.clone());
+                self.publish(Some(index), release, ProcessEventKind::OutOfMemory, reason);
+            }
+            Happened::NotStarted { reason } => {
+                member.last_exit = Some(exit::never_started(&reason));
+                if let Some(process) = member.bury() {
+                    self.shared.ledger.ended(process.pid);
+                }
+                self.answers_no_more(origin.member);
+                self.feed(origin.member, Event::SpawnFailed { launch, reason });
+            }
             Happened::Exited(exit) => {
                 tracing::debug!(app = self.name, index = member.index, %exit, "a process ended");
                 member.last_exit = Some(exit::report(member, exit));

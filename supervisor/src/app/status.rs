@@ -66,7 +66,7 @@ fn instance(member: &mut Member) -> InstanceStatus {
         memory_bytes,
         last_exit: member.last_exit.clone(),
         dropped_log_lines: 0,
-        limits_by: None,
+        limits_by: member.process.as_ref().and_then(|process| process.limits_by.get().cloned()),
         metrics: member.reported.metrics.clone(),
         actions: member.reported.actions.clone(),
     }

@@ -43,7 +43,11 @@ impl Incoming {
     /// Whether what it says is kept for longer than it takes to look at it.
     pub(crate) fn kept(&self) -> bool {
         match self {
-            Self::QueryServer(_) | Self::Listening(_) | Self::Close { .. } | Self::Nonsense { .. } => true,
+            Self::QueryServer(_)
+            | Self::Listening(_)
+            | Self::Close { .. }
+            | Self::Nonsense { .. }
+            | Self::Axm { .. } => true,
             Self::Online { .. }
             | Self::ExitedAfterDisconnect { .. }
             | Self::HandleAck
@@ -175,7 +179,11 @@ pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
         "NODE_MUSTER_DRAINED" => Incoming::Drained,
         "NODE_MUSTER_ONLINE" => Incoming::Hooked,
         "NODE_MUSTER_EXCLUSIVE" => Incoming::Exclusive {
-            port: message.get("port").and_then(Value::as_u64).and_then(|port| port.try_into().ok()).unwrap_or(0),
+            port: message
+                .get("port")
+                .and_then(Value::as_u64)
+                .and_then(|port| port.try_into().ok())
+                .unwrap_or(0),
             shared: message.get("shared").and_then(Value::as_bool).unwrap_or(false),
         },
         "NODE_MUSTER_LISTENING" => listening(message),

@@ -1,7 +1,10 @@
 //! From a spec to a command line, an environment and the descriptors a process inherits.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,8 +14,9 @@ use command_fds::CommandFdExt;
 use command_fds::FdMapping;
 use muster_supervisor_protocol::{AppSpec, ExecMode, Readiness};
 
+use super::tree;
 use super::users::Credentials;
-use crate::launcher;
+use crate::limits;
 
 /// The first descriptor that is handed over; systemd's number, too. Listening sockets come first, then the channel.
 const FIRST_FD: i32 = 3;
@@ -68,8 +72,15 @@ pub(crate) fn takes_hook(spec: &AppSpec) -> bool {
             .any(|arg| arg.starts_with("--permission") || arg.starts_with("--experimental-permission"))
 }
 
-/// Starts the process, or says why it cannot be started.
-pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
+/// A process, and the answers of its launcher when it is started by way of one.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) launcher: Option<UnixStream>,
+}
+
+/// Starts the process, or says why it cannot be started. What a launcher fails at is known later, from its answers.
+pub(crate) fn start(mut launch: Launch<'_>) -> Result<Started, String> {
     let Launch { spec, user, .. } = launch;
     check_paths(spec)?;
     let environment = environment(&launch);
@@ -89,27 +100,34 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
         None => Command::new(script_path(spec)),
     };
     command.args(&spec.args);
-    if !launch.listed.is_empty() {
-        command = launcher::wrap(&command, launch.listed.len());
+    let stdin = match launch.stdin.take() {
+        Some(stdin) => stdin,
+        None => {
+            File::open("/dev/null").map_err(|error| format!("/dev/null cannot be opened: {error}"))?.into()
+        }
+    };
+    let other_user = user.filter(|user| user.differs_from_ours());
+    let mut launcher = None;
+    if needs_launcher(&launch, other_user) {
+        let orders = orders(&launch, &command, environment, other_user);
+        let (answers, orders) = limits::prepare(&orders, stdin)
+            .map_err(|error| format!("its launcher cannot be prepared: {error}"))?;
+        launcher = Some(answers);
+        command = limits::command();
+        command.current_dir("/").env_clear().stdin(Stdio::from(orders));
+    } else {
+        command.current_dir(&spec.cwd).env_clear().envs(environment).stdin(Stdio::from(stdin));
+        if let Some(user) = other_user {
+            command.gid(user.gid).uid(user.uid);
+        }
     }
-    command
-        .current_dir(&spec.cwd)
-        .env_clear()
-        .envs(environment)
-        .stdin(launch.stdin.map_or_else(Stdio::null, Stdio::from))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    if let Some(user) = user
-        && user.differs_from_ours()
-    {
-        command.gid(user.gid).uid(user.uid);
-    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let channel_fd = launch.channel_fd();
     let mut mappings = Vec::new();
     for ((name, socket), child_fd) in launch.listed.iter().zip(FIRST_FD..) {
-        let parent_fd =
-            socket.try_clone().map_err(|error| format!("its socket {name} cannot be handed over: {error}"))?;
+        let parent_fd = socket
+            .try_clone()
+            .map_err(|error| format!("its socket {name} cannot be handed over: {error}"))?;
         mappings.push(FdMapping { parent_fd, child_fd });
     }
     mappings.extend(launch.channel.map(|parent_fd| FdMapping { parent_fd, child_fd: channel_fd }));
@@ -117,7 +135,45 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
         command.fd_mappings(mappings).map_err(|_| "its descriptors cannot be handed over".to_owned())?;
     }
     let program = spec.interpreter.as_deref().unwrap_or(&spec.script);
-    command.spawn().map_err(|error| format!("{program:?} cannot be executed: {error}"))
+    match command.spawn() {
+        Ok(child) => Ok(Started { child, launcher }),
+        Err(error) => Err(format!("{program:?} cannot be executed: {error}")),
+    }
+}
+
+/// What cannot be done to a process from outside before it executes its program.
+fn needs_launcher(launch: &Launch<'_>, other_user: Option<&Credentials>) -> bool {
+    !launch.spec.limits.is_empty()
+        || !launch.listed.is_empty()
+        || other_user.is_some_and(|user| !user.groups.is_empty())
+}
+
+fn orders(
+    launch: &Launch<'_>,
+    command: &Command,
+    env: BTreeMap<String, String>,
+    other_user: Option<&Credentials>,
+) -> limits::Orders {
+    let spec = launch.spec;
+    let text = |text: &OsStr| text.to_string_lossy().into_owned();
+    limits::Orders {
+        app: spec.name.clone(),
+        index: launch.index,
+        program: text(command.get_program()),
+        args: command.get_args().map(text).collect(),
+        cwd: spec.cwd.clone(),
+        env,
+        identity: other_user.map(|user| limits::Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
+        }),
+        limits: spec.limits.clone(),
+        listen_fds: launch.listed.len(),
+        instances: spec.instances,
+        kill_signal: tree::signal_number(&spec.kill_signal).unwrap_or(2),
+        kill_timeout_ms: spec.kill_timeout_ms,
+    }
 }
 
 fn script_path(spec: &AppSpec) -> PathBuf {

@@ -11,6 +11,7 @@ use super::{Happened, Order, Origin, ProcessRest, tree};
 use crate::cluster::channel::Channel;
 use crate::cluster::protocol::{self, Incoming};
 use crate::keeper::Parked;
+use crate::limits::{Ended, Guard, Notice};
 use crate::logs::{OutputRest, OutputTask, Tail};
 
 /// A cluster worker whose channel closed normally ends at once; this is how long it may take.
@@ -31,6 +32,7 @@ pub(super) struct ParkedChannel {
 
 pub(super) struct Task {
     pub(super) watch: Watch,
+    pub(super) guard: Guard,
     pub(super) pid: u32,
     pub(super) channel: Option<ParkedChannel>,
     pub(super) channel_lost: bool,
@@ -50,6 +52,7 @@ impl Task {
         let grace = || tokio::time::Instant::now() + CHANNEL_LOSS_GRACE;
         let mut channel_lost_at = self.channel_lost.then(grace);
         let mut orders_open = true;
+        let mut killed = false;
         let exit = loop {
             tokio::select! {
                 exit = self.watch.ended() => break exit,
@@ -60,11 +63,15 @@ impl Task {
                         drop(reply.send((member, self.hand_over().await)));
                         return;
                     }
-                    Some(order) => self.obey(order),
+                    Some(order) => {
+                        killed |= matches!(order, Order::Kill);
+                        self.obey(order);
+                    }
                     // The application is gone (shutdown of the supervisor, or a bug): nobody is left to own this.
                     None => {
                         orders_open = false;
-                        self.obey(Order::Kill);
+                        killed = true;
+                        self.kill();
                     }
                 },
                 incoming = next_message(&mut self.channel) => match incoming {
@@ -75,6 +82,7 @@ impl Task {
                     }
                 },
                 () = input::write_on(&mut self.input) => {}
+                notice = self.guard.next() => self.heed(notice).await,
                 () = sleep_until(channel_lost_at) => {
                     channel_lost_at = None;
                     if self.cluster {
@@ -83,12 +91,14 @@ impl Task {
                 }
             }
         };
+        let (ended, notice) = self.guard.ended(exit, killed);
         let outputs = std::mem::take(&mut self.outputs).into_iter().flatten();
         if self.whole_tree {
             // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
             if self.number_is_its() {
                 tree::kill_group(self.pid);
             }
+            self.guard.clear();
             for output in outputs {
                 output.finish(OUTPUT_GRACE).await;
             }
@@ -100,7 +110,30 @@ impl Task {
         }
         self.input = None;
         self.channel = None;
-        self.tell(Happened::Exited(exit)).await;
+        if let Some(notice) = notice {
+            self.heed(notice).await;
+        }
+        self.tell(match ended {
+            Ended::Exited(exit) => Happened::Exited(exit),
+            Ended::NotStarted(reason) => Happened::NotStarted { reason },
+        })
+        .await;
+    }
+
+    async fn heed(&mut self, notice: Notice) {
+        match notice {
+            Notice::ChildOutOfMemory(reason) => self.tell(Happened::ChildOutOfMemory { reason }).await,
+            Notice::AboveLimit => self.kill(),
+        }
+    }
+
+    fn kill(&self) {
+        if self.whole_tree {
+            self.guard.kill();
+            tree::kill(self.pid);
+        } else {
+            tree::signal_one(self.pid, KILL);
+        }
     }
 
     async fn hand_over(self) -> ProcessRest {
@@ -123,8 +156,7 @@ impl Task {
             Order::Signal(_) | Order::SignalOne(_) | Order::Kill if !self.number_is_its() => {}
             Order::Signal(signal) if self.whole_tree => tree::signal(self.pid, signal),
             Order::Signal(signal) | Order::SignalOne(signal) => tree::signal_one(self.pid, signal),
-            Order::Kill if self.whole_tree => tree::kill(self.pid),
-            Order::Kill => tree::signal_one(self.pid, KILL),
+            Order::Kill => self.kill(),
             Order::Input(bytes) => {
                 if let Some(input) = &mut self.input {
                     input.push(&bytes);

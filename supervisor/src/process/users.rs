@@ -9,6 +9,8 @@ use muster_supervisor_protocol::AppSpec;
 pub(crate) struct Credentials {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// Supplementary groups, when it is not our own user.
+    pub(crate) groups: Vec<u32>,
     pub(crate) name: String,
     pub(crate) home: String,
 }
@@ -22,7 +24,7 @@ impl Credentials {
     pub(crate) fn may_write(&self, owner: u32, group: u32, mode: u32) -> bool {
         let class = if owner == self.uid {
             6
-        } else if group == self.gid {
+        } else if group == self.gid || self.groups.contains(&group) {
             3
         } else {
             0
@@ -52,11 +54,42 @@ pub(crate) fn resolve(spec: &AppSpec) -> Result<Option<Credentials>, String> {
             .ok_or_else(|| format!("there is no group {group:?} on this machine"))?,
     };
     let text = |field: usize| entry.get(field).cloned().unwrap_or_default();
-    let credentials = Credentials { uid, gid, name: text(0), home: text(5) };
-    if credentials.differs_from_ours() && !rustix::process::geteuid().is_root() {
-        return Err(format!("running as user {user:?} needs a supervisor that runs as root"));
+    let mut credentials = Credentials { uid, gid, groups: Vec::new(), name: text(0), home: text(5) };
+    if credentials.differs_from_ours() {
+        if !rustix::process::geteuid().is_root() {
+            return Err(format!("running as user {user:?} needs a supervisor that runs as root"));
+        }
+        credentials.groups = supplementary_groups(&credentials.name, gid);
     }
     Ok(Some(credentials))
+}
+
+/// The groups a user is in besides its main one, as a login gives them. Like [`lookup`]: the files first, and the name
+/// service for users it alone knows.
+fn supplementary_groups(name: &str, gid: u32) -> Vec<u32> {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let mut groups = if find(&read("/etc/passwd"), name).is_some() {
+        groups_of(&read("/etc/group"), name)
+    } else {
+        let listed = Command::new("id").args(["-G", "--", name]).output();
+        let listed =
+            listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        listed.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
+    };
+    groups.retain(|group| *group != gid);
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
+fn groups_of(text: &str, name: &str) -> Vec<u32> {
+    text.lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let (gid, members) = (fields.get(2)?.parse().ok()?, fields.get(3)?);
+            members.split(',').any(|member| member == name).then_some(gid)
+        })
+        .collect()
 }
 
 /// One entry of a name service database, by name or number. The file is looked at first; `getent` knows the rest
@@ -94,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn supplementary_groups_are_those_that_list_the_user() {
+        let group = "root:x:0:\nweb:x:33:\nssl-cert:x:106:postgres,web\nadm:x:4:syslog,webmaster\n";
+        assert_eq!(groups_of(group, "web"), [106]);
+        assert_eq!(groups_of(group, "web,x"), [] as [u32; 0]);
+    }
+
+    #[test]
     fn a_missing_user_is_named() {
         let mut spec = AppSpec::new("a", "/", "a.js");
         spec.user = Some("nobody-of-that-name".into());
@@ -102,7 +142,9 @@ mod tests {
 
     #[test]
     fn write_permission_is_that_of_the_most_specific_class() {
-        let user = Credentials { uid: 10, gid: 20, name: String::new(), home: String::new() };
+        let user =
+            Credentials { uid: 10, gid: 20, groups: vec![30], name: String::new(), home: String::new() };
+        assert!(user.may_write(0, 30, 0o070), "a supplementary group counts");
         assert!(user.may_write(10, 0, 0o700));
         assert!(!user.may_write(10, 0, 0o077), "the owner's bits decide for the owner");
         assert!(user.may_write(0, 20, 0o070));

@@ -11,6 +11,7 @@ mod fork;
 mod handed;
 mod kill;
 mod lifecycle;
+mod limits;
 mod logs;
 mod politeness;
 mod replacement;

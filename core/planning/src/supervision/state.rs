@@ -163,6 +163,8 @@ pub enum Exit {
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// By SIGKILL, because memory ran out.
+    OutOfMemory(OutOfMemory),
     /// It is not known how: only the parent of a process is told, and an earlier supervisor was that.
     Unknown {
         /// Its end was seen; otherwise it was found gone.
@@ -177,7 +179,7 @@ impl Exit {
     pub const fn comparable_code(self) -> Option<i32> {
         match self {
             Self::Code(code) => Some(code),
-            Self::Signal(_) => Some(0),
+            Self::Signal(_) | Self::OutOfMemory(_) => Some(0),
             Self::Unknown { .. } => None,
         }
     }
@@ -191,8 +193,46 @@ impl fmt::Display for Exit {
                 Some(name) => write!(f, "was ended by {name}"),
                 None => write!(f, "was ended by signal {signal}"),
             },
+            Self::OutOfMemory(which) => write!(f, "{which}"),
             Self::Unknown { watched: true } => f.write_str("ended; exit code unknown"),
             Self::Unknown { watched: false } => f.write_str("ended while nobody watched; exit code unknown"),
+        }
+    }
+}
+
+/// Who ended a process for want of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutOfMemory {
+    /// The kernel.
+    Kernel {
+        /// The limit of the process; without one the memory of the machine (or of a part of it) ran out.
+        limit_bytes: Option<u64>,
+    },
+    /// The supervisor, which looks from time to time where the kernel enforces no limit.
+    Polled {
+        /// What it used.
+        used_bytes: u64,
+        /// What it may use.
+        limit_bytes: u64,
+    },
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mb = |bytes: u64| bytes.div_ceil(1_048_576);
+        match *self {
+            Self::Kernel { limit_bytes: Some(limit) } => {
+                write!(f, "was ended by the kernel: out of memory (limit {} MB)", mb(limit))
+            }
+            Self::Kernel { limit_bytes: None } => {
+                f.write_str("was ended by the kernel: out of memory (not by a limit of its own)")
+            }
+            Self::Polled { used_bytes, limit_bytes } => write!(
+                f,
+                "was ended: memory {} MB is above its limit {} MB (polled)",
+                mb(used_bytes),
+                mb(limit_bytes)
+            ),
         }
     }
 }
