@@ -20,5 +20,6 @@ mod server;
 mod takeover;
 
 pub use keeper::{KeepError, keep};
+pub use logs::OwnLog;
 pub use server::{ServeError, serve};
 pub use takeover::{STATE_FORMAT, check_takeover};

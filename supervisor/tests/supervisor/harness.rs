@@ -22,7 +22,13 @@ impl Supervisor {
     }
 
     pub(crate) async fn start_in(dir: tempfile::TempDir) -> Self {
-        let child = Self::command(dir.path()).spawn().unwrap();
+        let command = Self::command(dir.path());
+        Self::start_by(dir, command).await
+    }
+
+    /// Starts it by a command made from [`Self::command`].
+    pub(crate) async fn start_by(dir: tempfile::TempDir, mut command: Command) -> Self {
+        let child = command.spawn().unwrap();
         let supervisor = Self { dir, child };
         until("the supervisor answers", async || {
             let mut client = Client::connect(supervisor.socket()).await.ok()?;
