@@ -1,11 +1,14 @@
 //! What a person can ask on the machine itself: `muster-supervisor list`, `logs` and `upgrade`.
 
+mod logs;
+
+pub use logs::{LogsArguments, logs};
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::SecondsFormat;
-use muster_supervisor_protocol::{AppStatus, Client, ClientError, LogLine, LogStreamName, LogsRequest};
+use muster_supervisor_protocol::{AppStatus, Client, ClientError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,14 @@ pub enum CommandError {
     /// The supervisor goes on as it was.
     #[error("the supervisor was not upgraded: {0}")]
     NotUpgraded(String),
+    /// The supervisor does not know an application.
+    #[error("there is no application {name:?}; there are {known:?}")]
+    UnknownApp {
+        /// Its name.
+        name: String,
+        /// Those it knows.
+        known: Vec<String>,
+    },
     /// Standard output failed.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -53,24 +64,6 @@ pub async fn upgrade(state_dir: &Path, binary: Option<PathBuf>) -> Result<(), Co
     print(&format!("version {} took over from {} (pid {})\n", after.version, before.version, after.pid))
 }
 
-/// Prints log lines.
-pub async fn logs(
-    state_dir: &Path,
-    app: Option<String>,
-    lines: u32,
-    follow: bool,
-) -> Result<(), CommandError> {
-    let client = connect(state_dir).await?;
-    let mut stream = client
-        .logs(LogsRequest { apps: app.into_iter().collect(), lines, follow, ..LogsRequest::default() })
-        .await
-        .map_err(CommandError::Client)?;
-    while let Some(line) = stream.next().await.map_err(CommandError::Client)? {
-        print(&log_line(&line))?;
-    }
-    Ok(())
-}
-
 async fn connect(state_dir: &Path) -> Result<Client, CommandError> {
     Client::connect(state_dir.join("supervisor.sock")).await.map_err(CommandError::Client)
 }
@@ -82,15 +75,6 @@ fn print(text: &str) -> Result<(), CommandError> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(CommandError::Output),
     }
-}
-
-fn log_line(line: &LogLine) -> String {
-    let stream = match line.stream {
-        LogStreamName::Out => "out",
-        LogStreamName::Err => "err",
-    };
-    let at = line.at.to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{at} {}/{} {stream}: {}\n", line.app, line.instance, line.line)
 }
 
 fn table(apps: &[AppStatus]) -> String {

@@ -22,5 +22,6 @@ mod takeover;
 
 pub use keeper::{KeepError, keep};
 pub use limits::enclose;
+pub use logs::OwnLog;
 pub use server::{ServeError, serve};
 pub use takeover::{STATE_FORMAT, check_takeover};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{check_takeover, commands, enclose, keep, serve};
+use muster_supervisor::{OwnLog, check_takeover, commands, enclose, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -26,6 +26,9 @@ enum Command {
         /// Go on in place of the supervisor this process was until now.
         #[arg(long, hide = true)]
         resume: bool,
+        /// Write to this file and rotate it, instead of to standard error.
+        #[arg(long, env = "MUSTER_SUPERVISOR_LOG")]
+        log_file: Option<PathBuf>,
     },
     /// Replace the running supervisor by this (or another) binary; applications notice nothing.
     Upgrade {
@@ -59,25 +62,20 @@ enum Command {
         state_dir: PathBuf,
     },
     /// Show what applications wrote.
-    Logs {
-        /// Only this application.
-        app: Option<String>,
-        /// State directory of the supervisor.
-        #[arg(long)]
-        state_dir: PathBuf,
-        /// How many of the last lines of each application.
-        #[arg(long, default_value_t = 100)]
-        lines: u32,
-        /// Go on with new lines.
-        #[arg(long, short)]
-        follow: bool,
-    },
+    Logs(commands::LogsArguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let arguments = Arguments::parse();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    match &arguments.command {
+        Command::Run { log_file: Some(path), .. } => {
+            let file = OwnLog::open(path).with_context(|| format!("{} cannot be written", path.display()))?;
+            log.with_writer(move || file.clone()).init();
+        }
+        _ => log.with_writer(std::io::stderr).init(),
+    }
     match &arguments.command {
         Command::Keep { state_dir } => {
             keep(state_dir)?;
@@ -88,7 +86,7 @@ fn main() -> anyhow::Result<ExitCode> {
             check_takeover(*format).map_err(anyhow::Error::msg)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
+        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs(_) => {}
     }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,12 +96,10 @@ fn main() -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match arguments.command {
             Command::Keep { .. } | Command::Enclose | Command::CheckTakeover { .. } => {}
-            Command::Run { state_dir, resume } => serve(&state_dir, resume).await?,
+            Command::Run { state_dir, resume, .. } => serve(&state_dir, resume).await?,
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
-            Command::Logs { app, state_dir, lines, follow } => {
-                commands::logs(&state_dir, app, lines, follow).await?;
-            }
+            Command::Logs(arguments) => commands::logs(arguments).await?,
         }
         Ok(ExitCode::SUCCESS)
     })

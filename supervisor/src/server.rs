@@ -1,6 +1,7 @@
 //! The process as a whole: one per state directory, listening on a unix socket only its owner may open.
 
 mod connection;
+mod reading;
 mod world;
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -20,6 +20,8 @@ use rustix::net::{
     SendFlags,
 };
 
+use crate::logs::OwnLog;
+
 /// Format of everything the keeper holds and of how it is spoken to. To be raised when a supervisor could no longer
 /// go on with what this one parked.
 pub const STATE_FORMAT: u32 = 2;
@@ -81,7 +83,9 @@ pub(crate) async fn ask(binary: &Path) -> Result<(), String> {
 pub(crate) fn execute(binary: &Path, state_dir: &Path, lock: &File, listener: &UnixListener) -> String {
     let failed = match pass_on(lock, listener) {
         Ok(()) => {
-            Command::new(binary).arg0(binary).args(["run", "--resume", "--state-dir"]).arg(state_dir).exec()
+            let mut command = Command::new(binary);
+            command.arg0(binary).args(["run", "--resume", "--state-dir"]).arg(state_dir);
+            command.envs(OwnLog::environment()).exec()
         }
         Err(error) => error,
     };

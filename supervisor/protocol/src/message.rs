@@ -163,10 +163,11 @@ pub struct LogsRequest {
     /// Only lines that this regular expression matches somewhere.
     #[serde(default)]
     pub matching: Option<String>,
-    /// Only lines read at this time or later.
+    /// Only lines read at this time or later. Lines of files that carry no time and may be older are left out.
     #[serde(default)]
     pub since: Option<DateTime<Utc>>,
-    /// How many of the last lines (of each application) to begin with.
+    /// How many of the last lines (of each application) to begin with, at most 100,000. What memory does not hold is read
+    /// back from files; a line there that carries no time is told with that of the last write to its file.
     #[serde(default)]
     pub lines: u32,
     /// Go on with new lines until the client hangs up.

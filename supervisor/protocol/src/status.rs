@@ -192,7 +192,7 @@ pub enum LogStreamName {
 /// One line an application wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When the supervisor read it.
+    /// When the supervisor read it; of a line from a file that carries no time, when it was written at the latest.
     pub at: DateTime<Utc>,
     /// Application name.
     pub app: String,

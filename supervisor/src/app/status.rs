@@ -18,6 +18,9 @@ impl App {
         let in_force = self.spec.as_deref();
         let mut instances: Vec<_> =
             self.members.values_mut().map(|member| (member.role, instance(member))).collect();
+        for (_, status) in &mut instances {
+            status.dropped_log_lines = self.shared.logs.dropped(&self.name, status.index).get();
+        }
         instances.sort_by_key(|(role, status)| (status.index, *role == Role::New));
         Some(AppStatus {
             name: self.name.clone(),

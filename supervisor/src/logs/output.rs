@@ -1,41 +1,66 @@
-//! One instance's pipes, from the process to hub and files.
+//! One instance's pipes, from the process to memory and files.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
-use muster_supervisor_protocol::{AppSpec, LogLine, LogRotation, LogStreamName};
+use memchr::memrchr;
+use muster_supervisor_protocol::{AppSpec, LogStreamName};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::lines::LineSplitter;
+use super::destination::Destination;
+use super::lines::{Cut, LineSplitter, count, pieces, text};
+use super::writer::{Job, Write};
 use super::{FileWriter, LogHub};
 use crate::keeper::{Parked, Spill};
 
-const READ_BYTES: usize = 8 * 1024;
+/// Read at once. The memory for it is one for all.
+const READ_BYTES: usize = 64 * 1024;
+/// The pipe of an application that fills it is made this large, so that it seldom waits for us.
+const LARGE_PIPE_BYTES: usize = 1024 * 1024;
 /// Lines of stderr that are told when a start fails.
 const TAIL_LINES: usize = 20;
 /// Longest of them.
 const TAIL_LINE_BYTES: usize = 2_000;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The last stderr lines of one process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tail(Arc<Mutex<VecDeque<String>>>);
 
 impl Tail {
-    fn push(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
+    fn push(&self, cut: &Cut) {
+        let mut last: VecDeque<&[u8]> = VecDeque::new();
+        let mut bytes = cut.bytes.strip_suffix(b"\n").unwrap_or(&cut.bytes);
+        // Of a chunk that is full of lines only the last ones are looked at.
+        while last.len() < TAIL_LINES {
+            let Some(end) = memrchr(b'\n', bytes) else {
+                last.push_front(bytes);
+                break;
+            };
+            last.push_front(&bytes[end + 1..]);
+            bytes = &bytes[..end];
         }
-        let end =
-            (0..=TAIL_LINE_BYTES.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
-        lines.push_back(line[..end].to_owned());
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in last {
+            let (piece, continues) = pieces(line, false).next().unwrap_or((&[], false));
+            let line = text(piece, continues && piece.len() < line.len());
+            if lines.len() == TAIL_LINES {
+                lines.pop_front();
+            }
+            let end = line.floor_char_boundary(TAIL_LINE_BYTES);
+            lines.push_back(line[..end].trim_end_matches('\r').to_owned());
+        }
     }
 
     /// With lines an earlier supervisor read.
@@ -56,6 +81,8 @@ pub(crate) struct Output {
     pub(crate) writer: FileWriter,
     pub(crate) spec: Arc<AppSpec>,
     pub(crate) instance: u32,
+    /// Number unique under this supervisor, as the status tells it.
+    pub(crate) id: u32,
 }
 
 /// A pipe, and what is known of it from before.
@@ -74,6 +101,9 @@ pub(crate) struct OutputRest {
     partial: Vec<u8>,
     /// Lines missing in the file, not told there yet.
     dropped_lines: u64,
+    /// What came before `partial` in its line was stored already.
+    #[serde(default)]
+    mid_line: bool,
 }
 
 /// Reads one pipe to its end.
@@ -102,129 +132,159 @@ impl OutputTask {
 impl Output {
     /// Reads a pipe in a task of its own.
     pub(crate) fn follow(&self, source: Source, stream: LogStreamName, tail: Option<Tail>) -> OutputTask {
-        let file = self.spec.logs.dir.as_ref().map(|dir| {
-            let suffix = match stream {
-                LogStreamName::Out => "out",
-                LogStreamName::Err => "err",
-            };
-            let path: PathBuf =
-                Path::new(dir).join(&self.spec.name).join(format!("{}-{suffix}.log", self.instance));
-            FileEnd {
-                path: path.into(),
-                rotation: self.spec.logs.rotation.clone(),
-                dropped_lines: source.rest.dropped_lines,
-            }
-        });
-        let reader = Reader { output: self.clone(), stream, tail, file };
+        let dropped = self.hub.dropped(&self.spec.name, self.instance);
+        let destination = Arc::new(Destination::new(&self.spec, self.instance, self.id, stream, dropped));
+        self.hub.register(&destination);
+        let reader = Reader {
+            hub: self.hub.clone(),
+            store: Store { writer: self.writer.clone(), destination, within_line: false },
+            tail,
+            missing: source.rest.dropped_lines,
+        };
         let (stop, stopped) = oneshot::channel();
         OutputTask { task: tokio::spawn(reader.run(source, stopped)), stop: Some(stop) }
     }
 }
 
-struct FileEnd {
-    path: Arc<Path>,
-    rotation: LogRotation,
-    /// Lines that did not make it since the disk became too slow.
-    dropped_lines: u64,
+/// However the reader ends, its files are let go, unless another supervisor goes on with them.
+struct Store {
+    writer: FileWriter,
+    destination: Arc<Destination>,
+    within_line: bool,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if !self.destination.files.is_empty() && !self.within_line {
+            self.writer.send(Job::Close(Arc::clone(&self.destination)));
+        }
+    }
 }
 
 struct Reader {
-    output: Output,
-    stream: LogStreamName,
+    hub: LogHub,
+    store: Store,
     tail: Option<Tail>,
-    file: Option<FileEnd>,
+    /// Lines that did not make it to the disk since it became too slow.
+    missing: u64,
+}
+
+enum Seen {
+    Nothing,
+    Some(Option<Cut>),
+    Full(Option<Cut>),
+    End,
 }
 
 impl Reader {
     async fn run(mut self, source: Source, mut stopped: oneshot::Receiver<()>) -> OutputRest {
-        let Source { mut pipe, parked, spill, rest } = source;
-        let mut splitter = LineSplitter::with(rest.partial);
+        let Source { pipe, parked, spill, rest } = source;
+        let mut splitter = LineSplitter::with(rest.partial, rest.mid_line);
         self.catch_up(&spill, &mut splitter).await;
-        let mut buffer = vec![0_u8; READ_BYTES];
+        let mut large = false;
         loop {
-            let mut lines = Vec::new();
-            let read = tokio::select! {
+            let ready = tokio::select! {
                 biased;
                 _ = &mut stopped => {
-                    let dropped_lines = self.file.as_ref().map_or(0, |file| file.dropped_lines);
-                    return OutputRest { partial: splitter.into_partial(), dropped_lines };
+                    let (partial, mid_line) = splitter.into_rest();
+                    let dropped_lines = self.missing;
+                    // Another supervisor goes on with the line.
+                    self.store.within_line = mid_line;
+                    return OutputRest { partial, dropped_lines, mid_line };
                 }
-                read = pipe.read(&mut buffer) => read,
+                ready = pipe.readable() => ready,
             };
-            let ended = match read {
-                Ok(0) | Err(_) => {
-                    splitter.finish(|line| lines.push(line));
-                    true
+            let seen = if ready.is_ok() { read(&pipe, &mut splitter) } else { Seen::End };
+            match seen {
+                Seen::Nothing => {}
+                Seen::Some(cut) => self.write(cut).await,
+                Seen::Full(cut) => {
+                    if !large {
+                        large = true;
+                        if let Err(error) = rustix::pipe::fcntl_setpipe_size(&pipe, LARGE_PIPE_BYTES) {
+                            tracing::debug!(%error, "a pipe stays small");
+                        }
+                    }
+                    self.write(cut).await;
+                    // An application that floods is not alone.
+                    tokio::task::yield_now().await;
                 }
-                Ok(count) => {
-                    splitter.feed(&buffer[..count], |line| lines.push(line));
-                    false
+                Seen::End => {
+                    let cut = splitter.finish();
+                    self.write(cut).await;
+                    drop(parked);
+                    return OutputRest::default();
                 }
-            };
-            if !lines.is_empty() {
-                self.write(lines).await;
-            }
-            if ended {
-                break;
             }
         }
-        drop(parked);
-        if let Some(file) = &self.file {
-            self.output.writer.close(&file.path).await;
-        }
-        OutputRest::default()
     }
 
     /// What was written while no supervisor was there comes first.
     async fn catch_up(&mut self, spill: &Spill, splitter: &mut LineSplitter) {
-        let mut lines = Vec::new();
-        splitter.feed(&spill.bytes, |line| lines.push(line));
-        if spill.missing > 0 {
-            std::mem::take(splitter).finish(|line| lines.push(line));
-            lines.push(format!(
-                "[muster: {} bytes are missing here, written while no supervisor was there]",
-                spill.missing
-            ));
+        for part in spill.bytes.chunks(READ_BYTES) {
+            let cut = splitter.feed(part);
+            self.write(cut).await;
         }
-        if !lines.is_empty() {
-            self.write(lines).await;
+        if spill.missing > 0 {
+            let cut = splitter.finish();
+            self.write(cut).await;
+            let note = format!(
+                "[muster: {} bytes are missing here, written while no supervisor was there]\n",
+                spill.missing
+            );
+            self.write(Some(Cut { bytes: note.into_bytes(), begins_mid_line: false })).await;
         }
     }
 
-    async fn write(&mut self, lines: Vec<String>) {
+    async fn write(&mut self, cut: Option<Cut>) {
+        let Some(cut) = cut else { return };
+        if let Some(tail) = &self.tail {
+            tail.push(&cut);
+        }
+        let destination = &self.store.destination;
         let at = Utc::now();
-        if let Some(file) = &mut self.file {
-            let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-            if file.dropped_lines > 0 {
-                let note = format!(
-                    "[muster: {} lines are missing here, the disk was too slow]\n",
-                    file.dropped_lines
-                );
-                bytes.extend_from_slice(note.as_bytes());
-            }
-            for line in &lines {
-                bytes.extend_from_slice(line.as_bytes());
-                bytes.push(b'\n');
-            }
+        let Cut { bytes, begins_mid_line } = cut;
+        let bytes = Bytes::from(bytes);
+        let room = if destination.files.is_empty() {
+            None
+        } else {
             // Once the disk failed us, its slowness is not waited for again until it recovers.
-            let patient = file.dropped_lines == 0;
-            if self.output.writer.write(&file.path, bytes, file.rotation.clone(), patient).await {
-                file.dropped_lines = 0;
-            } else {
-                file.dropped_lines += lines.len() as u64;
+            let room = self.store.writer.room(bytes.len(), self.missing == 0).await;
+            if room.is_none() {
+                let lines = count(&bytes);
+                self.missing += lines;
+                destination.dropped.add(lines);
             }
-        }
-        for line in lines {
-            if let Some(tail) = &self.tail {
-                tail.push(&line);
+            room
+        };
+        let write = room.map(|room| Write {
+            destination: Arc::clone(destination),
+            at,
+            bytes: bytes.clone(),
+            begins_mid_line,
+            missing: std::mem::take(&mut self.missing),
+            _room: Some(room),
+        });
+        // At one moment, so that whoever reads back knows where memory begins in the files.
+        self.hub.push(destination, at, bytes, begins_mid_line, || {
+            if let Some(write) = write {
+                self.store.writer.send(Job::Write(write));
             }
-            self.output.hub.publish(LogLine {
-                at,
-                app: self.output.spec.name.clone(),
-                instance: self.output.instance,
-                stream: self.stream,
-                line,
-            });
-        }
+        });
     }
+}
+
+fn read(pipe: &pipe::Receiver, splitter: &mut LineSplitter) -> Seen {
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(READ_BYTES, 0);
+        match pipe.try_read(buffer) {
+            Ok(0) => Seen::End,
+            Ok(READ_BYTES) => Seen::Full(splitter.feed(buffer)),
+            Ok(count) => Seen::Some(splitter.feed(&buffer[..count])),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Seen::Nothing
+            }
+            Err(_) => Seen::End,
+        }
+    })
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_supervisor_protocol::{
-    ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_REQUEST_BYTES, Pong,
-    ProcessEvent, ProcessEventKind, Reply, Request, Target, write_message,
+    ErrorCode, FramingError, LineReader, MAX_REQUEST_BYTES, Pong, ProcessEvent, ProcessEventKind, Reply,
+    Request, Target, write_message,
 };
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -75,13 +75,13 @@ impl UpgradeAsk {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     lines: LineReader<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
 }
 
 /// The client has gone or must go.
-struct Gone;
+pub(super) struct Gone;
 
 impl Door {
     /// Answers requests until the client hangs up.
@@ -153,11 +153,9 @@ impl Door {
             Request::Shutdown => self.shutdown(client).await,
             Request::List => self.relay(client, |reply| Ask::List { reply }).await,
             Request::Logs(request) => self.logs(client, request).await,
+            Request::ReopenLogs => self.reopen_logs(client).await,
+            Request::FlushLogs { app } => self.flush_logs(client, app).await,
             Request::Watch => self.watch(client).await,
-            Request::ReopenLogs | Request::FlushLogs { .. } => {
-                let message = "this version does not answer this request".to_owned();
-                client.send(&Reply::Error { code: ErrorCode::BadRequest, message }).await
-            }
             Request::Upgrade { binary } => self.upgrade(client, binary.map(PathBuf::from)).await,
         }
     }
@@ -216,35 +214,6 @@ impl Door {
         self.closing.load(Ordering::Relaxed)
     }
 
-    async fn logs(&self, client: &mut Client, request: LogsRequest) -> Result<(), Gone> {
-        let count = usize::try_from(request.lines).unwrap_or(usize::MAX);
-        let app = request.apps.first().map(String::as_str);
-        let (lines, mut live) = self.shared.logs.read(app, count);
-        for line in lines {
-            client.send(&Reply::LogLine(LogLine::clone(&line))).await?;
-        }
-        if !request.follow {
-            return client.send(&Reply::Done).await;
-        }
-        let wanted = |line: &Arc<LogLine>| app.is_none_or(|app| app == line.app);
-        loop {
-            tokio::select! {
-                line = live.recv() => match line {
-                    Ok(line) if wanted(&line) => client.send(&Reply::LogLine(LogLine::clone(&line))).await?,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(count)) => {
-                        let line = format!("[muster: {count} lines were skipped, the reader was too slow]");
-                        let app = app.unwrap_or("muster").to_owned();
-                        let note = LogLine { at: chrono::Utc::now(), app, instance: 0, stream: LogStreamName::Err, line };
-                        client.send(&Reply::LogLine(note)).await?;
-                    }
-                    Err(RecvError::Closed) => return Err(Gone),
-                },
-                () = client.hung_up() => return Err(Gone),
-            }
-        }
-    }
-
     async fn watch(&self, client: &mut Client) -> Result<(), Gone> {
         let mut events = self.shared.events.subscribe();
         loop {
@@ -294,7 +263,7 @@ impl Client {
         }
     }
 
-    async fn send(&mut self, reply: &Reply) -> Result<(), Gone> {
+    pub(super) async fn send(&mut self, reply: &Reply) -> Result<(), Gone> {
         match tokio::time::timeout(WRITE_LIMIT, write_message(&mut self.writer, reply)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
@@ -302,7 +271,7 @@ impl Client {
     }
 
     /// A client that follows says nothing more; anything but silence ends it.
-    async fn hung_up(&mut self) {
+    pub(super) async fn hung_up(&mut self) {
         // Whatever it is, it means the end.
         drop(self.lines.next_line().await);
     }

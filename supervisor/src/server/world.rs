@@ -32,6 +32,8 @@ const EVENT_CAPACITY: usize = 256;
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// The last log lines are parked here during an upgrade.
 const LOGS_KEY: &str = "logs";
+/// How many lines were dropped, too.
+const DROPS_KEY: &str = "logs/dropped";
 /// And who we are.
 const IDENTITY_KEY: &str = "supervisor";
 
@@ -93,7 +95,10 @@ impl World {
         };
         if let Some(text) = keeper.forget(LOGS_KEY) {
             let lines: Vec<LogLine> = serde_json::from_slice(&text).unwrap_or_default();
-            lines.into_iter().for_each(|line| shared.logs.publish(line));
+            shared.logs.restore(lines);
+        }
+        if let Some(text) = keeper.forget(DROPS_KEY) {
+            shared.logs.restore_drops(serde_json::from_slice(&text).unwrap_or_default());
         }
         if !resumed.is_empty() {
             tracing::info!(
@@ -147,6 +152,7 @@ impl World {
             return Err("the registry does not answer".to_owned());
         }
         park(keeper, LOGS_KEY, &self.shared.logs.save())?;
+        park(keeper, DROPS_KEY, &self.shared.logs.save_drops())?;
         park(keeper, IDENTITY_KEY, identity)?;
         if !self.shared.writer.flush_within(FLUSH_LIMIT).await {
             return Err("log lines wait for a disk that is too slow".to_owned());

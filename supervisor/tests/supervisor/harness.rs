@@ -26,6 +26,7 @@ impl Supervisor {
         Self::start_by(dir, command).await
     }
 
+    /// Starts it by a command made from [`Self::command`].
     pub(crate) async fn start_by(dir: tempfile::TempDir, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
         let supervisor = Self { dir, child };

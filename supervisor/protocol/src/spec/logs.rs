@@ -64,10 +64,11 @@ impl LogFile {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// As they come.
+    /// As they come, byte by byte.
     #[default]
     Raw,
-    /// `{"message":…,"timestamp":…,"type":"out","process_id":0,"app_name":"web"}` per line, the keys of pm2.
+    /// `{"message":…,"timestamp":…,"type":"out","process_id":0,"app_name":"web"}` per line, the keys of pm2. A message is
+    /// one line without its end (pm2: what one write brought), and at most 16 KiB of it; a longer line is several.
     Json,
 }
 
@@ -75,16 +76,17 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogRotation {
-    /// A file that reaches this size is renamed.
+    /// A file that would grow beyond this size is renamed: `out.log.1`, the next one `out.log.2`, and so on; a name is
+    /// never used twice. A single line that is longer has a file of its own. 0 = whatever its size.
     pub max_bytes: u64,
     /// How many renamed files are kept besides the current one.
     pub keep: u32,
-    /// Also at these times (cron pattern of 5 or 6 fields, the machine's time zone).
+    /// Also at these times (cron pattern of 5 or 6 fields, the machine's time zone), unless the file is empty.
     pub schedule: Option<String>,
     /// Renamed files are compressed (`.gz`).
     pub compress: bool,
     /// When less than this is free where the logs are, renamed files are deleted, oldest first, and if that does not help,
-    /// lines are dropped and counted instead of filling the disk.
+    /// lines are dropped and counted instead of filling the disk. At most a tenth of the file system; 0 = no floor.
     pub min_free_bytes: u64,
 }
 
