@@ -236,7 +236,7 @@ impl Member {
             writer: shared.writer.clone(),
             spec: Arc::clone(&self.spec),
             instance: self.index,
-            id: self.index,
+            id: self.numbers.id,
         }
     }
 
