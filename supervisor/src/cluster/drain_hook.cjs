@@ -99,10 +99,15 @@
   const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
   const QUIET_MS = 100;
 
-  // First a notice that accepts every stream under way, then pings: an answer proves that the client has read the
-  // notice (it opens no further streams from then on) and that everything it sent before has come. Only when nothing
-  // came between two answers the session is closed, which would refuse new streams; those under way are finished.
-  // Time alone proves nothing on a busy machine. Most clients are quicker and close the session themselves.
+  // GOAWAY with the highest stream number and no error: "open no further streams, those under way are answered".
+  const NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+  // First that notice, then pings: an answer proves that the client has read the notice and that everything it sent
+  // before has come. Only when nothing came between two answers the session is closed, which would refuse new streams;
+  // those under way are finished. Time alone proves nothing on a busy machine. Most clients are quicker and close the
+  // session themselves. The notice is written beside the session, between two of its frames: a session that knows of a
+  // GOAWAY of its own (`session.goaway`) reads nothing more as soon as it has no stream, so a request that is on its
+  // way would never be answered.
   const finishSession = (session) => {
     let streams = 0;
     let seen = -1;
@@ -119,8 +124,15 @@
         }
       });
     };
-    session.goaway(0, 2 ** 31 - 1);
+    net.Socket.prototype.write.call(session.socket, NOTICE);
     ask();
+  };
+
+  // The first frame of a server is its settings; the client has them when it has acknowledged them.
+  const finishSessionSoon = (session) => {
+    const finish = () => { try { finishSession(session); } catch { /* already on its way out */ } };
+    if (session.pendingSettingsAck) session.once('localSettings', finish);
+    else finish();
   };
 
   let draining = false;
@@ -141,16 +153,14 @@
             if (server.listenerCount(event) > 0) server.prependListener(event, lastAnswer);
           }
         } else {
-          server.on('session', (session) => { try { finishSession(session); } catch { /* already gone */ } });
+          server.on('session', finishSessionSoon);
         }
         open += 1;
         // The plain close of net: the one of http also cuts idle connections.
         net.Server.prototype.close.call(server, closed);
       } catch { closed(); }
     }
-    for (const session of sessions) {
-      try { finishSession(session); } catch { /* already on its way out */ }
-    }
+    for (const session of sessions) finishSessionSoon(session);
     // Whoever stayed until shortly before the deadline is told by a clean end of the connection.
     setTimeout(() => {
       for (const server of all) {
