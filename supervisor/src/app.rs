@@ -223,8 +223,8 @@ impl App {
             Effect::Spawn { launch } => {
                 let listed = self.listed_sockets(id);
                 let member = self.members.get_mut(&id)?;
-                let started = listed
-                    .and_then(|listed| member.spawn(launch, &self.shared, &self.news_sender, &listed));
+                let started =
+                    listed.and_then(|listed| member.spawn(launch, &self.shared, &self.news_sender, &listed));
                 if let Err(reason) = started {
                     return Some(Event::SpawnFailed { launch, reason });
                 }

@@ -162,7 +162,8 @@ pub(crate) fn spawn(
         Ok(None) => (None, None),
         Err(error) => return Err(format!("its ipc channel cannot be made: {error}")),
     };
-    let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end, listed };
+    let launch =
+        command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end, listed };
     let mut child = command::start(launch)?;
     let pid = child.id();
     let watch = Watch::started(pid);

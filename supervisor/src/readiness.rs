@@ -58,7 +58,11 @@ pub(crate) struct Known {
 
 /// Inodes of sockets.
 pub(crate) fn inodes(sockets: &[(String, Arc<OwnedFd>)]) -> Vec<u64> {
-    sockets.iter().filter_map(|(_, socket)| rustix::fs::fstat(&**socket).ok()).map(|stat| stat.st_ino).collect()
+    sockets
+        .iter()
+        .filter_map(|(_, socket)| rustix::fs::fstat(&**socket).ok())
+        .map(|stat| stat.st_ino)
+        .collect()
 }
 
 /// What to do as soon as the process is started.

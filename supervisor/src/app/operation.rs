@@ -5,7 +5,8 @@ use std::sync::Arc;
 use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, View, next};
 use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
-    AppSpec, Applied, ApplyOutcome, DesiredRun, ExecMode, ListenAddress, ProcessEventKind, Progress, Readiness, Reply,
+    AppSpec, Applied, ApplyOutcome, DesiredRun, ExecMode, ListenAddress, ProcessEventKind, Progress,
+    Readiness, Reply,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -124,12 +125,12 @@ fn strategy(old: &AppSpec, new: &AppSpec) -> (Strategy, Option<String>) {
                     format!("name its port {port} in `listen_fds` too, so that it need not open it itself")
                 }
                 (ExecMode::Fork | ExecMode::Cluster, _, _) => {
-                    "cluster mode (Node.js) or `listen_fds` (any language) lets both share the port".to_owned()
+                    "cluster mode (Node.js) or `listen_fds` (any language) lets both share the port"
+                        .to_owned()
                 }
             };
-            let note = format!(
-                "fork mode: each old process was stopped before its successor was started; {help}"
-            );
+            let note =
+                format!("fork mode: each old process was stopped before its successor was started; {help}");
             (Strategy::StopFirst, Some(note))
         }
         (Asked, Own | Listed) | (Own, Asked | Listed) | (Listed, Asked | Own) => {
@@ -155,7 +156,8 @@ enum Ports {
 impl Ports {
     fn of(spec: &AppSpec) -> Self {
         let listed = |port: u16| {
-            let addresses = spec.listen_fds.iter().filter_map(|address| address.parse::<ListenAddress>().ok());
+            let addresses =
+                spec.listen_fds.iter().filter_map(|address| address.parse::<ListenAddress>().ok());
             addresses.filter_map(|address| address.port()).any(|other| other == port)
         };
         match spec.exec_mode {

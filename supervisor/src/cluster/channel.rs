@@ -269,8 +269,7 @@ impl Channel {
             self.partial = Vec::new();
             if skipped > MAX_SKIPPED_BYTES {
                 let limit = MAX_SKIPPED_BYTES / (1024 * 1024);
-                self.cut_off =
-                    Some(format!("it sent a message of more than {limit} MiB on its IPC channel"));
+                self.cut_off = Some(format!("it sent a message of more than {limit} MiB on its IPC channel"));
             }
         }
     }

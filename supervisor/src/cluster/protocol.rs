@@ -167,7 +167,11 @@ pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
         "NODE_MUSTER_DRAINED" => Incoming::Drained,
         "NODE_MUSTER_ONLINE" => Incoming::Hooked,
         "NODE_MUSTER_EXCLUSIVE" => Incoming::Exclusive {
-            port: message.get("port").and_then(Value::as_u64).and_then(|port| port.try_into().ok()).unwrap_or(0),
+            port: message
+                .get("port")
+                .and_then(Value::as_u64)
+                .and_then(|port| port.try_into().ok())
+                .unwrap_or(0),
             shared: message.get("shared").and_then(Value::as_bool).unwrap_or(false),
         },
         "NODE_MUSTER_LISTENING" => listening(message),

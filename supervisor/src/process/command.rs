@@ -101,8 +101,9 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
     let channel_fd = launch.channel_fd();
     let mut mappings = Vec::new();
     for ((name, socket), child_fd) in launch.listed.iter().zip(FIRST_FD..) {
-        let parent_fd =
-            socket.try_clone().map_err(|error| format!("its socket {name} cannot be handed over: {error}"))?;
+        let parent_fd = socket
+            .try_clone()
+            .map_err(|error| format!("its socket {name} cannot be handed over: {error}"))?;
         mappings.push(FdMapping { parent_fd, child_fd });
     }
     mappings.extend(launch.channel.map(|parent_fd| FdMapping { parent_fd, child_fd: channel_fd }));

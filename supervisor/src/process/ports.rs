@@ -108,7 +108,9 @@ fn polls(pid: u32, fds: &BTreeSet<u32>) -> bool {
         target == "anon_inode:[eventpoll]"
             && std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).is_ok_and(|info| {
                 info.lines()
-                    .filter_map(|line| line.strip_prefix("tfd:")?.split_ascii_whitespace().next()?.parse().ok())
+                    .filter_map(|line| {
+                        line.strip_prefix("tfd:")?.split_ascii_whitespace().next()?.parse().ok()
+                    })
                     .any(|fd: u32| fds.contains(&fd))
             })
     })

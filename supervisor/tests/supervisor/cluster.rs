@@ -238,16 +238,21 @@ async fn a_worker_that_stays_down_leaves_no_connection_waiting() {
 #[tokio::test]
 async fn a_server_that_shares_with_nobody_is_ready_too_and_its_swap_fails_with_the_reason() {
     let supervisor = Supervisor::start().await;
-    let source = SERVER
-        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })");
+    let source = SERVER.replace(
+        "listen(Number(process.env.PORT || 0), '127.0.0.1')",
+        "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })",
+    );
     assert_ne!(source, SERVER);
     let port = free_port();
     let http = Readiness::Http { port: None, path: "/".into(), timeout_ms: 1_000 };
     for readiness in [Readiness::Listening, http] {
         let spec = AppSpec { port: Some(port), readiness, ..supervisor.app("shop", "1", &source) };
         assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
-        let applied = supervisor.apply(&AppSpec { spec_digest: "2".into(), release: "2".into(), ..spec }).await;
-        let ApplyOutcome::Failed { reason, previous_kept, .. } = applied.outcome else { panic!("{applied:?}") };
+        let applied =
+            supervisor.apply(&AppSpec { spec_digest: "2".into(), release: "2".into(), ..spec }).await;
+        let ApplyOutcome::Failed { reason, previous_kept, .. } = applied.outcome else {
+            panic!("{applied:?}")
+        };
         assert!(previous_kept && reason.contains("`exclusive`"), "{reason}");
         assert!(get(port).await.unwrap().starts_with("shop-1.js"));
         supervisor.client().await.delete("shop").await.unwrap();
@@ -258,8 +263,10 @@ async fn a_server_that_shares_with_nobody_is_ready_too_and_its_swap_fails_with_t
 async fn servers_with_a_socket_of_their_own_on_one_port_are_swapped_start_first() {
     let Some(node) = tested_node(24) else { return };
     let supervisor = Supervisor::start().await;
-    let source = SERVER
-        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', reusePort: true })");
+    let source = SERVER.replace(
+        "listen(Number(process.env.PORT || 0), '127.0.0.1')",
+        "listen({ port: Number(process.env.PORT), host: '127.0.0.1', reusePort: true })",
+    );
     let port = free_port();
     for (release, outcome) in [("1", ApplyOutcome::Started), ("2", ApplyOutcome::Replaced)] {
         let spec = AppSpec {
@@ -278,8 +285,10 @@ async fn servers_with_a_socket_of_their_own_on_one_port_are_swapped_start_first(
 async fn without_the_hook_a_server_of_its_own_is_found_by_its_port() {
     let Some(node) = tested_node(24) else { return };
     let supervisor = Supervisor::start().await;
-    let source = SERVER
-        .replace("listen(Number(process.env.PORT || 0), '127.0.0.1')", "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })");
+    let source = SERVER.replace(
+        "listen(Number(process.env.PORT || 0), '127.0.0.1')",
+        "listen({ port: Number(process.env.PORT), host: '127.0.0.1', exclusive: true })",
+    );
     let spec = AppSpec {
         port: Some(free_port()),
         interpreter: Some(node),
@@ -314,12 +323,15 @@ async fn a_worker_that_floods_its_channel_is_ended_and_told_why() {
         std::fs::write(&partial, what).unwrap();
         std::fs::rename(partial, &marker).unwrap();
         let status = supervisor
-            .until("shop", "it was restarted", |status| status.settled() && status.instances[0].restarts == restarts)
+            .until("shop", "it was restarted", |status| {
+                status.settled() && status.instances[0].restarts == restarts
+            })
             .await;
         let reason = &status.instances[0].last_exit.as_ref().unwrap().reason;
         assert!(reason.contains(why), "{reason}");
     }
     let text = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid())).unwrap();
-    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let peak =
+        text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
     assert!(peak.is_some_and(|peak: u64| peak < 64 * 1024), "its memory stayed small: {peak:?} kB");
 }

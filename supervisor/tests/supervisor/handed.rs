@@ -72,8 +72,7 @@ async fn node_on_a_handed_socket_is_replaced_without_a_failed_request() {
     let supervisor = Supervisor::start().await;
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
-    let spec =
-        |release: &str| AppSpec { instances: 2, ..fork(&supervisor, release, NODE, &address) };
+    let spec = |release: &str| AppSpec { instances: 2, ..fork(&supervisor, release, NODE, &address) };
     supervisor.run(&spec("1")).await;
     assert_eq!(supervisor.status("shop").await.listening, [format!("tcp {address}")]);
     replaced_under_load(&supervisor, port, spec).await;

@@ -75,14 +75,12 @@ async fn http2_client(port: u16, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>
 #[tokio::test]
 async fn http2_clients_are_told_to_move_on_and_no_stream_is_refused() {
     let supervisor = Supervisor::start().await;
-    let spec =
-        |release: &str| AppSpec { instances: 2, ..supervisor.app("shop", release, HTTP2) };
+    let spec = |release: &str| AppSpec { instances: 2, ..supervisor.app("shop", release, HTTP2) };
     supervisor.run(&spec("1")).await;
     let port = supervisor.port("shop").await;
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..6)
-        .map(|_| tokio::spawn(http2_client(port, Arc::clone(&stop), Arc::clone(&answered))))
-        .collect();
+    let clients: Vec<_> =
+        (0..6).map(|_| tokio::spawn(http2_client(port, Arc::clone(&stop), Arc::clone(&answered)))).collect();
     for release in ["2", "3", "4", "5"] {
         let before = answered.load(Ordering::Relaxed);
         until("load", async || (answered.load(Ordering::Relaxed) > before + 200).then_some(())).await;
@@ -113,10 +111,8 @@ server.listen(Number(process.env.PORT || 0), '127.0.0.1');
 #[tokio::test]
 async fn a_websocket_works_until_shortly_before_the_deadline_and_is_told_that_the_server_goes_away() {
     let supervisor = Supervisor::start().await;
-    let spec = |release: &str| AppSpec {
-        kill_timeout_ms: 2_000,
-        ..supervisor.app("shop", release, WEBSOCKET)
-    };
+    let spec =
+        |release: &str| AppSpec { kill_timeout_ms: 2_000, ..supervisor.app("shop", release, WEBSOCKET) };
     supervisor.run(&spec("1")).await;
     let port = supervisor.port("shop").await;
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -130,7 +126,8 @@ async fn a_websocket_works_until_shortly_before_the_deadline_and_is_told_that_th
     let second = spec("2");
     let (_, applied) = tokio::join!(
         async {
-            until("the new release answers", async || get(port).await.ok().filter(|b| b == "shop-2.js")).await;
+            until("the new release answers", async || get(port).await.ok().filter(|b| b == "shop-2.js"))
+                .await;
             // The old instance drains, and goes on speaking.
             socket.write_all(b"echo").await.unwrap();
             let mut echo = [0; 4];

@@ -56,7 +56,8 @@ pub(super) fn refusal(query: &QueryServer, errno: Errno) -> Refusal {
             "is a privileged port, which needs a supervisor that runs as root (EACCES)".to_owned()
         }
         Errno::ACCESS | Errno::PERM if query.privileged() => {
-            "is a privileged port: name it as the `port` of the application, or run it as root (EACCES)".to_owned()
+            "is a privileged port: name it as the `port` of the application, or run it as root (EACCES)"
+                .to_owned()
         }
         Errno::ACCESS | Errno::PERM => "may not be used by this user (EACCES)".to_owned(),
         Errno::ADDRNOTAVAIL => "is no address of this machine (EADDRNOTAVAIL)".to_owned(),
@@ -77,9 +78,7 @@ pub(super) fn open(query: &QueryServer, asker: Asker<'_>) -> Result<(OwnedFd, Bo
     let kind = query.kind().ok_or(Errno::INVAL)?;
     let flags = query.flags.unwrap_or(0);
     match kind {
-        AddressType::Unix => {
-            unix::open(Path::new(query.address.as_deref().ok_or(Errno::INVAL)?), asker)
-        },
+        AddressType::Unix => unix::open(Path::new(query.address.as_deref().ok_or(Errno::INVAL)?), asker),
         AddressType::Tcp4 | AddressType::Tcp6 => {
             let (fd, address) = open_ip(query, asker, kind, SocketType::STREAM, true)?;
             rustix::net::listen(&fd, BACKLOG)?;
@@ -128,4 +127,3 @@ fn open_ip(
         }),
     }
 }
-

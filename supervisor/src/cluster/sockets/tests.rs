@@ -13,10 +13,12 @@ fn query(address: Option<&str>, port: i64, address_type: serde_json::Value) -> Q
 fn port_zero_is_picked_once_and_shared() {
     let mut sockets = Sockets::default();
     let any = query(Some("127.0.0.1"), 0, json!(4));
-    let (first, data) = sockets.get(&QueryServer { data: json!("keys"), ..any.clone() }, Asker::default(), None).unwrap();
+    let (first, data) =
+        sockets.get(&QueryServer { data: json!("keys"), ..any.clone() }, Asker::default(), None).unwrap();
     assert_eq!(data, json!("keys"));
-    let (second, data) =
-        sockets.get(&QueryServer { data: json!("other keys"), ..any.clone() }, Asker::default(), None).unwrap();
+    let (second, data) = sockets
+        .get(&QueryServer { data: json!("other keys"), ..any.clone() }, Asker::default(), None)
+        .unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(data, json!("keys"), "all workers share what the first one brought");
     assert_ne!(sockets.port(&any.key()), Some(0));
@@ -49,7 +51,9 @@ fn every_address_type_can_be_opened() {
         query(Some("127.0.0.1"), 0, json!("udp4")),
         query(None, 0, json!("udp4")),
     ] {
-        sockets.get(&wanted, Asker::default(), None).unwrap_or_else(|refusal| panic!("{wanted:?}: {refusal:?}"));
+        sockets
+            .get(&wanted, Asker::default(), None)
+            .unwrap_or_else(|refusal| panic!("{wanted:?}: {refusal:?}"));
     }
     assert_eq!(sockets.describe().len(), 5);
     assert!(path.exists());
@@ -122,7 +126,8 @@ fn an_application_cannot_use_up_our_descriptors() {
     let mut sockets = Sockets::default();
     let asked = (0..=MAX_SOCKETS)
         .map(|index| QueryServer { index: index as u64, ..query(Some("127.0.0.1"), 0, json!(4)) });
-    let refused = asked.filter_map(|query| sockets.get(&query, Asker::default(), None).err()).collect::<Vec<_>>();
+    let refused =
+        asked.filter_map(|query| sockets.get(&query, Asker::default(), None).err()).collect::<Vec<_>>();
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].errno, Errno::MFILE.raw_os_error());
 }
@@ -147,7 +152,8 @@ fn a_privileged_port_is_given_only_to_whom_the_spec_names_it() {
     if !rustix::process::geteuid().is_root() || text.trim() != "1024" {
         return;
     }
-    let Some(port) = (600..1000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()) else {
+    let Some(port) = (600..1000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+    else {
         return;
     };
     let nobody = Credentials { uid: 65534, gid: 65534, name: "nobody".into(), home: "/".into() };

@@ -108,4 +108,3 @@ impl Place {
         self.file().is_ok() && connect() == Err(Errno::CONNREFUSED)
     }
 }
-
