@@ -85,7 +85,7 @@ async fn python_on_a_handed_socket_is_replaced_without_a_failed_request() {
         interpreter: Some("/usr/bin/python3".into()),
         kill_signal: "SIGTERM".into(),
         // When there is no load any longer nothing wakes it.
-        kill_timeout_ms: 1_000,
+        kill_timeout_ms: 3_000,
         ..fork(&supervisor, release, "", &address)
     };
     if !std::path::Path::new("/usr/bin/python3").exists() {
