@@ -21,8 +21,8 @@ pub use message::{
     Applied, ApplyOutcome, ErrorCode, LogsRequest, Pong, Progress, Reply, Request, Target, TriggerAnswer,
 };
 pub use spec::{
-    AppSpec, ExecMode, InvalidListenAddress, Limits, ListenAddress, LogFile, LogFormat, LogRotation, LogSettings, Pm2Origin, Readiness,
-    RedactedEnv, SpecProblem, Watch,
+    AppSpec, ExecMode, InvalidListenAddress, Limits, ListenAddress, LogFile, LogFormat, LogRotation,
+    LogSettings, Pm2Origin, Readiness, RedactedEnv, SpecProblem, Watch,
 };
 pub use status::{
     AppStatus, DesiredRun, InstanceState, InstanceStatus, LastExit, LogLine, LogStreamName, ProcessEvent,

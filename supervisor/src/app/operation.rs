@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, View, next};
 use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
-    AppSpec, Applied, ApplyOutcome, ExecMode, ListenAddress, ProcessEventKind, Progress, Readiness, Reply,
+    AppSpec, Applied, ApplyOutcome, ProcessEventKind, Progress, Readiness, Reply,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +16,7 @@ use super::requests::answer;
 use super::{App, status};
 
 mod saved;
+mod strategy;
 
 pub(super) use saved::SavedOperation;
 
@@ -127,7 +128,7 @@ impl Replacing {
             }
             return;
         }
-        let (strategy, note) = strategy(old, &self.spec);
+        let (strategy, note) = strategy::choose(old, &self.spec);
         self.plan.strategy = strategy;
         self.notes.extend(note);
     }
@@ -179,60 +180,6 @@ impl Replacing {
     pub(super) fn finish(self, reply: Reply) {
         for waiting in self.replies {
             answer(waiting, reply.clone());
-        }
-    }
-}
-
-/// How the old instances and the new ones can meet, and what to tell about it.
-fn strategy(old: &AppSpec, new: &AppSpec) -> (Strategy, Option<String>) {
-    use Ports::{Asked, Listed, Own};
-    match (Ports::of(old), Ports::of(new)) {
-        (Asked, Asked) | (Listed, Listed) => (Strategy::StartFirst, None),
-        (Own, Own) => {
-            let help = match (new.exec_mode, new.listen_fds.is_empty(), new.port) {
-                (ExecMode::Fork, false, Some(port)) => {
-                    format!("name its port {port} in `listen_fds` too, so that it need not open it itself")
-                }
-                (ExecMode::Fork | ExecMode::Cluster, _, _) => {
-                    "cluster mode (Node.js) or `listen_fds` (any language) lets both share the port"
-                        .to_owned()
-                }
-            };
-            let note =
-                format!("fork mode: each old process was stopped before its successor was started; {help}");
-            (Strategy::StopFirst, Some(note))
-        }
-        (Asked, Own | Listed) | (Own, Asked | Listed) | (Listed, Asked | Own) => {
-            let note = "it listens in another way than before (cluster mode, `listen_fds`, by itself): all old \
-                        processes were stopped before the first new one was started";
-            (Strategy::StopAllFirst, Some(note.to_owned()))
-        }
-    }
-}
-
-/// How an application comes by the ports it listens on. A way in which a proxy before it knows more than one port would
-/// be one more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ports {
-    /// It asks us as a cluster worker.
-    Asked,
-    /// We hand them over.
-    Listed,
-    /// It opens them itself, so only one process can have them.
-    Own,
-}
-
-impl Ports {
-    fn of(spec: &AppSpec) -> Self {
-        let listed = |port: u16| {
-            let addresses =
-                spec.listen_fds.iter().filter_map(|address| address.parse::<ListenAddress>().ok());
-            addresses.filter_map(|address| address.port()).any(|other| other == port)
-        };
-        match spec.exec_mode {
-            ExecMode::Cluster => Self::Asked,
-            ExecMode::Fork if !spec.listen_fds.is_empty() && spec.port.is_none_or(listed) => Self::Listed,
-            ExecMode::Fork => Self::Own,
         }
     }
 }

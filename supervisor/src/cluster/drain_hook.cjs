@@ -1,7 +1,7 @@
 'use strict';
 // Preloaded by the Muster supervisor into the Node.js processes that share their sockets with others (cluster workers,
-// and those that are handed their sockets), so that a worker can be replaced without
-// losing a request. It does nothing until the supervisor asks the worker to finish; then every server of the process
+// and those that are handed their sockets), so that one can be replaced without losing a request. It does nothing until
+// the supervisor asks the process to finish; then every server of it
 //   1. stops accepting, without cutting idle keep-alive connections (a request may be on its way on one of them);
 //   2. tells each client on its next answer that the connection ends there, so that it reconnects to the successor;
 //   3. tells HTTP/2 clients to open no further streams here, and websocket clients, late, that it is going away;
@@ -97,23 +97,42 @@
 
   // Close frame with status 1001, "going away", as a server sends it.
   const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
-  const QUIET_MS = 250;
+  const QUIET_MS = 100;
 
-  // First a notice that accepts every stream under way. A client that has read it opens no more, but may have some
-  // queued; so the session is only closed (which refuses new streams) when none has come for a while. Most clients
-  // are quicker and close it themselves.
+  // GOAWAY with the highest stream number and no error: "open no further streams, those under way are answered".
+  const NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+  // First that notice, then pings: an answer proves that the client has read the notice and that everything it sent
+  // before has come. Only when nothing came between two answers the session is closed, which would refuse new streams;
+  // those under way are finished. Time alone proves nothing on a busy machine. Most clients are quicker and close the
+  // session themselves. The notice is written beside the session, between two of its frames: a session that knows of a
+  // GOAWAY of its own (`session.goaway`) reads nothing more as soon as it has no stream, so a request that is on its
+  // way would never be answered.
   const finishSession = (session) => {
-    let last = Date.now();
-    session.on('stream', () => { last = Date.now(); });
-    session.goaway(0, 2 ** 31 - 1);
-    const look = setInterval(() => {
-      if (Date.now() - last >= QUIET_MS) {
-        clearInterval(look);
-        session.close();
-      }
-    }, QUIET_MS / 5);
-    look.unref();
-    session.once('close', () => clearInterval(look));
+    let streams = 0;
+    let seen = -1;
+    session.on('stream', () => { streams += 1; });
+    const ask = () => {
+      if (session.closed || session.destroyed) return;
+      session.ping((error) => {
+        if (error || session.closed || session.destroyed) return;
+        if (streams === seen) {
+          session.close();
+        } else {
+          seen = streams;
+          setTimeout(() => { try { ask(); } catch { /* the deadline ends it */ } }, QUIET_MS).unref();
+        }
+      });
+    };
+    net.Socket.prototype.write.call(session.socket, NOTICE);
+    ask();
+  };
+
+  // The first frame of a server is its settings; the client has them when it has acknowledged them.
+  const finishSessionSoon = (session) => {
+    const finish = () => { try { finishSession(session); } catch { /* already on its way out */ } };
+    if (session.pendingSettingsAck) session.once('localSettings', finish);
+    else finish();
   };
 
   let draining = false;
@@ -134,16 +153,14 @@
             if (server.listenerCount(event) > 0) server.prependListener(event, lastAnswer);
           }
         } else {
-          server.on('session', finishSession);
+          server.on('session', finishSessionSoon);
         }
         open += 1;
         // The plain close of net: the one of http also cuts idle connections.
         net.Server.prototype.close.call(server, closed);
       } catch { closed(); }
     }
-    for (const session of sessions) {
-      try { finishSession(session); } catch { /* already on its way out */ }
-    }
+    for (const session of sessions) finishSessionSoon(session);
     // Whoever stayed until shortly before the deadline is told by a clean end of the connection.
     setTimeout(() => {
       for (const server of all) {

@@ -248,7 +248,8 @@ async fn a_server_that_shares_with_nobody_is_ready_too_and_its_swap_fails_with_t
     for readiness in [Readiness::Listening, http] {
         let spec = AppSpec { port: Some(port), readiness, ..supervisor.app("shop", "1", &source) };
         assert_eq!(supervisor.run(&spec).await, ApplyOutcome::Started);
-        let applied = supervisor.apply(&AppSpec { spec_digest: "2".into(), ..spec }).await;
+        let applied =
+            supervisor.apply(&AppSpec { spec_digest: "2".into(), release: "2".into(), ..spec }).await;
         let ApplyOutcome::Failed { reason, previous_kept, .. } = applied.outcome else {
             panic!("{applied:?}")
         };
@@ -292,7 +293,7 @@ async fn without_the_hook_a_server_of_its_own_is_found_by_its_port() {
         port: Some(free_port()),
         interpreter: Some(node),
         // Node.js does not let the hook be read then.
-        interpreter_args: vec!["--permission".into(), "--allow-fs-read=*".into(), "--allow-net".into()],
+        interpreter_args: vec!["--permission".into(), "--allow-fs-read=*".into()],
         ..supervisor.app("shop", "1", &source)
     };
     let applied = supervisor.apply(&spec).await;
