@@ -44,7 +44,9 @@ fn group_name(app: &str, index: u32, pid: u32) -> String {
 /// Whether the last part of a path names the group of that process.
 fn names_group_of(component: &str, pid: u32) -> bool {
     let name = component.strip_suffix(".scope").unwrap_or(component);
-    name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit('-').next()).is_some_and(|last| last == pid.to_string())
+    name.strip_prefix(PREFIX)
+        .and_then(|rest| rest.rsplit('-').next())
+        .is_some_and(|last| last == pid.to_string())
 }
 
 /// Which of the limits need a control group.

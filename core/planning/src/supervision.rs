@@ -17,5 +17,7 @@ mod tests;
 
 pub use history::History;
 pub use policy::Policy;
-pub use state::{AfterStop, Exit, Instance, LaunchId, OutOfMemory, State, StopCause, StopStep, TimerId, signal_name};
+pub use state::{
+    AfterStop, Exit, Instance, LaunchId, OutOfMemory, State, StopCause, StopStep, TimerId, signal_name,
+};
 pub use step::{Context, Effect, Event, Refused, Report, Step, step};

@@ -71,7 +71,12 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Of a process that was just started, by way of a launcher when there is one that answers.
-    pub(crate) fn started(spec: &AppSpec, pid: u32, start_ticks: u64, launcher: Option<StdUnixStream>) -> Self {
+    pub(crate) fn started(
+        spec: &AppSpec,
+        pid: u32,
+        start_ticks: u64,
+        launcher: Option<StdUnixStream>,
+    ) -> Self {
         let mut guard = Self::new(spec, pid, start_ticks);
         guard.answers = launcher.and_then(|stream| {
             stream

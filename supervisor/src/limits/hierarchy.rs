@@ -120,7 +120,8 @@ impl Membership {
         let mut found = Self::default();
         for line in text.lines() {
             let mut fields = line.splitn(3, ':');
-            let (Some(_), Some(controllers), Some(group)) = (fields.next(), fields.next(), fields.next()) else {
+            let (Some(_), Some(controllers), Some(group)) = (fields.next(), fields.next(), fields.next())
+            else {
                 continue;
             };
             let group = || Some(group.to_owned());
@@ -191,10 +192,7 @@ mod tests {
         assert_eq!(dirs.pids, None);
         let group = dirs.of_group(77);
         assert_eq!(group.cpu, None);
-        assert_eq!(
-            group.memory.as_deref(),
-            Some(Path::new("/sys/fs/cgroup/memory/muster/muster-web-0-77"))
-        );
+        assert_eq!(group.memory.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/muster/muster-web-0-77")));
         assert_eq!(
             group.systemd.as_deref(),
             Some(Path::new("/sys/fs/cgroup/systemd/x/muster-web-0-77.scope"))

@@ -25,7 +25,9 @@ pub(super) fn ended_for_memory(pid: u32, began_seconds: u64) -> bool {
     let mut record = [0; MAX_RECORD];
     for _ in 0..MAX_RECORDS {
         match log.read(&mut record) {
-            Ok(length) if names(&String::from_utf8_lossy(&record[..length]), pid, began_seconds) => return true,
+            Ok(length) if names(&String::from_utf8_lossy(&record[..length]), pid, began_seconds) => {
+                return true;
+            }
             Ok(_) => {}
             // What we were about to read was overwritten meanwhile.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
@@ -37,7 +39,8 @@ pub(super) fn ended_for_memory(pid: u32, began_seconds: u64) -> bool {
 
 /// In a container the same process has another number in the kernel's log.
 fn numbers_are_the_kernels() -> bool {
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == FIRST_PID_NAMESPACE)
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|namespace| namespace.as_os_str() == FIRST_PID_NAMESPACE)
 }
 
 /// `prio,sequence,microseconds,flags;text`

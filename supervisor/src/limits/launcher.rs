@@ -111,14 +111,17 @@ fn limit_open_files(limits: &Limits) -> Result<Option<String>, String> {
     }
     let limit = wanted.min(possible);
     set(limit).map_err(|error| format!("its number of open files cannot be limited to {limit}: {error}"))?;
-    Ok(Some(format!("open files are limited to {limit}: more than that may not be given, {wanted} was asked for")))
+    Ok(Some(format!(
+        "open files are limited to {limit}: more than that may not be given, {wanted} was asked for"
+    )))
 }
 
 /// Where no control group counts processes: the kernel counts those of the user, all together. During a replacement
 /// there are twice as many as the spec says.
 fn limit_processes_of_user(orders: &Orders) -> Result<(), String> {
     let (Some(pids), Some(identity)) = (orders.limits.pids, &orders.identity) else { return Ok(()) };
-    let counted = Enclosure::of(std::process::id()).is_some_and(|group| group.held(&orders.limits).pids.is_some());
+    let counted =
+        Enclosure::of(std::process::id()).is_some_and(|group| group.held(&orders.limits).pids.is_some());
     if counted || identity.uid == 0 {
         return Ok(());
     }

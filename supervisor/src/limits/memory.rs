@@ -36,7 +36,10 @@ mod tests {
 
     #[test]
     fn the_proportional_share_is_read() {
-        assert_eq!(pss("5588-7ffc [rollup]\nRss:   1000 kB\nPss:    612 kB\nPss_Dirty: 3 kB\n"), Some(626_688));
+        assert_eq!(
+            pss("5588-7ffc [rollup]\nRss:   1000 kB\nPss:    612 kB\nPss_Dirty: 3 kB\n"),
+            Some(626_688)
+        );
         assert_eq!(pss(""), None);
     }
 

@@ -165,7 +165,8 @@ fn sweep(place: &Path) {
     let Ok(entries) = std::fs::read_dir(place) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(super::PREFIX)?.rsplit('-').next()?.parse().ok());
+        let pid =
+            name.to_str().and_then(|name| name.strip_prefix(super::PREFIX)?.rsplit('-').next()?.parse().ok());
         if pid.is_some_and(|pid: u32| !Path::new(&format!("/proc/{pid}")).exists()) {
             // In use by what that process left behind, or removed by somebody else: both are fine.
             drop(std::fs::remove_dir(entry.path()));
@@ -234,7 +235,13 @@ mod tests {
         enter_v2(place.path(), ALL, "muster-a-0-1", &limits).unwrap();
         let read = |file| std::fs::read_to_string(dir.join(file)).unwrap();
         assert_eq!(
-            [read("memory.max"), read("memory.swap.max"), read("cpu.max"), read("pids.max"), read("cgroup.procs")],
+            [
+                read("memory.max"),
+                read("memory.swap.max"),
+                read("cpu.max"),
+                read("pids.max"),
+                read("cgroup.procs")
+            ],
             ["1048576", "0", "150000 100000", "7", "0"]
         );
     }

@@ -45,7 +45,8 @@ pub(super) fn manager() -> (Option<Manager>, bool) {
     if rustix::process::geteuid().is_root() {
         return (booted.then_some(Manager::System), booted);
     }
-    let user = Path::new(&runtime_dir()).join("bus").exists() && Path::new(&runtime_dir()).join("systemd").is_dir();
+    let user =
+        Path::new(&runtime_dir()).join("bus").exists() && Path::new(&runtime_dir()).join("systemd").is_dir();
     ((booted && user).then_some(Manager::User), booted)
 }
 
@@ -77,7 +78,11 @@ pub(super) fn enter(manager: Manager, scope: &Scope<'_>) -> Result<(), NoScope> 
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("busctl failed");
-        return Err(if said.contains("is destructive") { NoScope::ShuttingDown } else { refused(said.to_owned()) });
+        return Err(if said.contains("is destructive") {
+            NoScope::ShuttingDown
+        } else {
+            refused(said.to_owned())
+        });
     }
     // The answer means that the scope will be started; it holds us a moment later.
     let hierarchies = Hierarchies::mounted();
@@ -87,7 +92,8 @@ pub(super) fn enter(manager: Manager, scope: &Scope<'_>) -> Result<(), NoScope> 
         let ours = everywhere.clone().of_group(std::process::id());
         // Under cgroup v1 we are moved hierarchy by hierarchy, and a controller without a limit may leave us out.
         let limits = scope.limits;
-        let there = |wanted: bool, all: &Option<_>, own: &Option<_>| !wanted || all.is_none() || own.is_some();
+        let there =
+            |wanted: bool, all: &Option<_>, own: &Option<_>| !wanted || all.is_none() || own.is_some();
         if (ours.systemd.is_some() || ours.v2.is_some())
             && (ours.v2.is_some()
                 || (there(limits.memory_bytes.is_some(), &everywhere.memory, &ours.memory)

@@ -80,7 +80,8 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Started, String> {
         None => Command::new(script_path(spec)),
     };
     command.args(&spec.args);
-    let stdin = File::open("/dev/null").map_err(|error| format!("/dev/null cannot be opened: {error}"))?.into();
+    let stdin =
+        File::open("/dev/null").map_err(|error| format!("/dev/null cannot be opened: {error}"))?.into();
     let other_user = user.filter(|user| user.differs_from_ours());
     let mut launcher = None;
     if needs_launcher(spec, other_user) {

@@ -72,7 +72,8 @@ fn supplementary_groups(name: &str, gid: u32) -> Vec<u32> {
         groups_of(&read("/etc/group"), name)
     } else {
         let listed = Command::new("id").args(["-G", "--", name]).output();
-        let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let listed =
+            listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         listed.split_ascii_whitespace().filter_map(|group| group.parse().ok()).collect()
     };
     groups.retain(|group| *group != gid);

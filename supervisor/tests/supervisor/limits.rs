@@ -47,7 +47,10 @@ async fn limited(supervisor: &Supervisor, app: &str) -> InstanceStatus {
 }
 
 fn kernel_enforces(instance: &InstanceStatus) -> bool {
-    instance.limits_by.as_ref().is_some_and(|by| ["systemd scope", "cgroup v"].iter().any(|kind| by.starts_with(kind)))
+    instance
+        .limits_by
+        .as_ref()
+        .is_some_and(|by| ["systemd scope", "cgroup v"].iter().any(|kind| by.starts_with(kind)))
 }
 
 /// Folders of the control groups that were made for a process.
@@ -168,10 +171,7 @@ async fn a_child_that_runs_out_of_memory_is_told_and_is_not_the_death_of_its_par
         assert!(dead(&supervisor, "parent").await.last_exit.unwrap().out_of_memory);
         return;
     }
-    assert_eq!(
-        told.reason,
-        "a process it had started was ended by the kernel: out of memory (limit 192 MB)"
-    );
+    assert_eq!(told.reason, "a process it had started was ended by the kernel: out of memory (limit 192 MB)");
     assert!(supervisor.status("parent").await.settled());
 }
 
@@ -246,8 +246,10 @@ async fn processor_time_is_limited_where_that_is_said() {
         let path = group.rsplit(':').next()?.to_owned();
         let stats = ["cpu", "cpu,cpuacct", "."].map(|dir| format!("/sys/fs/cgroup/{dir}{path}/cpu.stat"));
         stats.iter().find_map(|file| {
-            let text = std::fs::read_to_string(file.replace("/./", "/").replace("/cgroup/.", "/cgroup")).ok()?;
-            let times = text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.parse::<u64>().ok()?;
+            let text =
+                std::fs::read_to_string(file.replace("/./", "/").replace("/cgroup/.", "/cgroup")).ok()?;
+            let times =
+                text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.parse::<u64>().ok()?;
             (times > 5).then_some(())
         })
     })
@@ -284,8 +286,12 @@ async fn who_may_not_limit_memory_polls_it() {
     supervisor.run(&plain(&supervisor, "eater", EATER, limits)).await;
     let exit = dead(&supervisor, "eater").await.last_exit.unwrap();
     assert!(exit.out_of_memory && exit.reason.contains("MB is above its limit 128 MB (polled)"), "{exit:?}");
-    let quiet =
-        plain(&supervisor, "quiet", "setInterval(() => {}, 1000)", Limits { pids: Some(9), ..memory(1 << 40) });
+    let quiet = plain(
+        &supervisor,
+        "quiet",
+        "setInterval(() => {}, 1000)",
+        Limits { pids: Some(9), ..memory(1 << 40) },
+    );
     supervisor.run(&quiet).await;
     let by = limited(&supervisor, "quiet").await.limits_by.unwrap();
     assert!(by.starts_with("rlimits and polling; pids not enforced"), "{by}");
@@ -300,7 +306,8 @@ async fn applications_in_scopes_outlive_the_unit_of_the_supervisor() {
     let dir = tempfile::tempdir().unwrap();
     let unit = format!("muster-test-{}", std::process::id());
     let binary = env!("CARGO_BIN_EXE_muster-supervisor");
-    let systemctl = |arguments: &[&str]| Command::new("systemctl").args(arguments).arg(&unit).status().unwrap();
+    let systemctl =
+        |arguments: &[&str]| Command::new("systemctl").args(arguments).arg(&unit).status().unwrap();
     let state = dir.path().join("state");
     let started = Command::new("systemd-run")
         .args(["--quiet", "--collect", "--unit", &unit, "--", binary, "run", "--state-dir"])
@@ -309,8 +316,7 @@ async fn applications_in_scopes_outlive_the_unit_of_the_supervisor() {
         .unwrap();
     assert!(started.success());
     let socket = state.join("supervisor.sock");
-    let mut client =
-        until("the supervisor answers", async || Client::connect(&socket).await.ok()).await;
+    until("the supervisor answers", async || Client::connect(&socket).await.ok()).await;
     let script = dir.path().join("app.js");
     std::fs::write(&script, "setInterval(() => {}, 1000)").unwrap();
     let spec = AppSpec {
@@ -321,12 +327,22 @@ async fn applications_in_scopes_outlive_the_unit_of_the_supervisor() {
         limits: pids(100),
         ..AppSpec::new("kept", dir.path().to_str().unwrap(), script.to_str().unwrap())
     };
-    client.apply(&spec).await.unwrap();
-    let pid = client.list().await.unwrap()[0].instances[0].pid.unwrap();
+    Client::connect(&socket).await.unwrap().apply(&spec).await.unwrap();
+    let instance = until("it is in its scope", async || {
+        let mut client = Client::connect(&socket).await.unwrap();
+        let instance = client.list().await.unwrap()[0].instances[0].clone();
+        instance.limits_by.is_some().then_some(instance)
+    })
+    .await;
+    let pid = instance.pid.unwrap();
     let group = groups(pid);
-    assert!(group.iter().any(|line| line.ends_with(&format!("/muster.slice/muster-kept-0-{pid}.scope"))), "{group:?}");
+    assert!(
+        group.iter().any(|line| line.ends_with(&format!("/muster.slice/muster-kept-0-{pid}.scope"))),
+        "{group:?}"
+    );
     assert!(systemctl(&["kill", "--signal=KILL"]).success());
-    until("the unit has ended", async || (!systemctl(&["is-active", "--quiet"]).success()).then_some(())).await;
+    until("the unit has ended", async || (!systemctl(&["is-active", "--quiet"]).success()).then_some(()))
+        .await;
     assert!(alive(pid) && groups(pid) == group, "it goes on in its scope");
     signal(pid, "KILL");
 }

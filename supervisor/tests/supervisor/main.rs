@@ -14,3 +14,4 @@ mod limits;
 mod logs;
 mod replacement;
 mod upgrade;
+mod users;
