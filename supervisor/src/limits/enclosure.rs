@@ -133,7 +133,7 @@ impl Enclosure {
     }
 
     /// Removes the folders, at the latest when what is in them has ended. Those of systemd are systemd's.
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         if let Some(unit) = self.unit.clone() {
             if self.dirs.systemd.is_some() {
                 tokio::spawn(self.stop_if_forgotten(unit));
