@@ -15,6 +15,7 @@ use chrono::Utc;
 use muster_supervisor_protocol::{DesiredRun, ExecMode};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Enclosure;
 use crate::process::tree;
 
 const FORMAT: u32 = 1;
@@ -173,6 +174,8 @@ impl ProcessLedger {
             processes = left.len(),
             "ending processes that an earlier supervisor left behind and that cannot be taken over"
         );
+        // Those with limits have a group, and nothing in it may stay behind either.
+        let groups: Vec<Enclosure> = left.iter().filter_map(|(pid, _)| Enclosure::of(*pid)).collect();
         for (pid, _) in &left {
             tree::signal(*pid, 15);
         }
@@ -183,6 +186,10 @@ impl ProcessLedger {
         }
         for (pid, _) in left {
             tree::kill(pid);
+        }
+        for group in groups {
+            group.kill();
+            group.remove();
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, View, next};
 use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
-    AppSpec, Applied, ApplyOutcome, ProcessEventKind, Progress, Readiness, Reply,
+    AppSpec, Applied, ApplyOutcome, ExecMode, ProcessEventKind, Progress, Readiness, Reply,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};

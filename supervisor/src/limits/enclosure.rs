@@ -11,10 +11,13 @@ use muster_supervisor_protocol::Limits;
 
 use super::decide::{Enforcer, Held};
 use super::hierarchy::{Dirs, Hierarchies};
+use super::scope;
 use crate::process::tree;
 
 /// A group is looked at this often for processes that are still to be killed.
 const MAX_KILL_ROUNDS: usize = 256;
+/// After this time systemd should have removed a scope that is empty.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 /// A folder whose processes are still ending is removed later: this often, with this wait in between.
 const REMOVAL_TRIES: usize = 100;
 const REMOVAL_WAIT: Duration = Duration::from_millis(50);
@@ -130,8 +133,14 @@ impl Enclosure {
     }
 
     /// Removes the folders, at the latest when what is in them has ended. Those of systemd are systemd's.
-    pub(super) fn remove(self) {
-        if self.unit.is_some() || self.remove_now() {
+    pub(crate) fn remove(self) {
+        if let Some(unit) = self.unit.clone() {
+            if self.dirs.systemd.is_some() {
+                tokio::spawn(self.stop_if_forgotten(unit));
+            }
+            return;
+        }
+        if self.remove_now() {
             return;
         }
         tokio::spawn(async move {
@@ -143,6 +152,26 @@ impl Enclosure {
             }
             tracing::debug!(dirs = ?self.dirs, "a control group is still in use; a later launch removes it");
         });
+    }
+
+    /// Under cgroup v1 systemd is told by the kernel that a scope is empty, but not in a container: there it would keep
+    /// the scope for ever.
+    async fn stop_if_forgotten(self, unit: String) {
+        tokio::time::sleep(FORGOTTEN_AFTER).await;
+        let Some((dir, true)) = self.dirs.systemd.as_deref().map(|dir| (dir, dir.exists())) else { return };
+        if !pids_in(dir).is_empty() {
+            return;
+        }
+        let (Some(manager), _) = scope::manager() else { return };
+        let mut command = tokio::process::Command::from(scope::command("systemctl", manager));
+        match command.args(["stop", "--no-block", "--", &unit]).output().await {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                tracing::debug!(unit, %said, "an empty scope cannot be removed");
+            }
+            Err(error) => tracing::debug!(unit, %error, "an empty scope cannot be removed"),
+        }
     }
 
     fn remove_now(&self) -> bool {

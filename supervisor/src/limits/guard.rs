@@ -253,7 +253,10 @@ impl Guard {
         self.held = self.enclosure.as_ref().map(|group| group.held(&self.limits)).unwrap_or_default();
         self.held.pids_of_user = self.held.pids.is_none()
             && self.pids_of_user.is_some_and(|limit| user_limit(self.pid).is_some_and(|set| set <= limit));
-        self.oom_kills = 0;
+        // What an earlier supervisor saw was told by it; what ended the process itself is still to be told.
+        if self.answers.is_none() && tree::runs(self.pid, self.start_ticks) {
+            self.oom_kills = self.enclosure.as_ref().and_then(Enclosure::oom_kills).unwrap_or(0);
+        }
         self.look = match (self.limits.memory_bytes, self.held.memory) {
             (None, _) => None,
             (Some(_), None) => Some(every(POLL_EVERY)),

@@ -178,13 +178,21 @@ async fn a_child_that_runs_out_of_memory_is_told_and_is_not_the_death_of_its_par
 #[tokio::test]
 async fn a_fork_bomb_stays_within_its_limit_and_ends_with_its_instance() {
     let supervisor = Supervisor::start().await;
-    let bomb = supervisor
-        .script("bomb.sh", "while :; do setsid sh \"$0\" & (sh \"$0\" &) ; sleep 0.02; done 2>/dev/null\n");
-    let source = format!(
-        "const {{ spawn }} = require('child_process');
-         setInterval(() => spawn('sh', ['{bomb}'], {{ stdio: 'ignore' }}).on('error', () => {{}}), 20);"
+    // Unlike a shell, it does not give up when it cannot fork.
+    let bomb = supervisor.script(
+        "bomb.pl",
+        "use POSIX;
+         while (1) {
+             my $child = fork();
+             POSIX::setsid() if defined $child && $child == 0;
+             select(undef, undef, undef, 0.02);
+         }",
     );
-    let spec = plain(&supervisor, "bomber", &source, pids(60));
+    let spec = AppSpec {
+        interpreter: Some("/usr/bin/perl".to_owned()),
+        script: bomb.clone(),
+        ..plain(&supervisor, "bomber", "", pids(60))
+    };
     // Somebody looks whether the limit will hold before the bomb is let go.
     let harmless = plain(&supervisor, "harmless", "setInterval(() => {}, 1000)", pids(60));
     supervisor.run(&harmless).await;
@@ -264,6 +272,7 @@ async fn what_the_launcher_cannot_do_is_a_failure_to_start() {
     let spec = AppSpec {
         interpreter: None,
         script: broken,
+        min_uptime_ms: 5_000,
         ..plain(&supervisor, "broken", "", Limits { open_files: Some(64), ..Limits::default() })
     };
     let applied = supervisor.apply(&spec).await;
@@ -316,7 +325,7 @@ async fn applications_in_scopes_outlive_the_unit_of_the_supervisor() {
         .unwrap();
     assert!(started.success());
     let socket = state.join("supervisor.sock");
-    let mut client = until("the supervisor answers", async || Client::connect(&socket).await.ok()).await;
+    until("the supervisor answers", async || Client::connect(&socket).await.ok()).await;
     let script = dir.path().join("app.js");
     std::fs::write(&script, "setInterval(() => {}, 1000)").unwrap();
     let spec = AppSpec {
@@ -327,8 +336,14 @@ async fn applications_in_scopes_outlive_the_unit_of_the_supervisor() {
         limits: pids(100),
         ..AppSpec::new("kept", dir.path().to_str().unwrap(), script.to_str().unwrap())
     };
-    client.apply(&spec).await.unwrap();
-    let pid = client.list().await.unwrap()[0].instances[0].pid.unwrap();
+    Client::connect(&socket).await.unwrap().apply(&spec).await.unwrap();
+    let instance = until("it is in its scope", async || {
+        let mut client = Client::connect(&socket).await.unwrap();
+        let instance = client.list().await.unwrap()[0].instances[0].clone();
+        instance.limits_by.is_some().then_some(instance)
+    })
+    .await;
+    let pid = instance.pid.unwrap();
     let group = groups(pid);
     assert!(
         group.iter().any(|line| line.ends_with(&format!("/muster.slice/muster-kept-0-{pid}.scope"))),

@@ -16,5 +16,6 @@ mod logs;
 mod politeness;
 mod replacement;
 mod upgrade;
+mod users;
 mod verbs;
 mod versions;

@@ -335,6 +335,10 @@ impl Builder<'_> {
                 let unstable = uptime_ms < self.ctx.policy.min_uptime_ms;
                 self.after_failure(started_ms, format!("{exit} after {uptime_ms} ms"), unstable, Some(exit));
             }
+            // A launcher may fail after its process already counted as ready for being alive.
+            Event::SpawnFailed { launch: of, reason } if of == launch => {
+                self.after_failure(started_ms, reason, true, None);
+            }
             Event::ChannelLost { launch: of } if of == launch => {
                 self.begin_stop(
                     launch,

@@ -70,6 +70,36 @@ impl Driver {
 }
 
 #[test]
+fn a_launcher_that_fails_late_is_a_failure_also_when_its_process_counted_as_ready() {
+    let mut driver = Driver::new(Policy { autorestart: false, ..policy() });
+    driver.send(Event::Start);
+    let launch = driver.launch();
+    driver.send(Event::BecameReady { launch }).send(Event::SpawnFailed { launch, reason: "no".into() });
+    assert_eq!(driver.instance.launch(), None);
+}
+
+#[test]
+fn want_of_memory_is_told_with_the_limit() {
+    let mb = 1_048_576;
+    for (which, told) in [
+        (
+            OutOfMemory::Kernel { limit_bytes: Some(256 * mb) },
+            "was ended by the kernel: out of memory (limit 256 MB)",
+        ),
+        (
+            OutOfMemory::Kernel { limit_bytes: None },
+            "was ended by the kernel: out of memory (not by a limit of its own)",
+        ),
+        (
+            OutOfMemory::Polled { used_bytes: 519 * mb + 1, limit_bytes: 512 * mb },
+            "was ended: memory 520 MB is above its limit 512 MB (polled)",
+        ),
+    ] {
+        assert_eq!(Exit::OutOfMemory(which).to_string(), told);
+    }
+}
+
+#[test]
 fn sixteen_quick_exits_are_a_crash_loop_after_fifteen_restarts() {
     for (max_restarts, expected) in [(16, 15), (3, 2)] {
         let mut driver = Driver::new(Policy { max_restarts, ..policy() });
