@@ -62,6 +62,8 @@ struct LogFile {
     /// Lines that are not in the file, which does not say so yet.
     missing: u64,
     rotate_not_before: Option<Instant>,
+    /// Number of the file that was renamed last.
+    last_number: u64,
 }
 
 #[derive(Debug)]
@@ -281,6 +283,7 @@ impl LogFile {
             trouble: None,
             missing: 0,
             rotate_not_before: None,
+            last_number: 0,
         }
     }
 
@@ -409,7 +412,7 @@ impl LogFile {
 
     /// Gives the file its number and begins a new one. What fails is tried again later; meanwhile the file grows.
     fn rotate(&mut self, compressor: &Compressor) {
-        match rotated::rename(&self.path) {
+        match rotated::rename(&self.path, &mut self.last_number) {
             Ok(renamed) => {
                 rotated::prune(&self.path, self.rotation.keep);
                 if self.rotation.compress && self.rotation.keep > 0 {

@@ -23,7 +23,10 @@ use crate::keeper::{Parked, Spill};
 
 /// Read at once. The memory for it is one for all.
 const READ_BYTES: usize = 64 * 1024;
-/// The pipe of an application that fills it is made this large, so that it seldom waits for us.
+/// Size of the pipe of standard output: the kernel takes memory for what is in it only, and Node.js becomes slow once it
+/// found a pipe full (what it cannot write at once it queues, line by line).
+const PIPE_BYTES: usize = 256 * 1024;
+/// The pipe of an application that floods is made this large. Not every pipe: users other than root may have 64 MiB.
 const LARGE_PIPE_BYTES: usize = 1024 * 1024;
 /// Lines of stderr that are told when a start fails.
 const TAIL_LINES: usize = 20;
@@ -135,6 +138,9 @@ impl Output {
         let dropped = self.hub.dropped(&self.spec.name, self.instance);
         let destination = Arc::new(Destination::new(&self.spec, self.instance, self.id, stream, dropped));
         self.hub.register(&destination);
+        if stream == LogStreamName::Out {
+            enlarge(&source.pipe, PIPE_BYTES);
+        }
         let reader = Reader {
             hub: self.hub.clone(),
             store: Store { writer: self.writer.clone(), destination, within_line: false },
@@ -201,9 +207,7 @@ impl Reader {
                 Seen::Full(cut) => {
                     if !large {
                         large = true;
-                        if let Err(error) = rustix::pipe::fcntl_setpipe_size(&pipe, LARGE_PIPE_BYTES) {
-                            tracing::debug!(%error, "a pipe stays small");
-                        }
+                        enlarge(&pipe, LARGE_PIPE_BYTES);
                     }
                     self.write(cut).await;
                     // An application that floods is not alone.
@@ -271,6 +275,16 @@ impl Reader {
                 self.store.writer.send(Job::Write(write));
             }
         });
+    }
+}
+
+fn enlarge(pipe: &pipe::Receiver, bytes: usize) {
+    // After an upgrade it may be larger already.
+    if rustix::pipe::fcntl_getpipe_size(pipe).is_ok_and(|size| size >= bytes) {
+        return;
+    }
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(pipe, bytes) {
+        tracing::debug!(%error, "a pipe stays small");
     }
 }
 

@@ -55,7 +55,8 @@ impl Inner {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        rotated::rename(&self.path)?;
+        // Names that are free again may be used again.
+        rotated::rename(&self.path, &mut 0)?;
         rotated::prune(&self.path, KEEP);
         *self = Self::open(&self.path, self.max_bytes)?;
         Ok(())

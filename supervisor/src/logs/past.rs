@@ -207,10 +207,15 @@ impl SharedFile<'_> {
         rotated.dedup_by_key(|file| file.number);
         let mut lines: Vec<LogLine> = Vec::new();
         let before = |at: usize| rotated.get(at).map(|file| file.modified.into());
+        // Lines are written after they were read, so a file can be younger than lines that come after its own.
+        let in_memory_from = self.chunks().map(|chunk| chunk.at).min();
+        let until = |modified: SystemTime| {
+            let modified = DateTime::from(modified);
+            in_memory_from.map_or(modified, |at| at.min(modified))
+        };
         if let Some(Marked { file: Some((file, length)), .. }) = marked {
             let modified = file.metadata().and_then(|metadata| metadata.modified());
-            let until: DateTime<Utc> = modified.unwrap_or_else(|_| SystemTime::now()).into();
-            let until = self.chunks().map(|chunk| chunk.at).min().map_or(until, |at| at.min(until));
+            let until = until(modified.unwrap_or_else(|_| SystemTime::now()));
             let times = Times { after: rotated.len().checked_sub(1).and_then(before), until };
             let end = |window: usize| window_of(file, *length, window);
             if self.collect(end, times, &mut skip, most, &mut lines) {
@@ -219,7 +224,7 @@ impl SharedFile<'_> {
             }
         }
         for (at, file) in rotated.iter().enumerate().rev() {
-            let times = Times { after: at.checked_sub(1).and_then(before), until: file.modified.into() };
+            let times = Times { after: at.checked_sub(1).and_then(before), until: until(file.modified) };
             if self.selection.since.is_some_and(|since| times.until < since) {
                 break;
             }

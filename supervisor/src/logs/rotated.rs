@@ -50,19 +50,25 @@ pub(super) fn list(path: &Path) -> Vec<Rotated> {
     found
 }
 
-/// Gives the file its next number.
-pub(super) fn rename(path: &Path) -> io::Result<PathBuf> {
-    let mut number = list(path).last().map_or(1, |newest| newest.number + 1);
+/// Gives the file its next number, also after all of the files up to `last` were deleted.
+pub(super) fn rename(path: &Path, last: &mut u64) -> io::Result<PathBuf> {
+    let newest = list(path).last().map_or(0, |newest| newest.number);
+    let mut number = newest.max(*last) + 1;
     loop {
         let to = with_suffix(path, &format!(".{number}"));
         let taken = |path: &Path| fs::symlink_metadata(path).is_ok();
         match renameat_with(CWD, path, CWD, &to, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(to),
+            Ok(()) => {
+                *last = number;
+                return Ok(to);
+            }
             Err(rustix::io::Errno::EXIST) => number += 1,
             // Not every file system knows how.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if taken(&to) => number += 1,
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                return fs::rename(path, &to).map(|()| to);
+                fs::rename(path, &to)?;
+                *last = number;
+                return Ok(to);
             }
             Err(error) => return Err(error.into()),
         }
@@ -100,9 +106,10 @@ mod tests {
             fs::write(dir.path().join(name), "keep me").unwrap();
         }
         fs::write(dir.path().join("out.log.3.gz"), "").unwrap();
+        let mut last = 0;
         for number in 4..9 {
             fs::write(&path, format!("{number}")).unwrap();
-            assert_eq!(rename(&path).unwrap(), dir.path().join(format!("out.log.{number}")));
+            assert_eq!(rename(&path, &mut last).unwrap(), dir.path().join(format!("out.log.{number}")));
         }
         prune(&path, 2);
         let kept: Vec<_> = list(&path).iter().map(|file| file.number).collect();
@@ -111,5 +118,7 @@ mod tests {
         assert!(strangers.iter().all(|name| dir.path().join(name).exists()));
         prune(&path, 0);
         assert!(list(&path).is_empty());
+        fs::write(&path, "").unwrap();
+        assert_eq!(rename(&path, &mut last).unwrap(), dir.path().join("out.log.9"));
     }
 }

@@ -84,10 +84,11 @@ async fn a_huge_line_is_split_and_the_application_goes_on() {
     // The file holds it as it came.
     let file = supervisor.dir.path().join("logs/talker/0-out.log");
     until("the file is written", async || {
-        let text = std::fs::read(&file).ok()?;
-        (text.len() == 20_000_007 && text.ends_with(b"x\nafter\n")).then_some(())
+        let text = std::fs::read(file.with_extension("log.1")).ok()?;
+        (text.len() == 20_000_001 && text.ends_with(b"x\n")).then_some(())
     })
     .await;
+    until("the next one is", async || (std::fs::read(&file).ok()? == b"after\n").then_some(())).await;
 }
 
 async fn read(client: Client, request: LogsRequest) -> Vec<LogLine> {

@@ -77,7 +77,7 @@ pub enum LogFormat {
 #[serde(default)]
 pub struct LogRotation {
     /// A file that would grow beyond this size is renamed: `out.log.1`, the next one `out.log.2`, and so on; a name is
-    /// never used twice. A single line that is longer has a file of its own. 0 = whatever its size.
+    /// never used twice. A line is never parted: one of more than 16 KiB may make its file larger. 0 = whatever its size.
     pub max_bytes: u64,
     /// How many renamed files are kept besides the current one.
     pub keep: u32,
