@@ -9,6 +9,7 @@ mod app;
 mod clock;
 mod cluster;
 pub mod commands;
+mod cron;
 mod keeper;
 mod logs;
 mod private_socket;
@@ -18,6 +19,7 @@ mod registry;
 mod saved;
 mod server;
 mod takeover;
+mod watch;
 
 pub use keeper::{KeepError, keep};
 pub use server::{ServeError, serve};

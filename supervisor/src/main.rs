@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{check_takeover, commands, keep, serve};
+use muster_supervisor::commands::{self, CommandError, Deed};
+use muster_supervisor::{check_takeover, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -54,6 +55,43 @@ enum Command {
         #[arg(long)]
         state_dir: PathBuf,
     },
+    /// Show everything that is known about an application.
+    Describe {
+        /// The application.
+        app: String,
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+    },
+    /// Stop an application or an instance and keep it.
+    Stop(Whom),
+    /// Start what is stopped.
+    Start(Whom),
+    /// Stop and start again, whatever state it is in.
+    Restart(Whom),
+    /// Replace by fresh processes; the old ones go when the new ones are ready.
+    Reload(Whom),
+    /// Stop and forget.
+    Delete(Whom),
+    /// Begin to count restarts from zero.
+    Reset(Whom),
+    /// Have this many instances; the newest go first.
+    Scale {
+        #[command(flatten)]
+        whom: Whom,
+        /// How many.
+        instances: u32,
+        /// Let the oldest go first.
+        #[arg(long)]
+        oldest_first: bool,
+    },
+    /// Send a signal to the main processes.
+    Signal {
+        #[command(flatten)]
+        whom: Whom,
+        /// Its name or number.
+        signal: String,
+    },
     /// Show what applications wrote.
     Logs {
         /// Only this application.
@@ -70,6 +108,16 @@ enum Command {
     },
 }
 
+/// Whom a verb is about.
+#[derive(Debug, clap::Args)]
+struct Whom {
+    /// The application, or one instance of it: `shop:1`.
+    whom: String,
+    /// State directory of the supervisor.
+    #[arg(long)]
+    state_dir: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -77,7 +125,7 @@ fn main() -> anyhow::Result<()> {
     match &arguments.command {
         Command::Keep { state_dir } => return Ok(keep(state_dir)?),
         Command::CheckTakeover { format } => return check_takeover(*format).map_err(anyhow::Error::msg),
-        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
+        _ => {}
     }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,10 +138,25 @@ fn main() -> anyhow::Result<()> {
             Command::Run { state_dir, resume } => serve(&state_dir, resume).await?,
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
+            Command::Describe { app, state_dir } => commands::describe(&state_dir, &app).await?,
+            Command::Stop(whom) => perform(whom, Deed::Stop).await?,
+            Command::Start(whom) => perform(whom, Deed::Start).await?,
+            Command::Restart(whom) => perform(whom, Deed::Restart).await?,
+            Command::Reload(whom) => perform(whom, Deed::Reload).await?,
+            Command::Delete(whom) => perform(whom, Deed::Delete).await?,
+            Command::Reset(whom) => perform(whom, Deed::Reset).await?,
+            Command::Scale { whom, instances, oldest_first } => {
+                perform(whom, Deed::Scale { instances, oldest_first }).await?;
+            }
+            Command::Signal { whom, signal } => perform(whom, Deed::Signal(signal)).await?,
             Command::Logs { app, state_dir, lines, follow } => {
                 commands::logs(&state_dir, app, lines, follow).await?;
             }
         }
         Ok(())
     })
+}
+
+async fn perform(whom: Whom, deed: Deed) -> Result<(), CommandError> {
+    commands::perform(&whom.state_dir, &whom.whom, deed).await
 }
