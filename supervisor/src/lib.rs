@@ -9,6 +9,7 @@ mod app;
 mod clock;
 mod cluster;
 pub mod commands;
+mod cron;
 mod keeper;
 mod limits;
 mod logs;
@@ -19,6 +20,7 @@ mod registry;
 mod saved;
 mod server;
 mod takeover;
+mod watch;
 
 pub use keeper::{KeepError, keep};
 pub use limits::enclose;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{OwnLog, check_takeover, commands, enclose, keep, serve};
+use muster_supervisor::commands::{self, CommandError, Deed};
+use muster_supervisor::{OwnLog, check_takeover, enclose, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine.
@@ -61,8 +62,55 @@ enum Command {
         #[arg(long)]
         state_dir: PathBuf,
     },
+    /// Show everything that is known about an application.
+    Describe {
+        /// The application.
+        app: String,
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+    },
+    /// Stop an application or an instance and keep it.
+    Stop(Whom),
+    /// Start what is stopped.
+    Start(Whom),
+    /// Stop and start again, whatever state it is in.
+    Restart(Whom),
+    /// Replace by fresh processes; the old ones go when the new ones are ready.
+    Reload(Whom),
+    /// Stop and forget.
+    Delete(Whom),
+    /// Begin to count restarts from zero.
+    Reset(Whom),
+    /// Have this many instances; the newest go first.
+    Scale {
+        #[command(flatten)]
+        whom: Whom,
+        /// How many.
+        instances: u32,
+        /// Let the oldest go first.
+        #[arg(long)]
+        oldest_first: bool,
+    },
+    /// Send a signal to the main processes.
+    Signal {
+        #[command(flatten)]
+        whom: Whom,
+        /// Its name or number.
+        signal: String,
+    },
     /// Show what applications wrote.
     Logs(commands::LogsArguments),
+}
+
+/// Whom a verb is about.
+#[derive(Debug, clap::Args)]
+struct Whom {
+    /// The application, or one instance of it: `shop:1`.
+    whom: String,
+    /// State directory of the supervisor.
+    #[arg(long)]
+    state_dir: PathBuf,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -86,7 +134,7 @@ fn main() -> anyhow::Result<ExitCode> {
             check_takeover(*format).map_err(anyhow::Error::msg)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs(_) => {}
+        _ => {}
     }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,8 +147,23 @@ fn main() -> anyhow::Result<ExitCode> {
             Command::Run { state_dir, resume, .. } => serve(&state_dir, resume).await?,
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
+            Command::Describe { app, state_dir } => commands::describe(&state_dir, &app).await?,
+            Command::Stop(whom) => perform(whom, Deed::Stop).await?,
+            Command::Start(whom) => perform(whom, Deed::Start).await?,
+            Command::Restart(whom) => perform(whom, Deed::Restart).await?,
+            Command::Reload(whom) => perform(whom, Deed::Reload).await?,
+            Command::Delete(whom) => perform(whom, Deed::Delete).await?,
+            Command::Reset(whom) => perform(whom, Deed::Reset).await?,
+            Command::Scale { whom, instances, oldest_first } => {
+                perform(whom, Deed::Scale { instances, oldest_first }).await?;
+            }
+            Command::Signal { whom, signal } => perform(whom, Deed::Signal(signal)).await?,
             Command::Logs(arguments) => commands::logs(arguments).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn perform(whom: Whom, deed: Deed) -> Result<(), CommandError> {
+    commands::perform(&whom.state_dir, &whom.whom, deed).await
 }

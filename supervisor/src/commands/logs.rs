@@ -100,10 +100,7 @@ async fn check_names(state_dir: &Path, wanted: &[String]) -> Result<(), CommandE
     let known = connect(state_dir).await?.list().await.map_err(CommandError::Client)?;
     match wanted.iter().find(|wanted| known.iter().all(|app| app.name != **wanted)) {
         None => Ok(()),
-        Some(unknown) => Err(CommandError::UnknownApp {
-            name: unknown.clone(),
-            known: known.into_iter().map(|app| app.name).collect(),
-        }),
+        Some(name) => Err(super::verbs::unknown(name, &known)),
     }
 }
 

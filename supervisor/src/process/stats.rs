@@ -49,6 +49,7 @@ impl Sampler {
     }
 }
 
+/// Memory of a process that is not swapped out.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
     let pages: u64 = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);

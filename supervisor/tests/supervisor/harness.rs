@@ -26,6 +26,13 @@ impl Supervisor {
         Self::start_by(dir, command).await
     }
 
+    /// With variables in its environment.
+    pub(crate) async fn start_with(dir: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(dir.path());
+        command.envs(variables.iter().copied());
+        Self::start_by(dir, command).await
+    }
+
     /// Starts it by a command made from [`Self::command`].
     pub(crate) async fn start_by(dir: tempfile::TempDir, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
