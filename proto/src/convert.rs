@@ -3,7 +3,7 @@
 mod desired_state;
 pub mod report;
 
-pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, cut, time};
+pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, MAX_STDERR_LINES, cut, cut_stderr, time};
 
 use crate::v1;
 use muster_domain::{Digest, NodeId, ReleaseId, assignment::AssignmentContent};

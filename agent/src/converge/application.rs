@@ -41,6 +41,8 @@ pub fn spec(wanted: &Application, state: &StateDir, node: &NodeRuntime, cpus: u3
         exec_mode,
         port,
         env,
+        // They are in `env`, and mean nothing to a process.
+        secrets: _,
         readiness,
         listen_timeout_ms,
         kill_timeout_ms,

@@ -3,7 +3,10 @@
 
 use crate::{ApplicationName, Digest, ReleaseId, ReleaseVersion, names::InvalidName};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The identity of a resource within an assignment: `kind:name`, for example `file:/etc/motd` or `application:web`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -222,6 +225,8 @@ pub struct Application {
     pub port: Option<u16>,
     /// The environment of the process, secrets included.
     pub env: BTreeMap<String, String>,
+    /// The names of those variables whose values are secrets.
+    pub secrets: BTreeSet<String>,
     /// When an instance counts as ready.
     pub readiness: Readiness,
     /// How long an instance may take to become ready, in milliseconds.

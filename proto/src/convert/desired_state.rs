@@ -10,7 +10,7 @@ use muster_domain::{
         Symlink,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl From<&AssignmentContent> for v1::AssignmentContent {
     fn from(content: &AssignmentContent) -> Self {
@@ -138,6 +138,7 @@ impl From<&Application> for v1::Application {
             exec_mode,
             port,
             env,
+            secrets,
             readiness,
             listen_timeout_ms,
             kill_timeout_ms,
@@ -164,7 +165,11 @@ impl From<&Application> for v1::Application {
             port: port.unwrap_or(0).into(),
             env: env
                 .iter()
-                .map(|(name, value)| v1::EnvironmentVariable { name: name.clone(), value: value.clone() })
+                .map(|(name, value)| v1::EnvironmentVariable {
+                    name: name.clone(),
+                    value: value.clone(),
+                    secret: secrets.contains(name),
+                })
                 .collect(),
             readiness: Some(readiness.into()),
             listen_timeout_ms: *listen_timeout_ms,
@@ -189,13 +194,16 @@ impl TryFrom<v1::Application> for Application {
         };
         let port = u16::try_from(wire.port)
             .map_err(|_| InvalidMessage::new("application.port", "ports end at 65535"))?;
-        let mut env = BTreeMap::new();
-        for v1::EnvironmentVariable { name, value } in wire.env {
+        let (mut env, mut secrets) = (BTreeMap::new(), BTreeSet::new());
+        for v1::EnvironmentVariable { name, value, secret } in wire.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(InvalidMessage::new(
                     "application.env",
                     format!("variable {name:?} cannot be set"),
                 ));
+            }
+            if secret {
+                secrets.insert(name.clone());
             }
             env.insert(name, value);
         }
@@ -214,6 +222,7 @@ impl TryFrom<v1::Application> for Application {
             exec_mode,
             port: (port != 0).then_some(port),
             env,
+            secrets,
             readiness: wire
                 .readiness
                 .ok_or_else(|| InvalidMessage::new("application.readiness", "is missing"))?

@@ -124,6 +124,7 @@ fn desired(
         exec_mode,
         port,
         env: environment(input, name, declared, layers, problems),
+        secrets: declared.secrets.iter().cloned().collect(),
         readiness: readiness(health.as_ref(), *wait_ready, exec_mode, port),
         listen_timeout_ms,
         kill_timeout_ms,

@@ -178,6 +178,7 @@ fn application(name: &str, release: u128, instances: u32) -> Application {
         exec_mode: ExecMode::Cluster,
         port: Some(3000),
         env: BTreeMap::new(),
+        secrets: std::collections::BTreeSet::new(),
         readiness: Readiness::Listening,
         listen_timeout_ms: 3000,
         kill_timeout_ms: 1600,
