@@ -1,13 +1,17 @@
 //! What happens to processes: from the supervisor's events to reports that a person can read in one line.
 
+mod seen;
+
 use crate::config::AgentConfig;
 use crate::converge::Nudges;
 use crate::ledger::{Ledger, QueuedReport};
 use crate::link::backoff::Backoff;
 use crate::runner::{ApplicationRunner, Renewal};
+use chrono::{DateTime, Utc};
 use muster_domain::{ReleaseVersion, event::Severity, observed, resource::DesiredState};
 use muster_proto::convert;
-use muster_supervisor_protocol::{AppStatus, LastExit, Pong, ProcessEvent, ProcessEventKind};
+use muster_supervisor_protocol::{AppStatus, InstanceState, LastExit, Pong, ProcessEvent, ProcessEventKind};
+use seen::Seen;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +64,8 @@ impl ProcessWatch {
 
     /// Reports what happens to processes, and wakes the loop when something should be looked at. Never ends.
     pub(crate) async fn run(self) {
+        let now_ms = self.config.clock.now().timestamp_millis();
+        let mut seen = Seen::open(&self.config.state_dir.ledger(), now_ms);
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
         let mut last_error = None;
         loop {
@@ -71,10 +77,16 @@ impl ProcessWatch {
                     self.learn_running().await;
                     // Whatever happened while nobody watched.
                     self.nudges.nudge();
+                    let caught_up = self.catch_up(&mut seen).await;
                     let mut courses = Courses::default();
                     while let Some(event) = events.recv().await {
-                        if courses.of_interest(&event) {
-                            self.note(event).await;
+                        let known =
+                            event.exit.as_ref().is_some_and(|exit| caught_up.contains(&end(&event, exit)));
+                        if courses.of_interest(&event) && !known {
+                            self.note(&event, None).await;
+                        }
+                        if event.kind == ProcessEventKind::Exited {
+                            seen.advance(event.at);
                         }
                     }
                     self.ended(before.as_ref()).await;
@@ -132,7 +144,44 @@ impl ProcessWatch {
         }
     }
 
-    async fn note(&self, event: ProcessEvent) {
+    /// Tells how processes ended while nobody watched: the agent was being updated, or had crashed itself. The supervisor
+    /// knows the last end of each instance.
+    async fn catch_up(&self, seen: &mut Seen) -> BTreeSet<End> {
+        let mut caught_up = BTreeSet::new();
+        let Ok(Ok(apps)) = tokio::time::timeout(LOOK_TIMEOUT, self.runner.list()).await else {
+            return caught_up;
+        };
+        let mut missed: Vec<(ProcessEvent, &AppStatus)> = Vec::new();
+        for app in &apps {
+            // One that was stopped ended because somebody wanted it to.
+            let instances = app.instances.iter().filter(|i| i.state != InstanceState::Stopped);
+            for instance in instances {
+                let Some(exit) = instance.last_exit.clone().filter(|exit| seen.before(exit.at)) else {
+                    continue;
+                };
+                let event = ProcessEvent {
+                    at: exit.at,
+                    app: app.name.clone(),
+                    instance: Some(instance.index),
+                    release: instance.release.clone(),
+                    kind: ProcessEventKind::Exited,
+                    reason: exit.reason.clone(),
+                    exit: Some(exit),
+                };
+                missed.push((event, app));
+            }
+        }
+        missed.sort_by_key(|(event, _)| event.at);
+        for (event, app) in missed {
+            self.note(&event, Some(app)).await;
+            seen.advance(event.at);
+            caught_up.extend(event.exit.as_ref().map(|exit| end(&event, exit)));
+        }
+        caught_up
+    }
+
+    /// Reports an event. `app` is what the supervisor says of the application, if it was asked already.
+    async fn note(&self, event: &ProcessEvent, app: Option<&AppStatus>) {
         use ProcessEventKind as Kind;
         let (word, severity) = match event.kind {
             Kind::Exited => ("process.exited", Severity::Warning),
@@ -151,9 +200,12 @@ impl ProcessWatch {
             Kind::Ready => return self.nudges.nudge(),
             Kind::Started | Kind::Stopping | Kind::Unknown => return,
         };
-        let app = if event.kind == Kind::Exited { self.look(&event.app).await } else { None };
+        let looked = match app {
+            None if event.kind == Kind::Exited => self.look(&event.app).await,
+            _ => None,
+        };
         let (at_ms, application) = (event.at.timestamp_millis(), event.app.clone());
-        let process = process_event(event, app.as_ref());
+        let process = process_event(event.clone(), app.or(looked.as_ref()));
         let which = match process.instance {
             Some(instance) => format!("{application} #{instance}: "),
             None if application.is_empty() => String::new(),
@@ -176,6 +228,13 @@ impl ProcessWatch {
         let apps = tokio::time::timeout(LOOK_TIMEOUT, self.runner.list()).await.ok()?.ok()?;
         apps.into_iter().find(|app| app.name == name)
     }
+}
+
+/// One end of a process: the instance, and when.
+type End = (String, Option<u32>, DateTime<Utc>);
+
+fn end(event: &ProcessEvent, exit: &LastExit) -> End {
+    (event.app.clone(), event.instance, exit.at)
 }
 
 /// What is known of instances while one thing leads to the next.
@@ -276,7 +335,6 @@ fn telling_line(lines: &[String]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, Utc};
 
     fn event(kind: ProcessEventKind, reason: &str, exit: Option<LastExit>) -> ProcessEvent {
         ProcessEvent {

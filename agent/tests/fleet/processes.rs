@@ -193,3 +193,43 @@ async fn a_supervisor_that_cannot_be_upgraded_is_told_once_and_tried_at_the_next
     });
     assert_eq!(refused.count(), 1);
 }
+
+#[tokio::test]
+async fn what_ended_while_the_agent_was_away_is_told_once() {
+    let (controller, _serving, mut node) = joined().await;
+    controller.assign_silently(1, &web(1, upload(&node, 1)));
+    node.start();
+    node.reported("application:web", converged).await;
+    // Its beginning is kept when it begins to watch.
+    emitted(
+        &node,
+        "process.cron_restart",
+        &ProcessEvent { kind: ProcessEventKind::CronRestart, exit: None, ..exited(1, vec![]) },
+    )
+    .await;
+    node.stop().await;
+    let at = chrono::Utc::now();
+    let ended = LastExit { at, ..exited(0, vec!["Error: out of luck".into()]).exit.unwrap() };
+    let long_ago = LastExit { at: at - chrono::TimeDelta::days(1), ..ended.clone() };
+    node.runner.tamper("web", |app| {
+        app.instances[0].last_exit = Some(ended);
+        app.instances[1].last_exit = Some(long_ago);
+    });
+    // What is told afterwards shows that it looked at what was before.
+    for (kind, word) in [
+        (ProcessEventKind::WatchRestart, "process.watch_restart"),
+        (ProcessEventKind::MemoryRestart, "process.memory_restart"),
+    ] {
+        node.start();
+        let told = event(&controller, "process.exited").await;
+        assert_eq!(told.message, "web #0: exited with code 1 after 50 ms: Error: out of luck");
+        assert_eq!(told.at_ms, at.timestamp_millis());
+        emitted(&node, word, &ProcessEvent { kind, exit: None, ..exited(1, vec![]) }).await;
+        node.stop().await;
+    }
+    let state = controller.state();
+    let told = state.reports.values().filter(
+        |report| matches!(&report.report, Some(Report::Event(event)) if event.kind == "process.exited"),
+    );
+    assert_eq!(told.count(), 1);
+}

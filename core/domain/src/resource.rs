@@ -83,6 +83,10 @@ pub struct Resource {
 /// The desired state of one resource, by kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a node has some hundred resources, and a box would be in the way of every match"
+)]
 pub enum DesiredState {
     /// A folder with an owner and a mode.
     Directory(Directory),
