@@ -1,6 +1,7 @@
 //! The one mapping between wire and domain. Decoding parses: what comes out is valid or the call is refused.
 
 mod desired_state;
+mod process_settings;
 pub mod report;
 
 pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, MAX_STDERR_LINES, cut, cut_stderr, time};

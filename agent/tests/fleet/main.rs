@@ -19,7 +19,9 @@ use muster_agent::{Agent, AgentConfig};
 use muster_domain::{
     ApplicationName, Digest, ReleaseId, ReleaseVersion,
     assignment::AssignmentContent,
-    resource::{Application, DesiredState, ExecMode, File, Readiness, Resource, ResourceKey},
+    resource::{
+        Application, DesiredState, ExecMode, File, ProcessSettings, Readiness, Resource, ResourceKey,
+    },
 };
 use muster_platform::{FakeHost, Host};
 use muster_proto::v1::{self, hint::Hint, report::Report};
@@ -191,6 +193,7 @@ fn web(release: u128, artifact_digest: Digest) -> AssignmentContent {
         min_uptime_ms: 1000,
         restart_delay_ms: 0,
         user: None,
+        process: ProcessSettings::default(),
     };
     let key = ResourceKey::new("application", "web");
     AssignmentContent {

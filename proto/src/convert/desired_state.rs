@@ -1,6 +1,6 @@
 //! Assignments and their resources.
 
-use super::{InvalidMessage, digest, release_id};
+use super::{InvalidMessage, digest, process_settings, release_id};
 use crate::v1;
 use muster_domain::{
     ApplicationName, ReleaseVersion,
@@ -146,6 +146,7 @@ impl From<&Application> for v1::Application {
             min_uptime_ms,
             restart_delay_ms,
             user,
+            process,
         } = application;
         Self {
             name: name.to_string(),
@@ -178,6 +179,7 @@ impl From<&Application> for v1::Application {
             min_uptime_ms: *min_uptime_ms,
             restart_delay_ms: *restart_delay_ms,
             user: user.clone(),
+            process: process_settings::to_wire(process),
         }
     }
 }
@@ -233,6 +235,7 @@ impl TryFrom<v1::Application> for Application {
             min_uptime_ms: wire.min_uptime_ms,
             restart_delay_ms: wire.restart_delay_ms,
             user: wire.user,
+            process: process_settings::from_wire(wire.process.unwrap_or_default())?,
         })
     }
 }

@@ -2,7 +2,9 @@ use super::*;
 use muster_domain::{
     ApplicationName, ReleaseVersion,
     observed::{ProcessEvent, ProcessExit},
-    resource::{Application, DesiredState, ExecMode, File, Readiness, Resource, ResourceKey},
+    resource::{
+        Application, DesiredState, ExecMode, File, ProcessSettings, Readiness, Resource, ResourceKey,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +30,7 @@ fn example() -> AssignmentContent {
         min_uptime_ms: 1000,
         restart_delay_ms: 0,
         user: None,
+        process: ProcessSettings::default(),
     };
     let file = File {
         path: "/etc/motd".into(),
