@@ -6,16 +6,13 @@ use crate::converge::{Converger, Nudges};
 use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::ledger::{Ledger, LedgerError, QueuedReport, Verifier};
 use crate::link::Link;
-use crate::link::backoff::Backoff;
 use crate::link::remote::RemoteArtifacts;
 use crate::lock::{AgentLock, LockError};
+use crate::processes::ProcessWatch;
 use crate::runner::ApplicationRunner;
 use muster_domain::event::Severity;
 use muster_platform::Host;
-use muster_supervisor_protocol::{ProcessEvent, ProcessEventKind};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// An agent that is ready to run. Holds the lock of its state folder.
@@ -113,7 +110,12 @@ impl Agent {
             ledger.clone(),
             nudges.clone(),
         );
-        let events = forward_events(config.clone(), runner.clone(), ledger.clone(), nudges.clone());
+        let processes = ProcessWatch {
+            config: config.clone(),
+            runner: runner.clone(),
+            ledger: ledger.clone(),
+            nudges: nudges.clone(),
+        };
         let link = Link {
             store: IdentityStore::new(config.state_dir.clone()),
             config,
@@ -128,9 +130,12 @@ impl Agent {
             renewed_until: None,
         };
         let mut parts = JoinSet::new();
-        parts.spawn(converger.run());
         parts.spawn(link.run());
-        parts.spawn(events);
+        parts.spawn(async move {
+            // First, so that no connection to the supervisor is cut in the middle of something.
+            processes.renew_supervisor().await;
+            tokio::join!(converger.run(), processes.run());
+        });
         tokio::select! {
             () = shutdown => tracing::info!("agent stops; applications go on"),
             ended = parts.join_next() => {
@@ -142,85 +147,4 @@ impl Agent {
         }
         parts.shutdown().await;
     }
-}
-
-/// Reports what happens to processes, and wakes the loop when something should be looked at.
-async fn forward_events(
-    config: AgentConfig,
-    runner: Arc<dyn ApplicationRunner>,
-    ledger: Arc<Ledger>,
-    nudges: Arc<Nudges>,
-) {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-    let mut last_error = None;
-    loop {
-        match runner.watch().await {
-            Ok(mut events) => {
-                backoff.reset();
-                last_error = None;
-                // Whatever happened while nobody watched.
-                nudges.nudge();
-                let mut stopping = BTreeSet::new();
-                while let Some(event) = events.recv().await {
-                    if of_interest(&mut stopping, &event) {
-                        note_event(&ledger, &nudges, event);
-                    }
-                }
-                tracing::warn!("the supervisor is gone; it is started again");
-                let now_ms = config.clock.now().timestamp_millis();
-                let message = "the supervisor ended and is started again";
-                ledger.reports.push(QueuedReport::event("supervisor.lost", Severity::Error, message, now_ms));
-            }
-            Err(error) => {
-                if last_error.as_ref() != Some(&error) {
-                    tracing::error!("{error}");
-                    last_error = Some(error);
-                }
-            }
-        }
-        tokio::time::sleep(backoff.next_pause()).await;
-    }
-}
-
-/// A process that ends because it was asked to is no event of its own: the stop or the replacement is.
-fn of_interest(stopping: &mut BTreeSet<(String, u32)>, event: &ProcessEvent) -> bool {
-    let Some(instance) = event.instance else { return true };
-    let instance = (event.app.clone(), instance);
-    match event.kind {
-        ProcessEventKind::Stopping => {
-            stopping.insert(instance);
-            false
-        }
-        ProcessEventKind::Exited => !stopping.remove(&instance),
-        _ => true,
-    }
-}
-
-fn note_event(ledger: &Ledger, nudges: &Nudges, event: ProcessEvent) {
-    use ProcessEventKind as Kind;
-    let (word, severity) = match event.kind {
-        Kind::Exited => ("process.exited", Severity::Warning),
-        Kind::CrashLooping => ("process.crash_looping", Severity::Error),
-        Kind::Stopped => ("process.stopped", Severity::Info),
-        Kind::Replaced => ("process.replaced", Severity::Info),
-        Kind::ReplaceFailed => ("process.replace_failed", Severity::Error),
-        Kind::Deleted => ("process.deleted", Severity::Info),
-        Kind::Missed => ("process.events_missed", Severity::Warning),
-        Kind::MemoryRestart => ("process.memory_restart", Severity::Warning),
-        Kind::CronRestart => ("process.cron_restart", Severity::Info),
-        Kind::WatchRestart => ("process.watch_restart", Severity::Info),
-        // Every start is followed by one of the others or by a process that simply runs.
-        Kind::Ready => return nudges.nudge(),
-        Kind::Started | Kind::Restarting | Kind::BackingOff | Kind::Stopping | Kind::Unknown => return,
-    };
-    let which =
-        event.instance.map_or_else(|| event.app.clone(), |instance| format!("{} #{instance}", event.app));
-    ledger.reports.push(QueuedReport::Event {
-        event: word.to_owned(),
-        severity,
-        message: format!("{which}: {}", event.reason),
-        application: Some(event.app),
-        at_ms: event.at.timestamp_millis(),
-    });
-    nudges.nudge();
 }

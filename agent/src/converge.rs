@@ -207,6 +207,8 @@ impl Converger {
             let corrective = self.ledger.converged(&resource.key) == Some(digest);
             let cause = if corrective { ChangeCause::Corrective } else { ChangeCause::Intentional };
             let StepOutcome { status, changed, detail } = outcome;
+            // It may quote the application, and goes to the log as well as into the report.
+            let detail = self.ledger.redactor().clean(detail);
             if status == ResourceStatus::Failed && !self.known(&resource.key, status, &detail) {
                 tracing::warn!(resource = %resource.key, "failed: {detail}");
             } else if changed {
@@ -348,6 +350,7 @@ impl Converger {
                 message,
                 application: Some(app.name.clone()),
                 at_ms: self.config.clock.now().timestamp_millis(),
+                process: None,
             });
         }
     }

@@ -12,6 +12,7 @@ pub use acceptance::{AssignmentRefused, Verifier};
 pub use queue::{MAX_QUEUED_BYTES, MAX_QUEUED_REPORTS, QueuedReport, ReportQueue};
 
 use crate::durable;
+use crate::redact::Redactor;
 use muster_domain::{
     Digest,
     assignment::{AssignmentContent, Generation, Revision},
@@ -104,6 +105,7 @@ pub struct Ledger {
     dir: PathBuf,
     key: SealKey,
     inner: Mutex<Inner>,
+    redactor: Arc<Redactor>,
     /// Reports still to be sent.
     pub reports: ReportQueue,
 }
@@ -135,15 +137,25 @@ impl Ledger {
             verifier.verify(&signed).map_err(|refused| refused.reason)
         })?;
         let reports_dir = dir.join("reports");
-        let reports = ReportQueue::open(&reports_dir, now_ms).map_err(failed("open", &reports_dir))?;
-        let current = current.map(Arc::new);
+        let redactor = Arc::new(Redactor::default());
+        let reports = ReportQueue::open(&reports_dir, now_ms, redactor.clone())
+            .map_err(failed("open", &reports_dir))?;
+        let current: Option<Arc<Accepted>> = current.map(Arc::new);
+        if let Some(current) = &current {
+            redactor.learn(&current.content);
+        }
         let inner = Mutex::new(Inner { verifier, current, state });
-        Ok((Self { dir: dir.to_owned(), key, inner, reports }, oddities))
+        Ok((Self { dir: dir.to_owned(), key, inner, redactor, reports }, oddities))
     }
 
     /// The assignment in force.
     pub fn current(&self) -> Option<Arc<Accepted>> {
         self.lock().current.clone()
+    }
+
+    /// What keeps secrets out of reports, for whatever is told in another way.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Trusts these keys from now on.
@@ -172,6 +184,8 @@ impl Ledger {
         let former =
             inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
         let released = former.iter().map(|r| &r.key).filter(|key| !keys.contains(key)).cloned().collect();
+        // Before anything of it runs.
+        self.redactor.learn(&assignment.content);
         let assignment = Arc::new(assignment);
         inner.current = Some(assignment.clone());
         Ok(Offered::Accepted { assignment, released })

@@ -20,6 +20,8 @@ pub mod link;
 pub mod lock;
 pub mod logs;
 pub mod observe;
+mod processes;
+pub mod redact;
 pub mod runner;
 
 pub use agent::{Agent, StartError};

@@ -94,10 +94,8 @@ fn observe_application(host: &dyn Host, view: View<'_>, wanted: &Application) ->
         Ok(apps) => apps,
         Err(reason) => return Observed::Unreadable(reason.clone()),
     };
-    let wanted_spec = application::find_node(host, view.state, wanted)
-        .ok()
-        .flatten()
-        .map(|node| application::spec(wanted, view.state, &node, view.cpus).spec_digest);
+    let wanted_spec = application::spec_here(host, view.state, wanted, view.cpus).ok();
+    let wanted_spec = wanted_spec.map(|spec| spec.spec_digest);
     let current = std::fs::read_link(view.state.current(&wanted.name)).ok();
     let current = current.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     Observed::Application(ObservedApplication {
@@ -137,6 +135,9 @@ fn processes(app: &AppStatus) -> ObservedProcesses {
         replacing: app.replacing,
         crash_looping: app.instances.iter().any(|instance| instance.state == InstanceState::CrashLooping),
         ready: count(app.instances.iter().filter(|instance| instance.ready).count()),
+        ended: count(
+            app.instances.iter().filter(|instance| instance.state == InstanceState::Stopped).count(),
+        ),
         instances: count(app.instances.len()),
         trouble: app.instances.iter().filter(|instance| !instance.ready).map(trouble).collect(),
     }

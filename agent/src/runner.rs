@@ -1,8 +1,12 @@
 //! Who runs the processes of applications. The real one is the supervisor; tests of the fleet use [`fake::FakeRunner`].
 
 pub mod fake;
+mod renewal;
 pub mod supervisor;
 
+pub use renewal::Renewal;
+
+use crate::redact::Redactor;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use muster_domain::{
@@ -10,7 +14,7 @@ use muster_domain::{
     observed::{ProcessReport, ProcessState},
 };
 use muster_supervisor_protocol::{
-    AppSpec, AppStatus, Applied, InstanceState, InstanceStatus, LogLine, LogsRequest, ProcessEvent,
+    AppSpec, AppStatus, Applied, InstanceState, InstanceStatus, LogLine, LogsRequest, Pong, ProcessEvent,
 };
 use tokio::sync::mpsc;
 
@@ -26,6 +30,12 @@ pub trait ApplicationRunner: Send + Sync + 'static {
     fn delete<'a>(&'a self, app: &'a str) -> BoxFuture<'a, Result<(), RunnerError>>;
     /// Log lines, until the receiver is dropped or there are no more.
     fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<mpsc::Receiver<LogLine>, RunnerError>>;
+    /// The specs in force, with their environments.
+    fn specs(&self) -> BoxFuture<'_, Result<Vec<AppSpec>, RunnerError>>;
+    /// Who runs them, and since when.
+    fn supervisor(&self) -> BoxFuture<'_, Result<Pong, RunnerError>>;
+    /// Has a runner of another build replaced by the one that belongs to this agent, without touching an application.
+    fn renew(&self) -> BoxFuture<'_, Result<Renewal, RunnerError>>;
     /// What happens to processes from now on. The channel ends when the runner is gone.
     fn watch(&self) -> BoxFuture<'_, Result<mpsc::Receiver<ProcessEvent>, RunnerError>>;
 }
@@ -41,12 +51,17 @@ pub enum RunnerError {
     Refused(String),
 }
 
-/// The processes of some applications as they are reported. What the agent did not start is left out.
-pub fn process_reports(apps: &[AppStatus]) -> Vec<ProcessReport> {
+/// The processes of some applications as they are reported, without secrets. What the agent did not start is left out.
+pub fn process_reports(apps: &[AppStatus], redactor: &Redactor) -> Vec<ProcessReport> {
     let mut reports = Vec::new();
     for app in apps {
         let Ok(application) = ApplicationName::parse(app.name.clone()) else { continue };
-        reports.extend(app.instances.iter().map(|instance| process_report(&application, app, instance)));
+        let last_failure = app.last_failure.clone().map(|failure| redactor.clean(failure));
+        reports.extend(app.instances.iter().map(|instance| ProcessReport {
+            last_exit: instance.last_exit.as_ref().map(|exit| redactor.clean(exit.reason.clone())),
+            last_failure: last_failure.clone(),
+            ..process_report(&application, app, instance)
+        }));
     }
     reports
 }
@@ -76,6 +91,11 @@ fn process_report(
         started_at: instance.started_at.filter(|at| *at > DateTime::<Utc>::UNIX_EPOCH),
         cpu_percent: instance.cpu_percent,
         memory_bytes: instance.memory_bytes,
-        last_exit: instance.last_exit.as_ref().map(|exit| exit.reason.clone()),
+        last_exit: None,
+        unstable_restarts: instance.unstable_restarts.into(),
+        limits_by: instance.limits_by.clone(),
+        dropped_log_lines: instance.dropped_log_lines,
+        listening: app.listening.clone(),
+        last_failure: None,
     }
 }

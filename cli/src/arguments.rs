@@ -1,11 +1,15 @@
 //! What can be typed.
 
+mod applications;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use uuid::Uuid;
+
+pub(crate) use applications::{Application, History};
 
 use crate::failure::EXIT_CODES;
 use crate::format::parse_duration;
@@ -188,18 +192,6 @@ pub(crate) enum Environment {
     /// List the environments
     #[command(visible_alias = "ls")]
     List,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Application {
-    /// List the applications
-    #[command(visible_alias = "ls")]
-    List,
-    /// Show what runs where
-    Show {
-        /// The application
-        name: String,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -412,7 +404,7 @@ pub(crate) struct Events {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) since: Option<Duration>,
     /// Only about this application
-    #[arg(long, short)]
+    #[arg(long, short, alias = "app")]
     pub(crate) application: Option<String>,
     /// Only about this environment
     #[arg(long, short)]

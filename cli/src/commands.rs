@@ -4,6 +4,7 @@ mod access;
 mod applications;
 mod apply;
 mod events;
+mod history;
 mod local;
 mod logs;
 mod nodes;

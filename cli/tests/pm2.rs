@@ -46,7 +46,7 @@ impl Person {
 }
 
 const ECOSYSTEM: &str = "console.log('noise');
-module.exports = {apps: [{name: 'web', script: 'web.js', instances: 2, max_memory_restart: '300M', waitReady: true, colour: 1,
+module.exports = {apps: [{name: 'web', script: 'web.js', instances: 2, max_memory_restart: '300M', waitReady: true, watch: true, colour: 1,
   env: {NODE_ENV: 'production', STRIPE_KEY: 'hunter2'}, env_staging: {NODE_ENV: 'staging'}}]}";
 
 #[test]
@@ -56,7 +56,7 @@ fn the_fragment_goes_to_stdout_and_everything_else_to_stderr() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     insta::assert_snapshot!(ran.stdout, @r#"
     applications:
-      # not carried over: max_memory_restart
+      # not carried over: watch
       # environments to declare: staging
       # muster secret set STRIPE_KEY
       web:
@@ -64,6 +64,7 @@ fn the_fragment_goes_to_stdout_and_everything_else_to_stderr() {
           NODE_ENV: production
         exec_mode: cluster
         instances: 2
+        max_memory_restart: "300M"
         nodejs: "*"
         overrides:
           staging:

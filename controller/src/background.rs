@@ -50,6 +50,12 @@ pub const TASKS: &[Task] = &[
         run: |app| Box::pin(async move { app.events_maintain().await }),
     },
     Task {
+        name: "process_events_retention",
+        interval: Duration::from_secs(3600),
+        nudge: None,
+        run: |app| Box::pin(async move { app.process_events_maintain().await }),
+    },
+    Task {
         name: "sessions_retention",
         interval: Duration::from_secs(600),
         nudge: None,

@@ -1,9 +1,10 @@
 //! The one mapping between wire and domain. Decoding parses: what comes out is valid or the call is refused.
 
 mod desired_state;
+mod process_settings;
 pub mod report;
 
-pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, cut, time};
+pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, MAX_STDERR_LINES, cut, cut_stderr, time};
 
 use crate::v1;
 use muster_domain::{Digest, NodeId, ReleaseId, assignment::AssignmentContent};

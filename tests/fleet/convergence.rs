@@ -107,6 +107,7 @@ async fn a_secret_reaches_the_process_and_nothing_that_people_read(pool: PgPool)
         "audit_log",
         "fleet_configurations",
         "processes",
+        "process_events",
     ];
     for table in tables {
         let rows: Vec<String> =

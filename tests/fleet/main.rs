@@ -3,6 +3,7 @@
 mod availability;
 mod convergence;
 mod identity;
+mod processes;
 mod rollouts;
 
 /// One environment with two application servers.

@@ -2,10 +2,14 @@
 
 use crate::{TestNode, eventually};
 use chrono::TimeDelta;
-use muster_app::{Actor, App, AppError, FleetFiles, InviteRequest, NewRelease, Settings, SystemClock};
+use muster_app::{
+    Actor, App, AppError, Credential, FleetFiles, InviteRequest, NewRelease, Settings, SignedIn, SystemClock,
+};
 use muster_artifact::{ObjectStore, PackOptions, pack};
 use muster_controller::{background, grpc, http, listener};
-use muster_db::{Db, events::EventFilter, fleet_configurations::StoredFile, rollouts::StoredRollout};
+use muster_db::{
+    Db, events::EventFilter, fleet_configurations::StoredFile, rollouts::StoredRollout, users::User,
+};
 use muster_domain::{
     ApplicationName, EnvironmentName, NodeName, ReleaseVersion, UserId, event::Event, node::Liveness,
     user::UserRole,
@@ -15,7 +19,12 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use std::{fs, net::SocketAddr, sync::Arc};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{OnceCell, watch},
+    task::JoinSet,
+};
 use uuid::Uuid;
 
 /// Short, so that "three missed beats" is a matter of a second.
@@ -31,6 +40,7 @@ pub struct TestFleet {
     data: TempDir,
     agents: SocketAddr,
     people: SocketAddr,
+    viewer: OnceCell<String>,
     running: Option<Running>,
 }
 
@@ -53,6 +63,7 @@ impl TestFleet {
             data: tempfile::tempdir().expect("a temporary folder"),
             agents: any,
             people: any,
+            viewer: OnceCell::new(),
             running: None,
         };
         fleet.controller_start().await;
@@ -113,6 +124,41 @@ impl TestFleet {
     /// Where people reach it.
     pub fn people_url(&self) -> String {
         format!("http://{}", self.people)
+    }
+
+    /// Reads a path of the REST API, as somebody who may look and nothing else.
+    pub async fn get(&self, path: &str) -> serde_json::Value {
+        let token = self.viewer.get_or_init(|| self.viewer_token()).await;
+        let mut stream = TcpStream::connect(self.people).await.expect("the controller listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n",
+            self.people
+        );
+        stream.write_all(request.as_bytes()).await.expect("the controller reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer in text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        serde_json::from_str(body).expect("an answer in JSON")
+    }
+
+    async fn viewer_token(&self) -> String {
+        let user = User {
+            id: UserId::from_uuid(Uuid::now_v7()),
+            name: "viewer".into(),
+            // Nobody signs in with a password.
+            password_hash: "-".into(),
+            role: UserRole::Viewer,
+            created_at: self.app().now(),
+            disabled_at: None,
+        };
+        let mut conn = self.app().db().conn().await.expect("a connection");
+        muster_db::users::insert(&mut conn, &user).await.expect("a user");
+        drop(conn);
+        let actor = Actor { user: user.id, name: user.name, role: user.role, address: None };
+        let who = SignedIn { actor, credential: Credential::Session(Uuid::nil()), expires_at: None };
+        let (_, token) = self.app().token_create(&who, "test", None).await.expect("a token");
+        token.expose_secret().to_owned()
     }
 
     /// Somebody who may do everything.

@@ -11,6 +11,7 @@ const PAGES = {
   "/nodes/app-2": "What changed last",
   "/applications": "What runs where",
   [WEB]: "Roll back to 2.4.0",
+  [`${WEB}?tab=restarts`]: "out of memory",
   [`${WEB}?tab=releases`]: "2.3.2",
   [`${WEB}?tab=rollouts`]: "completed",
   [`${WEB}?tab=logs&environment=production`]: "caught up",

@@ -264,3 +264,41 @@ test("the page does not move while it loads", async () => {
   );
   assert.ok(shift < 0.1, `the layout shifted by ${shift}`);
 });
+
+test("why a process restarted is one line, and its last words are one click away", async () => {
+  const page = await fleet.visit(`${WEB.replace("web", "api")}?tab=restarts`);
+  const list = page.getByRole("list", { name: "Restarts" });
+  const newest = list.getByRole("listitem").first();
+  await newest.getByText("exited with code 1 after 1.2 s: Error: no route to data-1").waitFor();
+  await newest.getByText("exit code 1", { exact: true }).waitFor();
+  const stderr = newest.getByRole("region", { name: "Last lines of standard error" });
+  assert.equal(await stderr.isVisible(), false);
+  await newest.getByText("exit code 1", { exact: true }).click();
+  await stderr.getByText("at Pool.connect").waitFor();
+  await newest.getByText("after 7 automatic restarts").waitFor();
+  assert.ok((await newest.innerText()).includes("with password [redacted]"));
+  await newest.getByRole("link", { name: "app-2" }).click();
+  await page.getByRole("region", { name: "Restarts" }).getByText("out of memory", { exact: true }).waitFor();
+  await shot(page, "restarts");
+});
+
+test("a process that ends appears in the open list by itself", async () => {
+  const page = await fleet.visit(`${WEB}?tab=restarts`);
+  const list = page.getByRole("list", { name: "Restarts" });
+  await list.getByText("out of memory", { exact: true }).waitFor();
+  const before = await list.getByRole("listitem").count();
+  fleet.world.state.processEvents.unshift({ ...fleet.world.state.processEvents[0], sequence: 2000, application: "web", at: new Date().toISOString(), reason: "exited with code 137 just now" });
+  fleet.world.say("process.exited", "warning", "web #1: exited with code 137 just now", { application: "web", node: "app-2" });
+  await list.getByText("exited with code 137 just now").waitFor();
+  assert.equal(await list.getByRole("listitem").count(), before + 1);
+});
+
+test("restarts that are not there, or cannot be read, say so", async () => {
+  const page = await fleet.visit("/applications/reports?tab=restarts");
+  await page.getByText("No process has ended by itself or was restarted").waitFor();
+  const broken = await fleet.visit(`${WEB}?tab=restarts`, { prepare: (world) => void (world.failing = { "/process-events": 503 }) });
+  await broken.getByRole("alert").getByText("The database cannot be reached").waitFor();
+  fleet.world.failing = {};
+  await broken.getByRole("button", { name: "Try again" }).click();
+  await broken.getByText("out of memory", { exact: true }).waitFor();
+});

@@ -29,6 +29,7 @@ const PAGES = {
   node: "/nodes/app-2?range=6h",
   applications: "/applications",
   application: WEB,
+  restarts: `${WEB}?tab=restarts`,
   releases: `${WEB}?tab=releases`,
   logs: `${WEB}?tab=logs&environment=production`,
   rollouts: "/rollouts",

@@ -101,7 +101,12 @@ function process(node, environment, application, instance, release, over = {}) {
     started_at: ago(2 * DAY + instance * 3),
     cpu_percent: 3.4 + instance,
     memory_bytes: (118 + instance * 7) * MIB,
+    unstable_restarts: 0,
     last_exit: null,
+    limits_by: "systemd scope",
+    dropped_log_lines: 0,
+    listening: [application === "web" ? "tcp 0.0.0.0:3000" : "tcp 0.0.0.0:4000"],
+    last_failure: null,
     reported_at: ago(4),
     ...over,
   };
@@ -141,6 +146,53 @@ export function rolloutOf(application, environment, releaseVersion, former, node
     nodes: nodes.map((node) => ({ node, state: "moved", former_release: former, since: ago(2 * DAY - 40), deadline: null, reason: null })),
     ...over,
   };
+}
+
+let restartSequence = 900;
+/** What happened to a process `seconds` ago; `exit` null for what was done on purpose. */
+export function processEvent(seconds, node, application, instance, release, reason, exit, over = {}) {
+  restartSequence -= 1;
+  return {
+    sequence: restartSequence,
+    at: ago(seconds),
+    reported_at: ago(seconds),
+    kind: "process.exited",
+    severity: "warning",
+    node,
+    environment: node.startsWith("stage") ? "staging" : "production",
+    application,
+    instance,
+    release,
+    reason,
+    restarts: null,
+    exit: exit && { code: null, signal: null, out_of_memory: false, uptime_ms: 1200, last_stderr: [], ...exit },
+    ...over,
+  };
+}
+
+const STACK = [
+  "/opt/muster/applications/api/releases/1.8.3/server.js:41",
+  "    throw new Error(`no route to ${host}: ${reason}`);",
+  "    ^",
+  "",
+  "Error: no route to data-1: connect EHOSTUNREACH 10.0.3.11:5432, with password [redacted]",
+  "    at Pool.connect (/opt/muster/applications/api/releases/1.8.3/server.js:41:11)",
+  "    at process.processTicksAndRejections (node:internal/process/task_queues:105:5)",
+  "",
+  "Node.js v22.11.0",
+];
+
+function restarts() {
+  const crash = "exited with code 1 after 1.2 s: Error: no route to data-1: connect EHOSTUNREACH 10.0.3.11:5432, with password [redacted]";
+  return [
+    processEvent(14 * MIN, "app-2", "api", 1, "1.8.3", crash, { code: 1, last_stderr: STACK }, { restarts: 7 }),
+    processEvent(14 * MIN + 30, "app-2", "api", 1, "1.8.3", crash, { code: 1, uptime_ms: 850, last_stderr: STACK }, { restarts: 6 }),
+    processEvent(52 * MIN, "app-2", "web", 3, "2.4.1", "killed by SIGKILL after 2 d 1 h: memory limit of 512 MiB exhausted", { signal: "SIGKILL", out_of_memory: true, uptime_ms: 49 * HOUR * 1000 }, { restarts: 1, severity: "error" }),
+    processEvent(2 * HOUR, "app-1", "web", 0, "2.4.1", "reloaded: 530 MiB are above max_memory_restart of 512 MiB", null, { kind: "process.memory_restart" }),
+    processEvent(9 * HOUR, "app-1", "api", 0, "1.8.3", 'restarted: cron_restart "0 3 * * *" is due', null, { kind: "process.cron_restart", severity: "info" }),
+    processEvent(26 * HOUR, "app-1", "api", null, "1.9.0", "the former release was kept: instance 0 exited with code 1 after 240 ms", null, { kind: "process.replace_failed", severity: "error" }),
+    processEvent(2 * DAY, "app-1", "web", null, "2.4.1", "4 instances were replaced, start-first", null, { kind: "process.replaced", severity: "info" }),
+  ];
 }
 
 let sequence = 1000;
@@ -192,6 +244,7 @@ export function empty() {
     releases: {},
     processes: [],
     rollouts: [],
+    processEvents: [],
     events: [event(40, "user.created", "info", "admin was created at the first start", { actor: "controller" })],
     versions: [],
     secrets: [],
@@ -235,7 +288,7 @@ export function full() {
     ...[0, 1].map((i) => process("app-1", "production", "api", i, "1.8.3", { memory_bytes: 84 * MIB })),
     ...[0, 1, 2, 3].map((i) => process("app-2", "production", "web", i, "2.4.1", { cpu_percent: 19 + i, memory_bytes: (301 + i * 20) * MIB })),
     process("app-2", "production", "api", 0, "1.8.3", { memory_bytes: 84 * MIB, restarts: 3, started_at: ago(14 * MIN) }),
-    process("app-2", "production", "api", 1, "1.8.3", { state: "backing_off", pid: null, started_at: null, restarts: 7, cpu_percent: 0, memory_bytes: 0, last_exit: "exited with code 1 after 1.2 s" }),
+    process("app-2", "production", "api", 1, "1.8.3", { state: "backing_off", pid: null, started_at: null, restarts: 7, unstable_restarts: 4, dropped_log_lines: 1240, cpu_percent: 0, memory_bytes: 0, last_exit: "exited with code 1 after 1.2 s", last_failure: "release 1.9.0 did not become ready within 3 s" }),
     process("stage-1", "staging", "web", 0, "2.4.1", { memory_bytes: 121 * MIB }),
     ...[0, 1].map((i) => process("stage-1", "staging", "api", i, "1.9.0", { memory_bytes: 84 * MIB, started_at: ago(27 * HOUR) })),
   ];
@@ -294,6 +347,7 @@ export function full() {
     },
     rollouts: [active, failed, completed, old],
     events,
+    processEvents: restarts(),
     versions,
     secrets: [
       { name: "DATABASE_URL", environment: "production", updated_by: "amara", updated_at: ago(9 * DAY), used_by: ["api"] },

@@ -138,6 +138,16 @@ export const ROUTES = [
   ],
   [
     "GET",
+    "/process-events",
+    ({ state }, _, query) => {
+      const all = state.processEvents.filter((each) => ["node", "application"].every((field) => !query[field] || each[field] === query[field]));
+      const rest = query.cursor ? all.filter((each) => each.sequence < Number(query.cursor)) : all;
+      const items = rest.slice(0, Number(query.limit ?? 100));
+      return { items, next_cursor: items.length < rest.length ? String(items.at(-1).sequence) : null };
+    },
+  ],
+  [
+    "GET",
     "/events",
     ({ state }, _, query) =>
       page(

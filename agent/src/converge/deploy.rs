@@ -3,10 +3,11 @@
 use super::application;
 use crate::config::{AgentConfig, StateDir};
 use crate::runner::ApplicationRunner;
-use muster_domain::resource::Application;
+use muster_domain::resource::{Application, Interpreter};
 use muster_platform::{Host, Ownership};
 use muster_supervisor_protocol::{AppSpec, ApplyOutcome};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,11 +57,7 @@ pub(super) async fn run_release(
 
 fn prepare(host: &dyn Host, state: &StateDir, wanted: &Application, cpus: u32) -> Result<AppSpec, String> {
     check_script(&state.release(&wanted.name, wanted.release_id), wanted)?;
-    let node = application::find_node(host, state, wanted).map_err(|error| error.to_string())?;
-    let node = node.ok_or_else(|| {
-        let range = &wanted.nodejs_range;
-        format!("no Node.js on this node satisfies {range}, and none could be installed; see the resource nodejs:{range}")
-    })?;
+    let spec = application::spec_here(host, state, wanted, cpus)?;
     let home = state.home(&wanted.name);
     crate::durable::private_folder(&home)
         .map_err(|error| format!("cannot create {}: {error}", home.display()))?;
@@ -69,21 +66,37 @@ fn prepare(host: &dyn Host, state: &StateDir, wanted: &Application, cpus: u32) -
     {
         let account = host.user(user).map_err(|error| error.to_string())?;
         let account = account.ok_or_else(|| format!("the user {user:?} does not exist on this node"))?;
-        let ownership = Ownership { uid: Some(account.uid), gid: Some(account.gid) };
+        let gid = match &wanted.process.group {
+            None => account.gid,
+            Some(group) => {
+                let id = host.group(group).map_err(|error| error.to_string())?;
+                id.ok_or_else(|| format!("the group {group:?} does not exist on this node"))?
+            }
+        };
+        let ownership = Ownership { uid: Some(account.uid), gid: Some(gid) };
         host.set_attributes(&home, 0o700, ownership).map_err(|error| error.to_string())?;
     }
-    Ok(application::spec(wanted, state, &node, cpus))
+    Ok(spec)
 }
 
 /// The supervisor would only say that Node.js ended with 1.
 fn check_script(release: &Path, wanted: &Application) -> Result<(), String> {
+    if wanted.process.interpreter == Interpreter::Shell {
+        return Ok(());
+    }
     let script = Path::new(&wanted.script);
     let inside = script.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !inside {
         return Err(format!("the script {:?} must be a path inside the release", wanted.script));
     }
-    if release.join(script).metadata().is_ok_and(|found| found.is_file()) {
-        return Ok(());
+    if let Some(found) = release.join(script).metadata().ok().filter(std::fs::Metadata::is_file) {
+        return match wanted.process.interpreter {
+            Interpreter::Itself if found.permissions().mode() & 0o111 == 0 => Err(format!(
+                "the script {:?} is to be executed itself and is not executable; make it so before the release is made",
+                wanted.script
+            )),
+            _ => Ok(()),
+        };
     }
     let mut names: Vec<String> = std::fs::read_dir(release)
         .map(|entries| {

@@ -3,15 +3,21 @@
 //! The queue is bounded by [`MAX_QUEUED_REPORTS`] and [`MAX_QUEUED_BYTES`]. When it is full, the oldest report of a
 //! convergence run goes first (a newer one says more about the node), then the oldest event, and a refusal last.
 //! When the disk takes nothing, the newest few are kept in memory: that the disk is full must still be told.
+//! Nothing gets in with a secret in it: the texts of a report quote applications.
 
 use crate::durable;
-use muster_domain::{assignment::Generation, event::Severity, observed::ConvergenceReport};
+use crate::redact::Redactor;
+use muster_domain::{
+    assignment::Generation,
+    event::Severity,
+    observed::{ConvergenceReport, ProcessEvent},
+};
 use muster_proto::{convert, v1};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// A day without the controller at one report in two minutes, with room for events.
@@ -53,13 +59,42 @@ pub enum QueuedReport {
         application: Option<String>,
         /// When.
         at_ms: i64,
+        /// What happened to which process, if it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<ProcessEvent>,
     },
 }
 
 impl QueuedReport {
     /// An event of the agent.
     pub fn event(event: &str, severity: Severity, message: impl Into<String>, at_ms: i64) -> Self {
-        Self::Event { event: event.to_owned(), severity, message: message.into(), application: None, at_ms }
+        Self::Event {
+            event: event.to_owned(),
+            severity,
+            message: message.into(),
+            application: None,
+            at_ms,
+            process: None,
+        }
+    }
+
+    /// Without secrets.
+    fn redacted(mut self, redactor: &Redactor) -> Self {
+        let clean = |text: &mut String| *text = redactor.clean(std::mem::take(text));
+        match &mut self {
+            Self::Convergence(report) => report.resources.iter_mut().for_each(|r| clean(&mut r.detail)),
+            Self::Refusal { reason, .. } => clean(reason),
+            Self::Event { message, process, .. } => {
+                clean(message);
+                if let Some(process) = process {
+                    clean(&mut process.reason);
+                    for line in process.exit.iter_mut().flat_map(|exit| &mut exit.last_stderr) {
+                        *line = redactor.clean_line(std::mem::take(line));
+                    }
+                }
+            }
+        }
+        self
     }
 
     /// With texts of a length that a person reads: they quote applications, and one of those must not push out everything
@@ -69,7 +104,16 @@ impl QueuedReport {
         match &mut self {
             Self::Convergence(report) => report.resources.iter_mut().for_each(|r| cut(&mut r.detail)),
             Self::Refusal { reason, .. } => cut(reason),
-            Self::Event { message, .. } => cut(message),
+            Self::Event { message, process, .. } => {
+                cut(message);
+                if let Some(process) = process {
+                    process.reason =
+                        convert::cut(std::mem::take(&mut process.reason), convert::MAX_LINE_BYTES);
+                    if let Some(exit) = &mut process.exit {
+                        exit.last_stderr = convert::cut_stderr(std::mem::take(&mut exit.last_stderr));
+                    }
+                }
+            }
         }
         self
     }
@@ -95,14 +139,17 @@ impl QueuedReport {
                 reason: reason.clone(),
                 at_ms: *at_ms,
             }),
-            Self::Event { event, severity, message, application, at_ms } => Wire::Event(v1::NodeEvent {
-                sequence,
-                at_ms: *at_ms,
-                kind: event.clone(),
-                severity: severity.as_str().to_owned(),
-                message: message.clone(),
-                application: application.clone().unwrap_or_default(),
-            }),
+            Self::Event { event, severity, message, application, at_ms, process } => {
+                Wire::Event(v1::NodeEvent {
+                    sequence,
+                    at_ms: *at_ms,
+                    kind: event.clone(),
+                    severity: severity.as_str().to_owned(),
+                    message: message.clone(),
+                    application: application.clone().unwrap_or_default(),
+                    process: process.as_ref().map(Into::into),
+                })
+            }
         };
         v1::Report { report: Some(report) }
     }
@@ -114,6 +161,7 @@ pub struct ReportQueue {
     dir: PathBuf,
     max_reports: usize,
     max_bytes: usize,
+    redactor: Arc<Redactor>,
     inner: Mutex<Inner>,
     news: Notify,
 }
@@ -138,13 +186,14 @@ struct Entry {
 }
 
 impl ReportQueue {
-    pub(super) fn open(dir: &Path, now_ms: i64) -> io::Result<Self> {
-        Self::open_bounded(dir, now_ms, MAX_QUEUED_REPORTS, MAX_QUEUED_BYTES)
+    pub(super) fn open(dir: &Path, now_ms: i64, redactor: Arc<Redactor>) -> io::Result<Self> {
+        Self::open_bounded(dir, now_ms, redactor, MAX_QUEUED_REPORTS, MAX_QUEUED_BYTES)
     }
 
     pub(super) fn open_bounded(
         dir: &Path,
         now_ms: i64,
+        redactor: Arc<Redactor>,
         max_reports: usize,
         max_bytes: usize,
     ) -> io::Result<Self> {
@@ -180,12 +229,13 @@ impl ReportQueue {
         let fresh = u64::try_from(now_ms).unwrap_or(0);
         let last_sequence = stored.max(newest).unwrap_or(fresh);
         let inner = Mutex::new(Inner { last_sequence, stored_through: 0, entries, bytes, dropped: 0 });
-        Ok(Self { dir: dir.to_owned(), max_reports, max_bytes, inner, news: Notify::new() })
+        Ok(Self { dir: dir.to_owned(), max_reports, max_bytes, redactor, inner, news: Notify::new() })
     }
 
     /// Queues a report durably and says its number.
     pub fn push(&self, report: QueuedReport) -> u64 {
-        let report = report.bounded();
+        // In this order: what is cut could not be recognised any more.
+        let report = report.redacted(&self.redactor).bounded();
         let content = serde_json::to_vec(&report).expect("names, numbers and text always encode");
         let mut inner = self.lock();
         inner.last_sequence += 1;

@@ -200,17 +200,17 @@ fn convergence() -> QueuedReport {
 #[test]
 fn numbers_of_reports_never_fall() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open(dir.path(), 1000).unwrap();
+    let queue = ReportQueue::open(dir.path(), 1000, Arc::default()).unwrap();
     let first = queue.push(event("a"));
     assert_eq!(first, 1001);
     let second = queue.push(event("b"));
     queue.forget_through(second);
     assert!(queue.is_empty());
     drop(queue);
-    let queue = ReportQueue::open(dir.path(), 5).unwrap();
+    let queue = ReportQueue::open(dir.path(), 5, Arc::default()).unwrap();
     assert_eq!(queue.push(event("c")), second + 1);
     drop(queue);
-    let queue = ReportQueue::open(dir.path(), 5).unwrap();
+    let queue = ReportQueue::open(dir.path(), 5, Arc::default()).unwrap();
     assert_eq!(queue.len(), 1);
     assert_eq!(queue.batch(10, 1 << 20).len(), 1);
     assert_eq!(queue.push(event("d")), second + 2);
@@ -219,7 +219,7 @@ fn numbers_of_reports_never_fall() {
 #[test]
 fn a_full_queue_drops_the_oldest_convergence_reports_first() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open_bounded(dir.path(), 0, 10, 1 << 20).unwrap();
+    let queue = ReportQueue::open_bounded(dir.path(), 0, Arc::default(), 10, 1 << 20).unwrap();
     queue.push(refused(1));
     queue.push(event("kept"));
     for _ in 0..10 {
@@ -236,19 +236,19 @@ fn a_full_queue_drops_the_oldest_convergence_reports_first() {
 #[test]
 fn a_damaged_report_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open(dir.path(), 0).unwrap();
+    let queue = ReportQueue::open(dir.path(), 0, Arc::default()).unwrap();
     queue.push(event("a"));
     queue.push(event("b"));
     drop(queue);
     std::fs::write(dir.path().join(format!("{:020}.json", 1)), "{").unwrap();
-    let queue = ReportQueue::open(dir.path(), 0).unwrap();
+    let queue = ReportQueue::open(dir.path(), 0, Arc::default()).unwrap();
     assert_eq!(queue.batch(10, 1 << 20).len(), 1);
 }
 
 #[test]
 fn reports_are_kept_in_memory_while_the_disk_takes_none() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open(dir.path(), 0).unwrap();
+    let queue = ReportQueue::open(dir.path(), 0, Arc::default()).unwrap();
     std::fs::remove_dir(dir.path()).unwrap();
     queue.push(event("the disk is full"));
     assert_eq!(queue.batch(10, 1 << 20).len(), 1);
@@ -257,7 +257,7 @@ fn reports_are_kept_in_memory_while_the_disk_takes_none() {
 #[test]
 fn what_was_sent_is_not_sent_again_and_again_while_the_disk_is_full() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open(dir.path(), 0).unwrap();
+    let queue = ReportQueue::open(dir.path(), 0, Arc::default()).unwrap();
     let first = queue.push(event("a"));
     // A folder in its place: the number cannot be written, as on a full disk.
     let number = dir.path().join("last-sequence.new");
@@ -270,13 +270,13 @@ fn what_was_sent_is_not_sent_again_and_again_while_the_disk_is_full() {
     queue.forget_through(second);
     assert!(queue.is_empty());
     drop(queue);
-    assert_eq!(ReportQueue::open(dir.path(), 0).unwrap().push(event("c")), second + 1);
+    assert_eq!(ReportQueue::open(dir.path(), 0, Arc::default()).unwrap().push(event("c")), second + 1);
 }
 
 #[test]
 fn a_report_that_quotes_a_megabyte_leaves_room_for_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = ReportQueue::open_bounded(dir.path(), 0, 10, 1 << 20).unwrap();
+    let queue = ReportQueue::open_bounded(dir.path(), 0, Arc::default(), 10, 1 << 20).unwrap();
     for _ in 0..5 {
         queue.push(event(&"x".repeat(1 << 20)));
     }

@@ -140,7 +140,9 @@ impl<'a> Session<'a> {
             crate::blocking(move || (host.metrics(now), wants_facts.then(|| host.facts(crate::VERSION))))
                 .await;
         let apps = tokio::time::timeout(LIST_TIMEOUT, self.link.runner.list()).await;
-        let processes = apps.ok().and_then(Result::ok).map(|apps| process_reports(&apps)).unwrap_or_default();
+        let redactor = self.link.ledger.redactor();
+        let processes =
+            apps.ok().and_then(Result::ok).map(|apps| process_reports(&apps, redactor)).unwrap_or_default();
         let request = v1::HeartbeatRequest {
             metrics: Some((&metrics).into()),
             processes: processes.iter().map(Into::into).collect(),

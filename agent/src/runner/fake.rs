@@ -1,11 +1,11 @@
 //! A runner in memory: what is applied is ready at once, unless it was told to fail.
 
-use super::{ApplicationRunner, RunnerError};
+use super::{ApplicationRunner, Renewal, RunnerError};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use muster_supervisor_protocol::{
     AppSpec, AppStatus, Applied, ApplyOutcome, DesiredRun, InstanceState, InstanceStatus, LogLine,
-    LogStreamName, LogsRequest, ProcessEvent,
+    LogStreamName, LogsRequest, Pong, ProcessEvent,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,9 @@ struct World {
     unavailable: bool,
     lines: Vec<LogLine>,
     watchers: Vec<mpsc::Sender<ProcessEvent>>,
+    /// What the next attempt to renew it ends with.
+    renewal: Option<Result<Renewal, RunnerError>>,
+    upgrades: u32,
 }
 
 impl FakeRunner {
@@ -87,6 +90,18 @@ impl FakeRunner {
         self.world().watchers.retain(|watcher| watcher.try_send(event.clone()).is_ok());
     }
 
+    /// Ends every watch, as a runner does that is replaced in place.
+    pub fn upgrade(&self) {
+        let mut world = self.world();
+        world.upgrades += 1;
+        world.watchers.clear();
+    }
+
+    /// What the agent finds when it wants the runner to be of its own build.
+    pub fn set_renewal(&self, renewal: Result<Renewal, RunnerError>) {
+        self.world().renewal = Some(renewal);
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +114,11 @@ impl FakeRunner {
             Ok(world)
         }
     }
+}
+
+/// An application of some ready instances.
+pub fn status_of(app: &str, release: &str, instances: u32) -> AppStatus {
+    status(&AppSpec { release: release.to_owned(), instances, ..AppSpec::new(app, "/", "server.js") })
 }
 
 fn status(spec: &AppSpec) -> AppStatus {
@@ -201,6 +221,26 @@ impl ApplicationRunner for FakeRunner {
             receiver
         });
         Box::pin(async move { lines })
+    }
+
+    fn specs(&self) -> BoxFuture<'_, Result<Vec<AppSpec>, RunnerError>> {
+        let specs = self.answering().map(|world| world.apps.values().map(|(spec, _)| spec.clone()).collect());
+        Box::pin(async move { specs })
+    }
+
+    fn supervisor(&self) -> BoxFuture<'_, Result<Pong, RunnerError>> {
+        let pong = self.answering().map(|world| Pong {
+            version: format!("0.{}", world.upgrades),
+            pid: 1,
+            started_at: DateTime::<Utc>::UNIX_EPOCH,
+            upgrades: world.upgrades,
+        });
+        Box::pin(async move { pong })
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<Renewal, RunnerError>> {
+        let renewal = self.world().renewal.take().unwrap_or(Ok(Renewal::Current));
+        Box::pin(async move { renewal })
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<mpsc::Receiver<ProcessEvent>, RunnerError>> {

@@ -3,11 +3,12 @@
 //! It is started in a session of its own and is nobody's child: it outlives the agent, and the next agent finds it by
 //! its socket.
 
+use super::renewal::{self, Renewal};
 use super::{ApplicationRunner, RunnerError};
 use crate::config::StateDir;
 use futures_util::future::BoxFuture;
 use muster_supervisor_protocol::{
-    AppSpec, AppStatus, Applied, Client, ClientError, ErrorCode, LogLine, LogsRequest, ProcessEvent,
+    AppSpec, AppStatus, Applied, Client, ClientError, ErrorCode, LogLine, LogsRequest, Pong, ProcessEvent,
 };
 use std::fs::OpenOptions;
 use std::io;
@@ -30,6 +31,9 @@ const START_POLL: Duration = Duration::from_millis(25);
 
 /// How long a short question may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a replacement in place may take until the successor answers.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Events and lines on their way; more are waited for by the supervisor's own buffers.
 const BUFFER: usize = 256;
@@ -101,6 +105,58 @@ impl SupervisorRunner {
                 Err(_) => tokio::time::sleep(START_POLL).await,
             }
         }
+    }
+
+    /// Asks the supervisor to become the binary that belongs to this agent, unless it is that already.
+    async fn replace_in_place(&self) -> Result<Renewal, RunnerError> {
+        let socket = self.state.supervisor_socket();
+        // One that does not run yet will be started from the right binary.
+        let Ok(mut client) = Client::connect(&socket).await else { return Ok(Renewal::Current) };
+        let before = within(client.ping()).await?;
+        if self.belongs(before.pid).await {
+            return Ok(Renewal::Current);
+        }
+        tracing::info!(binary = %self.binary.display(), version = before.version, "the supervisor is upgraded in place");
+        let binary = self.binary.to_string_lossy().into_owned();
+        match tokio::time::timeout(RENEWAL_TIMEOUT, client.upgrade(Some(binary))).await {
+            Ok(asked) => asked.map_err(translate)?,
+            Err(_) => return Err(RunnerError::Unavailable("it did not answer in time".into())),
+        }
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let after = match Client::connect(&socket).await {
+                Ok(mut client) => within(client.ping()).await.ok(),
+                Err(_) => None,
+            };
+            match after {
+                Some(after) if self.belongs(after.pid).await => {
+                    return Ok(Renewal::Renewed { from: before.version, to: after.version });
+                }
+                _ if Instant::now() >= deadline => {
+                    let log = self.log().display().to_string();
+                    return Err(RunnerError::Unavailable(format!(
+                        "it was asked to become {}, and does not answer as that; see {log}",
+                        self.binary.display()
+                    )));
+                }
+                _ => tokio::time::sleep(START_POLL).await,
+            }
+        }
+    }
+
+    /// Whether a supervisor runs the binary of this agent. Where that cannot be seen, it is left alone.
+    async fn belongs(&self, pid: u32) -> bool {
+        if !self.binary.is_absolute() || !self.binary.is_file() {
+            return true;
+        }
+        let binary = self.binary.clone();
+        crate::blocking(move || renewal::runs(pid, &binary)).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                pid,
+                "which binary the supervisor runs cannot be seen, so it is not upgraded: {error}"
+            );
+            true
+        })
     }
 
     fn log(&self) -> PathBuf {
@@ -194,6 +250,24 @@ impl ApplicationRunner for SupervisorRunner {
             });
             Ok(receiver)
         })
+    }
+
+    fn specs(&self) -> BoxFuture<'_, Result<Vec<AppSpec>, RunnerError>> {
+        Box::pin(async {
+            let mut client = self.client().await?;
+            within(client.specs(None)).await
+        })
+    }
+
+    fn supervisor(&self) -> BoxFuture<'_, Result<Pong, RunnerError>> {
+        Box::pin(async {
+            let mut client = self.client().await?;
+            within(client.ping()).await
+        })
+    }
+
+    fn renew(&self) -> BoxFuture<'_, Result<Renewal, RunnerError>> {
+        Box::pin(self.replace_in_place())
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<mpsc::Receiver<ProcessEvent>, RunnerError>> {

@@ -7,6 +7,8 @@ mod assignments;
 mod binary;
 mod controller;
 mod joining;
+mod processes;
+mod supervisor;
 
 use controller::{Controller, Fleet, Serving};
 use muster_agent::identity::{Enrolment, IdentityStore};
@@ -17,11 +19,13 @@ use muster_agent::{Agent, AgentConfig};
 use muster_domain::{
     ApplicationName, Digest, ReleaseId, ReleaseVersion,
     assignment::AssignmentContent,
-    resource::{Application, DesiredState, ExecMode, File, Readiness, Resource, ResourceKey},
+    resource::{
+        Application, DesiredState, ExecMode, File, ProcessSettings, Readiness, Resource, ResourceKey,
+    },
 };
 use muster_platform::{FakeHost, Host};
 use muster_proto::v1::{self, hint::Hint, report::Report};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +181,11 @@ fn web(release: u128, artifact_digest: Digest) -> AssignmentContent {
         instances: 2,
         exec_mode: ExecMode::Cluster,
         port: Some(3000),
-        env: BTreeMap::from([("API_KEY".to_owned(), "hunter2".to_owned())]),
+        env: BTreeMap::from([
+            ("API_KEY".to_owned(), "hunter2".to_owned()),
+            ("GREETING".to_owned(), "open sesame".to_owned()),
+        ]),
+        secrets: BTreeSet::from(["GREETING".to_owned()]),
         readiness: Readiness::Listening,
         listen_timeout_ms: 3000,
         kill_timeout_ms: 1600,
@@ -185,6 +193,7 @@ fn web(release: u128, artifact_digest: Digest) -> AssignmentContent {
         min_uptime_ms: 1000,
         restart_delay_ms: 0,
         user: None,
+        process: ProcessSettings::default(),
     };
     let key = ResourceKey::new("application", "web");
     AssignmentContent {

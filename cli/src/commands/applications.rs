@@ -52,6 +52,7 @@ pub(super) async fn run(output: &Output, client: &Client, command: Application) 
             output.line("")?;
             output.table(&process_table(&detail.processes, Utc::now()), "it has no processes")
         }
+        Application::History(command) => super::history::history(output, client, command).await,
     }
 }
 
@@ -152,14 +153,32 @@ pub(super) fn process_table(processes: &[Process], now: DateTime<Utc>) -> Table 
             Cell::maybe(process.release.clone()),
             Cell::tone(word(&process.state), tone),
             Cell::maybe(process.pid.map(|pid| pid.to_string())),
-            process.restarts.to_string().into(),
+            restarts(process).into(),
             Cell::maybe(process.started_at.filter(|_| running).map(|at| age(at, now))),
             Cell::maybe(running.then(|| format!("{:.1} %", process.cpu_percent))),
             Cell::maybe(running.then(|| bytes(process.memory_bytes))),
-            process.last_exit.as_deref().map(|text| safe(text, false)).unwrap_or_default().into(),
+            note(process).into(),
         ]);
     }
     table
+}
+
+/// `16 (3 early)`: early exits are what the supervisor gives up for.
+fn restarts(process: &Process) -> String {
+    match process.unstable_restarts {
+        0 => process.restarts.to_string(),
+        early => format!("{} ({early} early)", process.restarts),
+    }
+}
+
+/// Why the last process ended, and what else a person should know.
+fn note(process: &Process) -> String {
+    let mut notes: Vec<String> = process.last_exit.iter().cloned().collect();
+    notes.extend(process.last_failure.as_ref().map(|failure| format!("last apply failed: {failure}")));
+    if process.dropped_log_lines > 0 {
+        notes.push(format!("{} log lines dropped", process.dropped_log_lines));
+    }
+    safe(&notes.join("; "), false)
 }
 
 #[cfg(test)]
@@ -181,14 +200,16 @@ mod tests {
             state: ProcessState::CrashLooping,
             pid: None,
             restarts: 16,
+            unstable_restarts: 3,
+            dropped_log_lines: 12,
             last_exit: Some("exit code 1\u{1b}[2J".to_owned()),
             ..ready.clone()
         };
         let now = ready.reported_at + std::time::Duration::from_secs(7200);
         insta::assert_snapshot!(process_table(&[ready, looping], now).render(false, None), @r"
-        APPLICATION  ENVIRONMENT  NODE    #  RELEASE  STATE           PID  RESTARTS  UP     CPU   MEMORY  LAST EXIT
-        web          production   app-1   0  v1.2.3   ready          4242         0  2 h  1.3 %  64.2 MB
-        web          production   app-1  11  v1.2.3   crash looping     -        16  -        -        -  exit code 1[2J
+        APPLICATION  ENVIRONMENT  NODE    #  RELEASE  STATE           PID      RESTARTS  UP     CPU   MEMORY  LAST EXIT
+        web          production   app-1   0  v1.2.3   ready          4242             0  2 h  1.3 %  64.2 MB
+        web          production   app-1  11  v1.2.3   crash looping     -  16 (3 early)  -        -        -  exit code 1[2J; 12 log lines dropped
         ");
     }
 }

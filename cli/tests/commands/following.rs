@@ -125,3 +125,41 @@ fn following_events_that_never_happened_does_not_begin_in_the_past() {
     let last = controller.seen("GET /events").pop().unwrap().query;
     assert!(last.contains("after=42") && last.contains("node=quiet-1"), "{last}");
 }
+
+#[test]
+fn the_history_of_an_application_is_one_line_for_each_restart_the_newest_last() {
+    let controller = FakeController::start();
+    let exited = |sequence: i64, reason: &str| {
+        json!({
+            "sequence": sequence, "at": "2026-01-01T03:12:07Z", "reported_at": "2026-01-01T03:12:08Z",
+            "kind": "process.exited", "severity": "warning", "node": "app-1", "environment": "production",
+            "application": "web", "instance": 3, "release": "1.4.0", "reason": reason, "restarts": 7,
+            "exit": {"code": 1, "signal": null, "out_of_memory": false, "uptime_ms": 50, "last_stderr": ["    at main.js:1"]}
+        })
+    };
+    let mut calls = 0;
+    controller.on("GET /process-events", move |_| {
+        calls += 1;
+        if calls % 2 == 1 {
+            axum::Json(json!({ "items": [exited(9, "second")], "next_cursor": "9" })).into_response()
+        } else {
+            axum::Json(page(json!([exited(8, "first")]))).into_response()
+        }
+    });
+    let person = Person::of(&controller);
+    let ran =
+        person.run(&["app", "history", "web", "--node", "app-1", "--instance", "3", "--stderr"]).exits(0);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "2026-01-01 03:12:07Z  ! app-1/3  first  release 1.4.0, exit code 1, up 50 ms, 7 restarts"
+    );
+    assert_eq!(lines[1], "        at main.js:1");
+    assert!(lines[2].contains("second"), "{}", ran.stdout);
+    let asked = controller.seen("GET /process-events");
+    assert_eq!(asked[0].query, "application=web&node=app-1&instance=3&limit=50");
+    assert_eq!(asked[1].query, "application=web&node=app-1&instance=3&limit=49&cursor=9");
+    let ran = person.run(&["app", "history", "web", "-o", "json"]).exits(0);
+    let listed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+}

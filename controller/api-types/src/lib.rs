@@ -11,6 +11,7 @@ mod nodes;
 mod overview;
 mod page;
 mod problem;
+mod process_events;
 mod rollouts;
 
 pub use access::*;
@@ -21,4 +22,5 @@ pub use nodes::*;
 pub use overview::*;
 pub use page::*;
 pub use problem::*;
+pub use process_events::*;
 pub use rollouts::*;

@@ -276,8 +276,23 @@ pub struct Process {
     pub cpu_percent: f32,
     /// Resident memory in bytes.
     pub memory_bytes: u64,
+    /// Exits that were too early and still count towards a crash loop.
+    #[serde(default)]
+    pub unstable_restarts: u64,
     /// Why the last process ended.
     pub last_exit: Option<String>,
+    /// What enforces its limits, such as `systemd scope`.
+    #[serde(default)]
+    pub limits_by: Option<String>,
+    /// Log lines that were dropped because the disk was full or too slow.
+    #[serde(default)]
+    pub dropped_log_lines: u64,
+    /// Addresses on which the application listens on this node, such as `tcp 0.0.0.0:3000`.
+    #[serde(default)]
+    pub listening: Vec<String>,
+    /// Why the application's last apply on this node failed, while no later one succeeded.
+    #[serde(default)]
+    pub last_failure: Option<String>,
     /// When the node said so.
     pub reported_at: DateTime<Utc>,
 }

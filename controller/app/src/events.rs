@@ -19,7 +19,7 @@ const EVENTS_KEPT_DAYS: i64 = 400;
 const EVENTS_KEPT: i64 = 4_000_000;
 
 impl App {
-    /// Records an event; it is told when `announcements` are published.
+    /// Records an event and gives back its number; it is told when `announcements` are published.
     pub(crate) async fn event_record(
         &self,
         conn: &mut Conn,
@@ -28,11 +28,12 @@ impl App {
         (severity, kind): (Severity, &'static str),
         subject: Subject,
         message: String,
-    ) -> Result<(), AppError> {
+    ) -> Result<i64, AppError> {
         let new = NewEvent { at: self.now(), kind, severity, message, actor: actor.to_owned(), subject };
         let event = muster_db::events::insert(conn, new).await?;
+        let sequence = event.sequence;
         announcements.live(LiveMessage::Event(event));
-        Ok(())
+        Ok(sequence)
     }
 
     /// Tells what a committed transaction changed.

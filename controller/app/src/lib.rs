@@ -19,6 +19,7 @@ mod metrics;
 mod nodes;
 mod overview;
 mod page;
+mod process_events;
 mod processes;
 mod releases;
 mod reports;
@@ -51,6 +52,7 @@ pub use muster_artifact::BundleSummary;
 pub use muster_db::{
     events::EventFilter,
     fleet_configurations::{ConfigurationVersion, StoredConfiguration, StoredFile},
+    process_events::{ProcessEventFilter, ProcessEventRecord},
     rollouts::{RolloutFilter, RolloutKind, StoredRollout, StoredRolloutNode},
     secrets::SecretRecord,
 };

@@ -10,6 +10,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use muster_db::{
     Conn,
+    process_events::ProcessEventRecord,
     reports::{KnownResource, ReportingNode},
 };
 use muster_domain::{
@@ -18,7 +19,7 @@ use muster_domain::{
     event::{NODE_EVENT_KINDS, Severity, Subject},
     metrics::NodeMetrics,
     node::{HostFacts, Liveness},
-    observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceReport, ResourceStatus},
+    observed::{ChangeCause, ConvergenceReport, ProcessEvent, ProcessReport, ResourceReport, ResourceStatus},
     resource::ResourceKey,
 };
 use muster_planning::liveness;
@@ -62,6 +63,8 @@ pub struct NodeEvent {
     pub message: String,
     /// The application that it is about.
     pub application: Option<ApplicationName>,
+    /// What happened to which of its processes.
+    pub process: Option<ProcessEvent>,
 }
 
 /// A report of a node.
@@ -203,7 +206,8 @@ impl App {
         Ok(node.report_sequence)
     }
 
-    /// Records an event that a node is the cause of, as long as it keeps within its budget.
+    /// Records an event that a node is the cause of, as long as it keeps within its budget. Gives back the number of the
+    /// event when it is kept.
     async fn node_event_record(
         &self,
         conn: &mut Conn,
@@ -212,8 +216,9 @@ impl App {
         (severity, kind): (Severity, &'static str),
         about: Subject,
         message: String,
-    ) -> Result<(), AppError> {
-        let (what, about, message) = match self.event_budget().take(node.id, self.now()) {
+    ) -> Result<Option<i64>, AppError> {
+        let verdict = self.event_budget().take(node.id, self.now());
+        let (what, about, message) = match verdict {
             Verdict::Keep => ((severity, kind), about, message.chars().take(MAX_EVENT_CHARS).collect()),
             Verdict::Announce(until) => (
                 (Severity::Warning, "node.events_dropped"),
@@ -226,9 +231,11 @@ impl App {
                     until.format("%H:%M:%SZ")
                 ),
             ),
-            Verdict::Drop => return Ok(()),
+            Verdict::Drop => return Ok(None),
         };
-        self.event_record(conn, announcements, &format!("node {}", node.name), what, about, message).await
+        let actor = format!("node {}", node.name);
+        let sequence = self.event_record(conn, announcements, &actor, what, about, message).await?;
+        Ok((verdict == Verdict::Keep).then_some(sequence))
     }
 
     async fn node_event_store(
@@ -240,7 +247,8 @@ impl App {
     ) -> Result<(), AppError> {
         let kind = NODE_EVENT_KINDS.into_iter().find(|known| *known == event.kind).unwrap_or("node.event");
         // The time axis is the controller's; a report that waited on the node's disk says when it happened.
-        let age = self.now() - event.at;
+        let now = self.now();
+        let age = now - event.at;
         let message = if age.num_seconds() > 60 {
             format!(
                 "{} (at {} by the node's clock, reported later)",
@@ -250,15 +258,26 @@ impl App {
         } else {
             event.message
         };
-        self.node_event_record(
-            conn,
-            announcements,
-            node,
-            (event.severity, kind),
-            Subject { application: event.application, ..subject(node) },
-            message,
-        )
-        .await
+        let about = Subject { application: event.application.clone(), ..subject(node) };
+        let recorded =
+            self.node_event_record(conn, announcements, node, (event.severity, kind), about, message).await?;
+        if let (Some(sequence), Some(application), Some(process)) =
+            (recorded, event.application, event.process)
+        {
+            let record = ProcessEventRecord {
+                sequence,
+                at: event.at.min(now),
+                reported_at: now,
+                kind: kind.to_owned(),
+                severity: event.severity,
+                node: node.name.clone(),
+                environment: node.environment.clone(),
+                application,
+                event: process,
+            };
+            muster_db::process_events::insert(conn, &record).await?;
+        }
+        Ok(())
     }
 
     async fn convergence_store(

@@ -232,6 +232,7 @@ async fn a_node_that_reports_without_end_does_not_fill_the_event_list(pool: PgPo
             severity: Severity::Warning,
             message: "x".repeat(10_000),
             application: None,
+            process: None,
         })
     };
     for call in 0..3 {

@@ -89,7 +89,7 @@ impl TryFrom<Row> for Event {
     }
 }
 
-fn severity(text: &str) -> Result<Severity, DbError> {
+pub(crate) fn severity(text: &str) -> Result<Severity, DbError> {
     [Severity::Info, Severity::Warning, Severity::Error]
         .into_iter()
         .find(|s| s.as_str() == text)

@@ -12,6 +12,7 @@ pub mod events;
 pub mod fleet_configurations;
 pub mod metrics;
 pub mod nodes;
+pub mod process_events;
 pub mod processes;
 pub mod releases;
 pub mod reports;

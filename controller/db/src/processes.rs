@@ -29,8 +29,18 @@ pub struct ProcessRecord {
     pub cpu_percent: f32,
     /// Resident memory in bytes.
     pub memory_bytes: u64,
+    /// Exits that were too early and still count towards a crash loop.
+    pub unstable_restarts: u64,
     /// Why the last process ended.
     pub last_exit: Option<String>,
+    /// What enforces its limits.
+    pub limits_by: Option<String>,
+    /// Log lines that were dropped.
+    pub dropped_log_lines: u64,
+    /// Where the application listens on the node.
+    pub listening: Vec<String>,
+    /// Why the application's last apply on the node failed, while no later one succeeded.
+    pub last_failure: Option<String>,
     /// When the node said so.
     pub reported_at: DateTime<Utc>,
 }
@@ -56,7 +66,8 @@ pub async fn list(
 ) -> Result<Vec<ProcessRecord>, DbError> {
     let rows = sqlx::query!(
         "SELECT n.name, n.environment, p.application, p.instance, p.release_version, p.state, p.pid, p.restarts,
-                p.started_at, p.cpu_percent, p.memory_bytes, p.last_exit, p.reported_at
+                p.started_at, p.cpu_percent, p.memory_bytes, p.last_exit, p.reported_at, p.unstable_restarts,
+                p.limits_by, p.dropped_log_lines, p.listening, p.last_failure
          FROM processes p JOIN nodes n ON n.id = p.node_id
          WHERE n.revoked_at IS NULL AND ($1::text IS NULL OR p.application = $1)
            AND ($2::text IS NULL OR n.environment = $2)
@@ -88,7 +99,12 @@ pub async fn list(
                 started_at: row.started_at,
                 cpu_percent: decode::finite(row.cpu_percent),
                 memory_bytes: decode::unsigned("processes", "memory_bytes", row.memory_bytes)?,
+                unstable_restarts: decode::unsigned("processes", "unstable_restarts", row.unstable_restarts)?,
                 last_exit: row.last_exit,
+                limits_by: row.limits_by,
+                dropped_log_lines: decode::unsigned("processes", "dropped_log_lines", row.dropped_log_lines)?,
+                listening: row.listening,
+                last_failure: row.last_failure,
                 reported_at: row.reported_at,
             })
         })

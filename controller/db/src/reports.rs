@@ -332,63 +332,104 @@ pub async fn convergence_append(
     Ok(())
 }
 
-/// Stores the processes of a beat over the former ones.
+/// Stores the processes of a beat over the former ones, in one statement: every node beats every few seconds.
 pub async fn processes_replace(
     conn: &mut Conn,
     node: NodeId,
     at: DateTime<Utc>,
     processes: &[ProcessReport],
 ) -> Result<(), DbError> {
-    let applications: Vec<String> = processes.iter().map(|p| p.application.to_string()).collect();
-    let instances: Vec<i32> =
-        processes.iter().map(|p| i32::try_from(p.instance).unwrap_or(i32::MAX)).collect();
-    sqlx::query!(
-        "DELETE FROM processes WHERE node_id = $1 AND (application, instance) NOT IN (
-             SELECT * FROM UNNEST($2::text[], $3::int[]))",
+    let rows = ProcessColumns::of(processes)?;
+    sqlx::query_file!(
+        "queries/processes_replace.sql",
         node.as_uuid(),
-        &applications,
-        &instances
-    )
-    .execute(&mut *conn)
-    .await?;
-    for process in processes {
-        process_put(conn, node, at, process).await?;
-    }
-    Ok(())
-}
-
-async fn process_put(
-    conn: &mut Conn,
-    node: NodeId,
-    at: DateTime<Utc>,
-    process: &ProcessReport,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "INSERT INTO processes (node_id, application, instance, release_id, release_version, state, pid, restarts,
-                                started_at, cpu_percent, memory_bytes, last_exit, reported_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         ON CONFLICT (node_id, application, instance) DO UPDATE
-         SET release_id = excluded.release_id, release_version = excluded.release_version, state = excluded.state,
-             pid = excluded.pid, restarts = excluded.restarts, started_at = excluded.started_at,
-             cpu_percent = excluded.cpu_percent, memory_bytes = excluded.memory_bytes,
-             last_exit = excluded.last_exit, reported_at = excluded.reported_at",
-        node.as_uuid(),
-        process.application.as_str(),
-        i32::try_from(process.instance).unwrap_or(i32::MAX),
-        process.release_id.map(|id| id.as_uuid()),
-        process.release_version.as_ref().map(|v| v.as_str()),
-        process.state.as_str(),
-        process.pid.map(i64::from),
-        signed("restarts", process.restarts)?,
-        process.started_at,
-        process.cpu_percent,
-        signed("memory_bytes", process.memory_bytes)?,
-        process.last_exit,
-        at
+        at,
+        &rows.applications,
+        &rows.instances,
+        &rows.release_ids as &[Option<Uuid>],
+        &rows.release_versions as &[Option<String>],
+        &rows.states,
+        &rows.pids as &[Option<i64>],
+        &rows.restarts,
+        &rows.started_at as &[Option<DateTime<Utc>>],
+        &rows.cpu_percents,
+        &rows.memory_bytes,
+        &rows.last_exits as &[Option<String>],
+        &rows.unstable_restarts,
+        &rows.limits_by as &[Option<String>],
+        &rows.dropped_log_lines,
+        &rows.listening,
+        &rows.last_failures as &[Option<String>]
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Processes as the database takes many at once: one array for each column.
+#[derive(Default)]
+struct ProcessColumns {
+    applications: Vec<String>,
+    instances: Vec<i32>,
+    release_ids: Vec<Option<Uuid>>,
+    release_versions: Vec<Option<String>>,
+    states: Vec<String>,
+    pids: Vec<Option<i64>>,
+    restarts: Vec<i64>,
+    started_at: Vec<Option<DateTime<Utc>>>,
+    cpu_percents: Vec<f32>,
+    memory_bytes: Vec<i64>,
+    last_exits: Vec<Option<String>>,
+    unstable_restarts: Vec<i64>,
+    limits_by: Vec<Option<String>>,
+    dropped_log_lines: Vec<i64>,
+    listening: Vec<String>,
+    last_failures: Vec<Option<String>>,
+}
+
+impl ProcessColumns {
+    fn of(processes: &[ProcessReport]) -> Result<Self, DbError> {
+        let mut columns = Self::default();
+        for process in processes {
+            // Exhaustive, so that a new field cannot be forgotten here.
+            let ProcessReport {
+                application,
+                instance,
+                release_id,
+                release_version,
+                state,
+                pid,
+                restarts,
+                started_at,
+                cpu_percent,
+                memory_bytes,
+                last_exit,
+                unstable_restarts,
+                limits_by,
+                dropped_log_lines,
+                listening,
+                last_failure,
+            } = process;
+            columns.applications.push(application.to_string());
+            columns.instances.push(i32::try_from(*instance).unwrap_or(i32::MAX));
+            columns.release_ids.push(release_id.map(|id| id.as_uuid()));
+            columns.release_versions.push(release_version.as_ref().map(ToString::to_string));
+            columns.states.push(state.as_str().to_owned());
+            columns.pids.push(pid.map(i64::from));
+            columns.restarts.push(signed("restarts", *restarts)?);
+            columns.started_at.push(*started_at);
+            columns.cpu_percents.push(*cpu_percent);
+            columns.memory_bytes.push(signed("memory_bytes", *memory_bytes)?);
+            columns.last_exits.push(last_exit.clone());
+            columns.unstable_restarts.push(signed("unstable_restarts", *unstable_restarts)?);
+            columns.limits_by.push(limits_by.clone());
+            columns.dropped_log_lines.push(signed("dropped_log_lines", *dropped_log_lines)?);
+            // An array of arrays has to be rectangular, so these travel as text.
+            columns.listening.push(listening.join("\n"));
+            columns.last_failures.push(last_failure.clone());
+        }
+        Ok(columns)
+    }
 }
 
 /// The name of a node, revoked or not.

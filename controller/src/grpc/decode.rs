@@ -41,6 +41,7 @@ pub(super) fn report(wire: v1::Report) -> Result<NodeReport, InvalidMessage> {
                 let name = ApplicationName::parse(event.application);
                 Some(name.map_err(|e| InvalidMessage::new("event.application", e))?)
             },
+            process: event.process.map(TryInto::try_into).transpose()?,
         }),
     })
 }

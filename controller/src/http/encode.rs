@@ -11,8 +11,10 @@ pub(crate) use nodes::*;
 pub(crate) use rollouts::*;
 
 use muster_api_types as api;
-use muster_app::{AttentionView, LiveMessage, OverviewView, Paged, SignedIn, TokenRecord};
-use muster_domain::{event, user};
+use muster_app::{
+    AttentionView, LiveMessage, OverviewView, Paged, ProcessEventRecord, SignedIn, TokenRecord,
+};
+use muster_domain::{event, observed, user};
 
 /// A page, item by item.
 pub(crate) fn page<T, U>(paged: Paged<T>, item: impl FnMut(T) -> U) -> api::Page<U> {
@@ -80,6 +82,39 @@ pub(crate) fn event(event: event::Event) -> api::Event {
         environment: subject.environment.map(Into::into),
         application: subject.application.map(Into::into),
         rollout: subject.rollout.map(muster_domain::RolloutId::as_uuid),
+    }
+}
+
+pub(crate) fn process_event(record: ProcessEventRecord) -> api::ProcessEvent {
+    let ProcessEventRecord {
+        sequence,
+        at,
+        reported_at,
+        kind,
+        severity: how,
+        node,
+        environment,
+        application,
+        event,
+    } = record;
+    let observed::ProcessEvent { instance, release, reason, restarts, exit } = event;
+    api::ProcessEvent {
+        sequence,
+        at,
+        reported_at,
+        kind,
+        severity: severity(how),
+        node: node.into(),
+        environment: environment.into(),
+        application: application.into(),
+        instance,
+        release: release.map(Into::into),
+        reason,
+        restarts,
+        exit: exit.map(|exit| {
+            let observed::ProcessExit { code, signal, out_of_memory, uptime_ms, last_stderr } = exit;
+            api::ProcessExit { code, signal, out_of_memory, uptime_ms, last_stderr }
+        }),
     }
 }
 

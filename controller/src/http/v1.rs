@@ -10,6 +10,7 @@ mod live;
 mod logs;
 mod nodes;
 mod overview;
+mod process_events;
 mod releases;
 mod rollouts;
 mod secrets;
@@ -34,6 +35,7 @@ pub(crate) fn ordinary() -> OpenApiRouter<Http> {
         .merge(artifacts::routes())
         .merge(rollouts::routes())
         .merge(events::routes())
+        .merge(process_events::routes())
         .merge(live::routes())
         .merge(fleet_configuration::routes())
         .merge(secrets::routes())

@@ -161,6 +161,7 @@ async fn reports_are_stored_once_and_odd_ones_are_refused_by_field(pool: PgPool)
             severity: "info".into(),
             message: message.into(),
             application: String::new(),
+            process: None,
         })),
     };
     // A NUL would poison the queue of the node for ever if it reached the database.

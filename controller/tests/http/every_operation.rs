@@ -51,6 +51,7 @@ fn rows() -> Vec<(&'static str, Access, Option<Value>)> {
         ("node_revoke", From(Operator), None),
         ("openapi_get", Public, None),
         ("overview_get", From(Viewer), None),
+        ("process_event_list", From(Viewer), None),
         ("process_list", From(Viewer), None),
         ("readiness_get", Public, None),
         ("release_create", From(Deployer), Some(json!({ "version": "v1", "artifact_digest": digest }))),

@@ -7,5 +7,6 @@ mod artifacts;
 mod dashboard;
 mod every_operation;
 mod lists;
+mod process_events;
 mod streams;
 mod world;

@@ -6,15 +6,21 @@ use serde::{Deserialize, Serialize};
 
 /// The kinds that an agent reports. The controller takes no other word from a node for a kind: what comes from outside must
 /// not look like an event of the controller's own.
-pub const NODE_EVENT_KINDS: [&str; 12] = [
+pub const NODE_EVENT_KINDS: [&str; 18] = [
     "agent.started",
     "ledger.damaged",
     "supervisor.lost",
+    "supervisor.upgraded",
+    "supervisor.upgrade_refused",
     "process.exited",
     "process.crash_looping",
     "process.stopped",
+    "process.restarted",
     "process.replaced",
     "process.replace_failed",
+    "process.memory_restart",
+    "process.cron_restart",
+    "process.watch_restart",
     "process.deleted",
     "process.events_missed",
     "application.removed",

@@ -145,6 +145,8 @@ pub struct ProcessReport {
     pub pid: Option<u32>,
     /// Starts after the first.
     pub restarts: u64,
+    /// Exits that were too early and still count towards a crash loop.
+    pub unstable_restarts: u64,
     /// When the current process started.
     pub started_at: Option<DateTime<Utc>>,
     /// Percent of one processor.
@@ -153,4 +155,43 @@ pub struct ProcessReport {
     pub memory_bytes: u64,
     /// Why the last process ended, for a person.
     pub last_exit: Option<String>,
+    /// What enforces its limits, such as `systemd scope`.
+    pub limits_by: Option<String>,
+    /// Log lines that were dropped because the disk was full or too slow.
+    pub dropped_log_lines: u64,
+    /// Addresses that the supervisor holds for the application on this node, such as `tcp 0.0.0.0:3000`.
+    pub listening: Vec<String>,
+    /// Why the application's last apply on this node failed, while no later one succeeded.
+    pub last_failure: Option<String>,
+}
+
+/// What happened to a process, or to all of an application on a node: the part of an event that answers "why did it
+/// restart?".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEvent {
+    /// The instance number; absent when it is about all of them.
+    pub instance: Option<u32>,
+    /// The release that the process ran, when known.
+    pub release: Option<ReleaseVersion>,
+    /// Why, in one line for a person; never holds a secret.
+    pub reason: String,
+    /// Automatic restarts of the instance so far, when known.
+    pub restarts: Option<u64>,
+    /// How the process ended, when one did.
+    pub exit: Option<ProcessExit>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessExit {
+    /// Its exit code, when it ended by itself and somebody was there to see.
+    pub code: Option<i32>,
+    /// The signal, when one ended it.
+    pub signal: Option<String>,
+    /// Its memory limit, or the memory of the machine, was exhausted.
+    pub out_of_memory: bool,
+    /// How long it had run, in milliseconds.
+    pub uptime_ms: u64,
+    /// The last lines that it wrote to standard error; never hold a secret.
+    pub last_stderr: Vec<String>,
 }

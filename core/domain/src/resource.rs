@@ -1,9 +1,16 @@
 //! The primitive resources that an agent understands. The agent knows nothing of roles, environments or fleets: a new role
 //! is a new compiler module and these stay.
 
-use crate::{ApplicationName, Digest, ReleaseId, ReleaseVersion, names::InvalidName};
+mod application;
+
+pub use application::{
+    Application, CombinedLog, ExecMode, Interpreter, Limits, LogFile, LogRotation, Logs, ProcessSettings,
+    Readiness, Watch,
+};
+
+use crate::names::InvalidName;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// The identity of a resource within an assignment: `kind:name`, for example `file:/etc/motd` or `application:web`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,6 +87,10 @@ pub struct Resource {
 /// The desired state of one resource, by kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a node has some hundred resources, and a box would be in the way of every match"
+)]
 pub enum DesiredState {
     /// A folder with an owner and a mode.
     Directory(Directory),
@@ -164,91 +175,4 @@ pub struct Symlink {
 pub struct Nodejs {
     /// A version range in npm's grammar: `22`, `>=20.19 <23`, `20.20.2`.
     pub range: String,
-}
-
-/// How a process shows that it can take traffic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Readiness {
-    /// It listens on a socket of the supervisor (Node.js cluster mode).
-    Listening,
-    /// It calls `process.send('ready')`.
-    ReadyMessage,
-    /// A GET answers with a status from 200 to 399.
-    Http {
-        /// Path and query.
-        path: String,
-    },
-    /// A TCP connection to its port succeeds.
-    Tcp,
-    /// It stayed up for `min_uptime_ms`; for workers that listen on nothing.
-    Started,
-}
-
-/// How the processes of an application are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExecMode {
-    /// Instances share listening sockets that the supervisor holds.
-    Cluster,
-    /// Each instance opens its own.
-    Fork,
-}
-
-/// A release of an application on this node, and its processes.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Application {
-    /// The application.
-    pub name: ApplicationName,
-    /// The release that should run.
-    pub release_id: ReleaseId,
-    /// Its version, for people.
-    pub release_version: ReleaseVersion,
-    /// The digest of its manifest: what is fetched and verified.
-    pub artifact_digest: Digest,
-    /// The range of Node.js versions that it runs on.
-    pub nodejs_range: String,
-    /// The entry point, relative to the release.
-    pub script: String,
-    /// Arguments for the script.
-    pub args: Vec<String>,
-    /// Arguments for Node.js itself.
-    pub node_args: Vec<String>,
-    /// How many instances; 0 means one per processor of the node.
-    pub instances: u32,
-    /// Cluster or fork.
-    pub exec_mode: ExecMode,
-    /// Set as `PORT` for the process.
-    pub port: Option<u16>,
-    /// The environment of the process, secrets included.
-    pub env: BTreeMap<String, String>,
-    /// When an instance counts as ready.
-    pub readiness: Readiness,
-    /// How long an instance may take to become ready, in milliseconds.
-    pub listen_timeout_ms: u32,
-    /// How long an instance may take to end when asked, in milliseconds.
-    pub kill_timeout_ms: u32,
-    /// Unstable exits until the supervisor gives up.
-    pub max_restarts: u32,
-    /// An exit before this age is unstable, in milliseconds.
-    pub min_uptime_ms: u32,
-    /// Pause before an automatic restart, in milliseconds.
-    pub restart_delay_ms: u32,
-    /// The account that runs it; absent means the agent's own.
-    pub user: Option<String>,
-}
-
-impl fmt::Debug for Application {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Application")
-            .field("name", &self.name)
-            .field("release_version", &self.release_version)
-            .field("artifact_digest", &self.artifact_digest)
-            .field("script", &self.script)
-            .field("instances", &self.instances)
-            .field("exec_mode", &self.exec_mode)
-            .field("port", &self.port)
-            .field("env_keys", &self.env.keys().collect::<Vec<_>>())
-            .finish_non_exhaustive()
-    }
 }

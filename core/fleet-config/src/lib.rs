@@ -9,6 +9,7 @@
 mod changes;
 mod convert;
 mod place;
+mod pm2_words;
 mod problem;
 mod schema;
 mod semantics;
@@ -18,6 +19,7 @@ mod write;
 mod yaml;
 
 pub use changes::{Change, ChangeKind, Contents, diff, render};
+pub use pm2_words::pm2_keys;
 pub use problem::Problem;
 pub use schema::schema;
 pub use write::to_yaml;
@@ -43,6 +45,8 @@ pub struct Parsed {
     pub configuration: FleetConfiguration,
     /// The files that `source:` names, by that name, and no others.
     pub attachments: BTreeMap<String, Vec<u8>>,
+    /// What is not wrong, and most likely not meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// A fleet of a thousand nodes fits into a fifth of it; a larger file is something else.
@@ -106,9 +110,11 @@ pub fn parse(files: &[SourceFile]) -> Result<Parsed, Vec<Problem>> {
     let by_path: BTreeMap<&str, &[u8]> =
         files.iter().map(|file| (file.path.as_str(), file.content.as_slice())).collect();
     // What an unreadable file declares is not known, so nothing can be said of references.
+    let mut warnings = Vec::new();
     if !unreadable {
-        let more = semantics::check(&configuration, &names, &by_path, &places, &problems);
-        problems.extend(more);
+        let found = semantics::check(&configuration, &names, &by_path, &places, &problems);
+        problems.extend(found.problems);
+        warnings = problem::tidy(found.warnings);
     }
     if !problems.is_empty() {
         return Err(problem::tidy(problems));
@@ -119,7 +125,7 @@ pub fn parse(files: &[SourceFile]) -> Result<Parsed, Vec<Problem>> {
         .filter_map(|entry| entry.source.as_deref())
         .filter_map(|source| Some((source.to_owned(), by_path.get(source)?.to_vec())))
         .collect();
-    Ok(Parsed { configuration, attachments })
+    Ok(Parsed { configuration, attachments, warnings })
 }
 
 fn yaml_name(path: &str) -> bool {

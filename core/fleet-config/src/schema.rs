@@ -68,7 +68,9 @@ pub(crate) fn of_key(schema: &'static Value, key: &str) -> Option<&'static Value
 
 /// The schema of the items of a list.
 pub(crate) fn of_items(schema: &'static Value) -> Option<&'static Value> {
-    resolve(schema).get("items").map(resolve)
+    let schema = resolve(schema);
+    let own = schema.get("items").map(resolve);
+    own.or_else(|| choices(schema)?.iter().find_map(of_items))
 }
 
 /// Whether an object of this schema must have a key.
@@ -102,6 +104,8 @@ fn simplify(schema: &mut Value) {
             drop_null(object);
             constants_to_enum(object);
             let bounds = match object.get("format").and_then(Value::as_str) {
+                Some("uint8") => Some((json!(0), json!(u8::MAX))),
+                Some("uint64") => Some((json!(0), json!(u64::MAX))),
                 Some("uint32") => Some((json!(0), json!(u32::MAX))),
                 Some("int64") => Some((json!(i64::MIN), json!(i64::MAX))),
                 Some("uint16") => Some((json!(0), json!(u16::MAX))),
@@ -118,6 +122,9 @@ fn simplify(schema: &mut Value) {
 }
 
 fn drop_null(object: &mut Map<String, Value>) {
+    if object.get("default").is_some_and(Value::is_null) {
+        object.remove("default");
+    }
     let null = json!({ "type": "null" });
     if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
         choices.retain(|choice| *choice != null);
@@ -153,7 +160,22 @@ fn relax(schema: &mut Value) {
     let definitions = schema.get_mut("$defs").and_then(Value::as_object_mut);
     for (name, definition) in definitions.into_iter().flatten() {
         match name.as_str() {
-            "Application" => definition["properties"]["nodejs"]["type"] = json!(["string", "number"]),
+            "Application" | "ApplicationOverride" => {
+                for field in ["nodejs", "user", "group", "cron_restart"] {
+                    if let Some(property) = definition.pointer_mut(&format!("/properties/{field}")) {
+                        property["type"] = json!(["string", "number"]);
+                    }
+                }
+            }
+            // Ports, numbers of accounts and "0" for never are written without quotes, too.
+            "Texts" | "Words" => {
+                if let Some(Value::Array(choices)) = definition.get_mut("anyOf") {
+                    for choice in choices {
+                        let place = if choice["type"] == "array" { &mut choice["items"] } else { choice };
+                        place["type"] = json!(["string", "number"]);
+                    }
+                }
+            }
             "FileEntry" => definition["properties"]["mode"]["type"] = json!(["string", "integer"]),
             "EnvValue" => {
                 if let Some(Value::Array(choices)) = definition.get_mut("anyOf") {

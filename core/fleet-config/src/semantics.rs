@@ -2,6 +2,8 @@
 
 mod applications;
 mod files;
+mod ports;
+mod processes;
 mod references;
 mod variables;
 
@@ -45,6 +47,13 @@ struct Checker<'a> {
     /// Fields with a problem that is known already.
     earlier: BTreeSet<&'a str>,
     found: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+/// What the checks found.
+pub(crate) struct Found {
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 /// Runs every check. `earlier` are the problems that are known: nothing is said twice of the same field.
@@ -54,14 +63,17 @@ pub(crate) fn check(
     sources: &BTreeMap<&str, &[u8]>,
     places: &Places,
     earlier: &[Problem],
-) -> Vec<Problem> {
+) -> Found {
     let earlier = earlier.iter().map(|problem| problem.path.as_str()).collect();
-    let mut checker = Checker { configuration, names, sources, places, earlier, found: Vec::new() };
+    let mut checker =
+        Checker { configuration, names, sources, places, earlier, found: Vec::new(), warnings: Vec::new() };
     references::check(&mut checker);
     applications::check(&mut checker);
+    processes::check(&mut checker);
+    ports::check(&mut checker);
     variables::check(&mut checker);
     files::check(&mut checker);
-    checker.found
+    Found { problems: checker.found, warnings: checker.warnings }
 }
 
 impl<'a> Checker<'a> {
@@ -73,6 +85,12 @@ impl<'a> Checker<'a> {
     /// A problem with a key, or with something that is missing below it.
     fn key(&mut self, parts: &[&str], message: impl Into<String>, hint: impl Into<String>) {
         self.add(At::Key, parts, message.into(), hint.into());
+    }
+
+    /// A key that most likely does not do what is meant.
+    fn warn(&mut self, parts: &[&str], message: impl Into<String>, hint: impl Into<String>) {
+        let problem = self.places.problem(&pointer(parts), At::Key, message.into(), Some(hint.into()));
+        self.warnings.push(problem);
     }
 
     fn add(&mut self, at: At, parts: &[&str], message: String, hint: String) {

@@ -2,6 +2,7 @@
 
 use crate::{
     place::{At, Places, child, segments},
+    pm2_words,
     problem::Problem,
     schema,
     words::{did_you_mean, one_of, quoted, shown},
@@ -90,7 +91,10 @@ fn explain(error: &ValidationError<'_>, places: &Places, problems: &mut Vec<Prob
             let about = around(error)
                 .pointer(&format!("/properties/{property}/description"))
                 .and_then(Value::as_str)
-                .unwrap_or("it is needed");
+                .unwrap_or("it is needed")
+                .replace('\n', " ");
+            // The first sentence says what it is; the others are for who reads all of it.
+            let about = about.split_inclusive(". ").next().unwrap_or_default().trim_end();
             let message = format!("{} has no {}", quoted(&name), quoted(property));
             problems.push(places.problem(
                 &missing,
@@ -141,6 +145,9 @@ fn explain(error: &ValidationError<'_>, places: &Places, problems: &mut Vec<Prob
 const NAME_RULE: &str =
     "use 1 to 63 lower-case letters, digits and hyphens, and begin and end with a letter or digit";
 
+/// Nobody finds a key in a longer list.
+const SHOW_KEYS_AT_MOST: usize = 24;
+
 fn unknown_key(error: &ValidationError<'_>, places: &Places, key: &str) -> Problem {
     let pointer = error.instance_path().as_str();
     let at = child(pointer, key);
@@ -162,8 +169,17 @@ fn unknown_key(error: &ValidationError<'_>, places: &Places, key: &str) -> Probl
         let message = format!("{} is not {kind}", quoted(key));
         return places.problem(&at, At::Key, message, Some(NAME_RULE.to_owned()));
     }
+    let definition = definition(error);
+    if let Some((message, hint)) = pm2_words::explain(definition.as_deref(), key, &known) {
+        return places.problem(&at, At::Key, message, Some(hint));
+    }
     let message = format!("unknown key {}{}", quoted(key), did_you_mean(key, known.iter().copied()));
-    places.problem(&at, At::Key, message, Some(format!("known here: {}", known.join(", "))))
+    let hint = match known.len() {
+        0..=SHOW_KEYS_AT_MOST => format!("known here: {}", known.join(", ")),
+        _ => "`muster schema` prints all keys, and docs/reference/application-fields.md explains them"
+            .to_owned(),
+    };
+    places.problem(&at, At::Key, message, Some(hint))
 }
 
 /// For values that may take several forms, where the validator can only say that none fits.
@@ -178,6 +194,29 @@ fn choice(definition: Option<&str>, name: &str, given: &Value) -> (String, Strin
         Some("Duration") => owned(
             format!("{given_words} is not a duration"),
             "write milliseconds (3000), or a whole number with ms, s, m or h (\"10s\")",
+        ),
+        Some("Size") => owned(
+            format!("{given_words} is not a size"),
+            "write a whole number with K, M or G (\"400M\"), or bytes",
+        ),
+        Some("Words") => owned(
+            format!("{given_words} does not fit {}", quoted(name)),
+            "write a list of words ([--port, \"80\"]), or one text with blanks between them",
+        ),
+        Some("Texts") => {
+            owned(format!("{given_words} does not fit {}", quoted(name)), "write a list of texts, or one")
+        }
+        Some("ExitCodes") => owned(
+            format!("{given_words} does not fit {}", quoted(name)),
+            "write exit codes from 0 to 255: [0, 3]",
+        ),
+        Some("Watch") => owned(
+            format!("{given_words} does not say what to watch"),
+            "write a path, a list of paths, or true for the working directory",
+        ),
+        Some("OwnFile") => owned(
+            format!("{given_words} is not a file"),
+            "write an absolute path, or true for one beside the application's own logs",
         ),
         Some("EnvValue") => match given {
             Value::Null => owned(
@@ -218,6 +257,10 @@ fn pattern(definition: Option<&str>, name: &str, given: &Value) -> (String, Stri
         Some("ApplicationName") => {
             (format!("{given} is not the name of an application"), NAME_RULE.to_owned())
         }
+        Some("Share") => (
+            format!("{given} is not a share of processor time"),
+            "write a percentage: 50% is half a processor, 200% are two".to_owned(),
+        ),
         _ if name == "mode" => (
             format!("{given} is not a file mode"),
             "write three or four octal digits: 0644 for a file, 0755 for a folder".to_owned(),

@@ -11,30 +11,10 @@ pub fn to_yaml(configuration: &FleetConfiguration) -> String {
     out
 }
 
-/// The JSON form without empty parts.
+/// The JSON form. What has its default does not stand in it: the types say so themselves, because only they know that a
+/// `false` may be worth a word, and that `on: {}` chooses every node.
 pub(crate) fn normal(configuration: &FleetConfiguration) -> Value {
-    let mut value =
-        serde_json::to_value(configuration).expect("a configuration is plain data with text keys");
-    if let Value::Object(sections) = &mut value {
-        for entries in sections.values_mut().filter_map(Value::as_object_mut) {
-            // An entry without settings is still an entry: `staging: {}`.
-            entries.values_mut().for_each(prune);
-        }
-        sections.retain(|_, entries| entries.as_object().is_none_or(|entries| !entries.is_empty()));
-    }
-    value
-}
-
-fn prune(value: &mut Value) {
-    if let Value::Object(object) = value {
-        object.values_mut().for_each(prune);
-        object.retain(|_, value| match value {
-            Value::Null | Value::Bool(false) => false,
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(object) => !object.is_empty(),
-            _ => true,
-        });
-    }
+    serde_json::to_value(configuration).expect("a configuration is plain data with text keys")
 }
 
 /// Writes the entries of a map at a depth.

@@ -44,7 +44,11 @@ impl ExampleFleet {
             configuration.nodes.insert(node_name(name), node);
         }
         let debug = BTreeMap::from([("LOG_LEVEL".to_owned(), EnvValue::Text("debug".to_owned()))]);
-        let in_staging = ApplicationOverride { instances: Some(Instances::Count(1)), port: None, env: debug };
+        let in_staging = ApplicationOverride {
+            instances: Some(Instances::Count(1)),
+            env: debug,
+            ..ApplicationOverride::default()
+        };
         let web = Application {
             nodejs: "22".to_owned(),
             instances: Some(Instances::Max(MaxWord::Max)),
@@ -129,28 +133,7 @@ impl ExampleFleet {
 
 /// An application with nothing but its entry point.
 pub fn application(script: &str) -> Application {
-    Application {
-        nodejs: "*".to_owned(),
-        build: None,
-        script: script.to_owned(),
-        args: Vec::new(),
-        node_args: Vec::new(),
-        instances: None,
-        exec_mode: None,
-        port: None,
-        health: None,
-        wait_ready: false,
-        listen_timeout: None,
-        kill_timeout: None,
-        min_uptime: None,
-        max_restarts: None,
-        restart_delay: None,
-        user: None,
-        env: BTreeMap::new(),
-        secrets: Vec::new(),
-        on: None,
-        overrides: BTreeMap::new(),
-    }
+    Application::new(script)
 }
 
 /// A release that differs from those with other numbers in everything.

@@ -1,6 +1,6 @@
 //! Assignments and their resources.
 
-use super::{InvalidMessage, digest, release_id};
+use super::{InvalidMessage, digest, process_settings, release_id};
 use crate::v1;
 use muster_domain::{
     ApplicationName, ReleaseVersion,
@@ -10,7 +10,7 @@ use muster_domain::{
         Symlink,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl From<&AssignmentContent> for v1::AssignmentContent {
     fn from(content: &AssignmentContent) -> Self {
@@ -138,6 +138,7 @@ impl From<&Application> for v1::Application {
             exec_mode,
             port,
             env,
+            secrets,
             readiness,
             listen_timeout_ms,
             kill_timeout_ms,
@@ -145,6 +146,7 @@ impl From<&Application> for v1::Application {
             min_uptime_ms,
             restart_delay_ms,
             user,
+            process,
         } = application;
         Self {
             name: name.to_string(),
@@ -164,7 +166,11 @@ impl From<&Application> for v1::Application {
             port: port.unwrap_or(0).into(),
             env: env
                 .iter()
-                .map(|(name, value)| v1::EnvironmentVariable { name: name.clone(), value: value.clone() })
+                .map(|(name, value)| v1::EnvironmentVariable {
+                    name: name.clone(),
+                    value: value.clone(),
+                    secret: secrets.contains(name),
+                })
                 .collect(),
             readiness: Some(readiness.into()),
             listen_timeout_ms: *listen_timeout_ms,
@@ -173,6 +179,7 @@ impl From<&Application> for v1::Application {
             min_uptime_ms: *min_uptime_ms,
             restart_delay_ms: *restart_delay_ms,
             user: user.clone(),
+            process: process_settings::to_wire(process),
         }
     }
 }
@@ -189,13 +196,16 @@ impl TryFrom<v1::Application> for Application {
         };
         let port = u16::try_from(wire.port)
             .map_err(|_| InvalidMessage::new("application.port", "ports end at 65535"))?;
-        let mut env = BTreeMap::new();
-        for v1::EnvironmentVariable { name, value } in wire.env {
+        let (mut env, mut secrets) = (BTreeMap::new(), BTreeSet::new());
+        for v1::EnvironmentVariable { name, value, secret } in wire.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(InvalidMessage::new(
                     "application.env",
                     format!("variable {name:?} cannot be set"),
                 ));
+            }
+            if secret {
+                secrets.insert(name.clone());
             }
             env.insert(name, value);
         }
@@ -214,6 +224,7 @@ impl TryFrom<v1::Application> for Application {
             exec_mode,
             port: (port != 0).then_some(port),
             env,
+            secrets,
             readiness: wire
                 .readiness
                 .ok_or_else(|| InvalidMessage::new("application.readiness", "is missing"))?
@@ -224,6 +235,7 @@ impl TryFrom<v1::Application> for Application {
             min_uptime_ms: wire.min_uptime_ms,
             restart_delay_ms: wire.restart_delay_ms,
             user: wire.user,
+            process: process_settings::from_wire(wire.process.unwrap_or_default())?,
         })
     }
 }

@@ -8,7 +8,10 @@ use muster_domain::{
     assignment::Generation,
     metrics::NodeMetrics,
     node::HostFacts,
-    observed::{ChangeCause, ConvergenceReport, ProcessReport, ProcessState, ResourceReport, ResourceStatus},
+    observed::{
+        ChangeCause, ConvergenceReport, ProcessEvent, ProcessExit, ProcessReport, ProcessState,
+        ResourceReport, ResourceStatus,
+    },
     resource::ResourceKey,
 };
 
@@ -17,6 +20,15 @@ pub const MAX_DETAIL_BYTES: usize = 16 * 1024;
 
 /// The longest single-line text (host name, version, reason) that is kept.
 pub const MAX_LINE_BYTES: usize = 1024;
+
+/// Lines of standard error that go with an exit: a stack trace and what led to it.
+pub const MAX_STDERR_LINES: usize = 20;
+
+/// Their bytes in all. Nodes can report many exits, and the controller keeps them for months.
+pub const MAX_STDERR_BYTES: usize = 8 * 1024;
+
+/// Addresses of an application that are kept; one that listens on more is odd.
+const MAX_LISTENING: usize = 32;
 
 /// A text that fits `max` bytes and a Postgres column.
 pub fn cut(mut text: String, max: usize) -> String {
@@ -27,6 +39,22 @@ pub fn cut(mut text: String, max: usize) -> String {
     }
     // Postgres text cannot hold NUL, and a report must not be refused for it.
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// The last of some lines of standard error, within [`MAX_STDERR_LINES`] and [`MAX_STDERR_BYTES`]. The end says most.
+pub fn cut_stderr(lines: Vec<String>) -> Vec<String> {
+    let mut left = MAX_STDERR_BYTES;
+    let mut kept: Vec<String> = Vec::new();
+    for line in lines.into_iter().rev().take(MAX_STDERR_LINES) {
+        let line = cut(line, MAX_LINE_BYTES);
+        if line.len() > left {
+            break;
+        }
+        left -= line.len();
+        kept.push(line);
+    }
+    kept.reverse();
+    kept
 }
 
 /// Unix milliseconds to a time.
@@ -141,8 +169,18 @@ impl From<&ProcessReport> for v1::ProcessReport {
             cpu_percent: p.cpu_percent,
             memory_bytes: p.memory_bytes,
             last_exit: p.last_exit.clone().unwrap_or_default(),
+            unstable_restarts: p.unstable_restarts,
+            limits_by: p.limits_by.clone().unwrap_or_default(),
+            dropped_log_lines: p.dropped_log_lines,
+            listening: p.listening.clone(),
+            last_failure: p.last_failure.clone().unwrap_or_default(),
         }
     }
+}
+
+/// A text that is absent when it is empty.
+fn text(text: String, max: usize) -> Option<String> {
+    if text.is_empty() { None } else { Some(cut(text, max)) }
 }
 
 impl TryFrom<v1::ProcessReport> for ProcessReport {
@@ -184,7 +222,63 @@ impl TryFrom<v1::ProcessReport> for ProcessReport {
             },
             cpu_percent: figure("process.cpu_percent", p.cpu_percent)?,
             memory_bytes: bytes("process.memory_bytes", p.memory_bytes)?,
-            last_exit: if p.last_exit.is_empty() { None } else { Some(cut(p.last_exit, MAX_LINE_BYTES)) },
+            last_exit: text(p.last_exit, MAX_LINE_BYTES),
+            unstable_restarts: bytes("process.unstable_restarts", p.unstable_restarts)?,
+            limits_by: text(p.limits_by, MAX_LINE_BYTES),
+            dropped_log_lines: bytes("process.dropped_log_lines", p.dropped_log_lines)?,
+            // A line feed stands between them where they are stored.
+            listening: p
+                .listening
+                .into_iter()
+                .take(MAX_LISTENING)
+                .map(|address| cut(address.replace('\n', " "), MAX_LINE_BYTES))
+                .collect(),
+            last_failure: text(p.last_failure, MAX_LINE_BYTES),
+        })
+    }
+}
+
+impl From<&ProcessEvent> for v1::ProcessEvent {
+    fn from(event: &ProcessEvent) -> Self {
+        let ProcessEvent { instance, release, reason, restarts, exit } = event;
+        Self {
+            instance: *instance,
+            release_version: release.as_ref().map(ToString::to_string).unwrap_or_default(),
+            reason: reason.clone(),
+            restarts: *restarts,
+            exit: exit.as_ref().map(|exit| {
+                let ProcessExit { code, signal, out_of_memory, uptime_ms, last_stderr } = exit;
+                v1::ProcessExit {
+                    code: *code,
+                    signal: signal.clone().unwrap_or_default(),
+                    out_of_memory: *out_of_memory,
+                    uptime_ms: *uptime_ms,
+                    last_stderr: last_stderr.clone(),
+                }
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::ProcessEvent> for ProcessEvent {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::ProcessEvent) -> Result<Self, InvalidMessage> {
+        let exit = |exit: v1::ProcessExit| {
+            Ok(ProcessExit {
+                code: exit.code,
+                signal: text(exit.signal, MAX_LINE_BYTES),
+                out_of_memory: exit.out_of_memory,
+                uptime_ms: bytes("event.process.exit.uptime_ms", exit.uptime_ms)?,
+                last_stderr: cut_stderr(exit.last_stderr),
+            })
+        };
+        Ok(Self {
+            instance: wire.instance,
+            // One that is no version says nothing; the event is still worth having.
+            release: ReleaseVersion::parse(wire.release_version).ok(),
+            reason: cut(wire.reason, MAX_LINE_BYTES),
+            restarts: wire.restarts.map(|n| bytes("event.process.restarts", n)).transpose()?,
+            exit: wire.exit.map(exit).transpose()?,
         })
     }
 }

@@ -1,9 +1,12 @@
 use super::*;
 use muster_domain::{
     ApplicationName, ReleaseVersion,
-    resource::{Application, DesiredState, ExecMode, File, Readiness, Resource, ResourceKey},
+    observed::{ProcessEvent, ProcessExit},
+    resource::{
+        Application, DesiredState, ExecMode, File, ProcessSettings, Readiness, Resource, ResourceKey,
+    },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn example() -> AssignmentContent {
     let application = Application {
@@ -19,6 +22,7 @@ fn example() -> AssignmentContent {
         exec_mode: ExecMode::Cluster,
         port: Some(3000),
         env: BTreeMap::from([("A".into(), "1".into()), ("B".into(), "2".into())]),
+        secrets: BTreeSet::from(["B".into()]),
         readiness: Readiness::Http { path: "/healthz".into() },
         listen_timeout_ms: 3000,
         kill_timeout_ms: 1600,
@@ -26,6 +30,7 @@ fn example() -> AssignmentContent {
         min_uptime_ms: 1000,
         restart_delay_ms: 0,
         user: None,
+        process: ProcessSettings::default(),
     };
     let file = File {
         path: "/etc/motd".into(),
@@ -97,4 +102,43 @@ fn random_bytes_never_panic() {
 fn long_texts_of_a_report_are_cut_at_a_character() {
     assert_eq!(report::cut("äää".into(), 3), "ä…");
     assert_eq!(report::cut("a\0b".into(), 9), "a\u{fffd}b");
+}
+
+#[test]
+fn an_exit_survives_the_wire_within_its_bounds() {
+    let event = ProcessEvent {
+        instance: Some(3),
+        release: Some(ReleaseVersion::parse("1.4.0").unwrap()),
+        reason: "exited with code 1 after 50 ms".into(),
+        restarts: Some(7),
+        exit: Some(ProcessExit {
+            code: Some(1),
+            signal: None,
+            out_of_memory: false,
+            uptime_ms: 50,
+            last_stderr: vec!["Error: no route".into(), "    at main.js:1".into()],
+        }),
+    };
+    assert_eq!(ProcessEvent::try_from(v1::ProcessEvent::from(&event)).unwrap(), event);
+
+    let mut wire = v1::ProcessEvent::from(&event);
+    wire.release_version = "not a/version".into();
+    wire.reason = "x".repeat(100_000);
+    wire.exit.as_mut().unwrap().last_stderr = (0..1_000).map(|n| format!("{n:0>2000}")).collect();
+    let read = ProcessEvent::try_from(wire).unwrap();
+    assert_eq!(read.release, None);
+    assert!(read.reason.len() < 1_100);
+    let kept = read.exit.unwrap().last_stderr;
+    assert!(kept.iter().map(String::len).sum::<usize>() <= report::MAX_STDERR_BYTES);
+    assert!(kept.len() > 5, "the end is kept");
+
+    let wire = v1::ProcessEvent { restarts: Some(u64::MAX), ..v1::ProcessEvent::from(&event) };
+    assert_eq!(ProcessEvent::try_from(wire).unwrap_err().field, "event.process.restarts");
+}
+
+#[test]
+fn the_newest_short_lines_of_standard_error_are_kept_in_their_order() {
+    let kept = cut_stderr((0..100).map(|n| n.to_string()).collect());
+    assert_eq!(kept.len(), report::MAX_STDERR_LINES);
+    assert_eq!((kept[0].as_str(), kept[19].as_str()), ("80", "99"));
 }

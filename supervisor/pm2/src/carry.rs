@@ -1,18 +1,20 @@
 //! One application of pm2's as the application of a fleet file, and what of it cannot be said there.
 //!
-//! What a fleet file can say is asked of [`Application`] itself: a setting that it learns under pm2's name is carried over
-//! from that day on, and until then it is reported as lost.
+//! What a fleet file can say is asked of the reader of fleet files itself: every setting is tried, and what is refused there
+//! is reported as lost.
 
+mod settings;
+mod start;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use muster_domain::fleet::Application;
+use muster_domain::fleet::{Application, Environment, FleetConfiguration};
 use muster_domain::{ApplicationName, EnvironmentName};
+use muster_fleet_config::SourceFile;
 use serde_json::{Map, Value, json};
 
-use crate::app::{ExecMode, InstancesGiven, Interpreter, LogType, Pm2App, Watch};
+use crate::app::{ExecMode, InstancesGiven, Pm2App};
 
 /// An application on its way into a fleet file.
 pub(crate) struct Carried {
@@ -35,6 +37,10 @@ pub(crate) struct Carried {
     pub(crate) unnamed_sections: Vec<String>,
     /// PORT, when another application has that port already.
     pub(crate) port_taken: Option<u16>,
+    /// How it runs there.
+    pub(crate) mode: ExecMode,
+    /// The command line that stands for a script.
+    pub(crate) command_line: Option<String>,
 }
 
 /// All applications, with names and ports that are theirs alone.
@@ -45,6 +51,7 @@ pub(crate) fn carry(apps: &[Pm2App]) -> Vec<Carried> {
 }
 
 fn one(app: &Pm2App, names: &mut BTreeSet<String>, ports: &mut BTreeSet<u16>) -> Carried {
+    let start = start::of(app);
     let mut carried = Carried {
         name: unique_name(&app.name, names),
         settings: Map::new(),
@@ -56,41 +63,31 @@ fn one(app: &Pm2App, names: &mut BTreeSet<String>, ports: &mut BTreeSet<u16>) ->
         environments: BTreeMap::new(),
         unnamed_sections: Vec::new(),
         port_taken: None,
+        mode: start.mode,
+        command_line: start.command_line.then(|| start.script.clone()),
     };
-    match script(app) {
-        Ok(script) => carried.set("script", json!(script)),
-        Err(reason) => {
-            carried.set("script", json!(app.script));
-            carried.left_out = Some(reason);
-        }
+    carried.set("script", json!(start.script));
+    carried.left_out = start.left_out;
+    if let Some(interpreter) = start.interpreter {
+        carried.set("interpreter", json!(interpreter));
     }
-    if let Some(version) = nodejs(app) {
+    if let Some(version) = start.nodejs {
         carried.set("nodejs", json!(version));
     }
-    if app.command_line.is_none() {
-        carried.set_unless_empty("args", &app.args);
-    }
-    carried.set_unless_empty("node_args", &app.node_args);
-    carried.set("exec_mode", json!(if app.exec_mode == ExecMode::Fork { "fork" } else { "cluster" }));
+    carried.set_unless_empty("args", &start.args);
+    carried.set_unless_empty("node_args", &start.node_args);
+    carried.set("exec_mode", json!(if carried.mode == ExecMode::Fork { "fork" } else { "cluster" }));
     match app.instances.given {
         InstancesGiven::Absent => {}
         InstancesGiven::Count(count) => carried.set("instances", json!(count.clamp(1, 256))),
         InstancesGiven::Max | InstancesGiven::AllBut(_) => carried.set("instances", json!("max")),
     }
-    durations(app, &mut carried);
-    if let Some(user) = &app.uid {
-        let name =
-            user.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
-                && user.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-                && user.len() <= 32;
-        if name {
-            carried.set("user", json!(user));
-        } else {
-            carried.lost.insert("uid");
-        }
+    if carried.left_out.is_none() {
+        carried.left_out = carried.refusal(&carried.settings);
     }
+    settings::durations(app, &mut carried);
     variables::carry(app, ports, &mut carried);
-    settings_under_the_same_name(app, &mut carried);
+    settings::carry(app, &mut carried);
     carried
 }
 
@@ -105,17 +102,47 @@ impl Carried {
         }
     }
 
-    /// Sets the first of these values that a fleet file takes under this key, or notes the field as lost.
-    fn offer(&mut self, field: &'static str, values: &[Value]) {
+    /// Sets the first of these values that a fleet file takes under this key, or notes pm2's field as lost.
+    fn offer_as(&mut self, field: &'static str, key: &str, values: &[Value]) -> bool {
         for value in values {
             let mut tried = self.settings.clone();
-            tried.insert(field.to_owned(), value.clone());
-            if serde_json::from_value::<Application>(Value::Object(tried.clone())).is_ok() {
+            tried.insert(key.to_owned(), value.clone());
+            if self.refusal(&tried).is_none() {
                 self.settings = tried;
-                return;
+                return true;
             }
         }
         self.lost.insert(field);
+        false
+    }
+
+    /// The same for a field that has pm2's name.
+    fn offer(&mut self, field: &'static str, values: &[Value]) -> bool {
+        self.offer_as(field, field, values)
+    }
+
+    /// Why a fleet file with these settings is refused, if it is. What cannot run there is tried with another script: its
+    /// settings are shown, too.
+    fn refusal(&self, settings: &Map<String, Value>) -> Option<String> {
+        let mut settings = settings.clone();
+        if self.left_out.is_some() {
+            settings.insert("script".to_owned(), json!("server.js"));
+            settings.remove("interpreter");
+        }
+        let application = match serde_json::from_value::<Application>(Value::Object(settings)) {
+            Ok(application) => application,
+            Err(error) => return Some(error.to_string()),
+        };
+        let environments = application.overrides.keys().map(|name| (name.clone(), Environment::default()));
+        let configuration = FleetConfiguration {
+            environments: environments.collect(),
+            applications: BTreeMap::from([(self.name.clone(), application)]),
+            ..FleetConfiguration::default()
+        };
+        let content = muster_fleet_config::to_yaml(&configuration).into_bytes();
+        let problems =
+            muster_fleet_config::parse(&[SourceFile { path: "fleet.yaml".to_owned(), content }]).err()?;
+        problems.into_iter().next().map(|problem| problem.message)
     }
 }
 
@@ -145,149 +172,6 @@ fn label(text: &str) -> Option<String> {
     label.truncate(63);
     let label = label.trim_end_matches('-').to_owned();
     (!label.is_empty()).then_some(label)
-}
-
-/// The script relative to the release, or why a release cannot have it.
-fn script(app: &Pm2App) -> Result<String, String> {
-    if let Some(line) = &app.command_line {
-        let program = line.split_whitespace().next().unwrap_or_default();
-        return Err(format!("it is a command line for a shell ({program} …); name the script that it runs"));
-    }
-    if matches!(app.script.as_str(), "npm" | "npx" | "yarn" | "pnpm") {
-        return Err(format!("it runs {}; name the file that its script in package.json starts", app.script));
-    }
-    if !app.interpreter.nodejs() {
-        let what = match &app.interpreter {
-            Interpreter::None => "is executed itself".to_owned(),
-            other => format!("is run by {}", other.name()),
-        };
-        return Err(format!("it {what}, and applications of a fleet file run on Node.js"));
-    }
-    let inside = app.script_path.strip_prefix(&app.cwd).ok().filter(|path| *path != Path::new(""));
-    match inside.and_then(Path::to_str) {
-        Some(path) => Ok(path.to_owned()),
-        None => Err(format!(
-            "its script is outside of its working directory {}, which becomes the release",
-            app.cwd.display()
-        )),
-    }
-}
-
-/// The version that was chosen, or that ran it.
-fn nodejs(app: &Pm2App) -> Option<String> {
-    let version = |text: &str| {
-        let text = text.trim_start_matches('v');
-        (text.starts_with(|c: char| c.is_ascii_digit())
-            && text.chars().all(|c| c.is_ascii_digit() || c == '.'))
-        .then(|| text.to_owned())
-    };
-    match &app.interpreter {
-        Interpreter::NodeVersion(chosen) => version(chosen),
-        // nvm and its kin: …/versions/node/v20.11.0/bin/node.
-        Interpreter::Program(path) => path.split('/').filter(|part| part.starts_with('v')).find_map(version),
-        _ => app
-            .node_version
-            .as_deref()
-            .and_then(version)
-            .map(|v| v.split('.').next().unwrap_or("*").to_owned()),
-    }
-}
-
-fn durations(app: &Pm2App, carried: &mut Carried) {
-    let settings: [(&'static str, u64, u64); 4] = [
-        ("listen_timeout", app.listen_timeout_ms, 3_000),
-        ("kill_timeout", app.kill_timeout_ms, 1_600),
-        ("min_uptime", app.min_uptime_ms, 1_000),
-        ("restart_delay", app.restart_delay_ms, 0),
-    ];
-    for (field, ms, default) in settings {
-        if ms != default || (field == "listen_timeout" && app.gives(field)) {
-            match u32::try_from(ms) {
-                Ok(ms) if ms > 0 || field != "listen_timeout" => carried.set(field, json!(ms)),
-                _ => {
-                    carried.lost.insert(field);
-                }
-            }
-        }
-    }
-    if app.max_restarts != 16 {
-        carried.set("max_restarts", json!(app.max_restarts));
-    }
-    if app.wait_ready {
-        carried.set("wait_ready", json!(true));
-    }
-}
-
-/// Settings that fleet files may know under pm2's own name.
-fn settings_under_the_same_name(app: &Pm2App, carried: &mut Carried) {
-    if !app.autostart {
-        carried.offer("autostart", &[json!(false)]);
-    }
-    if !app.autorestart {
-        carried.offer("autorestart", &[json!(false)]);
-    }
-    if !app.stop_exit_codes.is_empty() {
-        carried.offer("stop_exit_codes", &[json!(app.stop_exit_codes)]);
-    }
-    if let Some(ms) = app.exp_backoff_restart_delay_ms {
-        carried.offer("exp_backoff_restart_delay", &[json!(ms)]);
-    }
-    if let Some(bytes) = app.max_memory_restart_bytes {
-        let short = [("G", 1u64 << 30), ("M", 1 << 20), ("K", 1 << 10)]
-            .into_iter()
-            .find(|(_, unit)| bytes.is_multiple_of(*unit))
-            .map(|(letter, unit)| json!(format!("{}{letter}", bytes / unit)));
-        let values: Vec<_> = short.into_iter().chain([json!(bytes)]).collect();
-        carried.offer("max_memory_restart", &values);
-    }
-    if let Some(pattern) = &app.cron_restart {
-        carried.offer("cron_restart", &[json!(pattern)]);
-    }
-    if app.shutdown_with_message {
-        carried.offer("shutdown_with_message", &[json!(true)]);
-    }
-    if app.kill_signal != "SIGINT" {
-        carried.offer("kill_signal", &[json!(app.kill_signal)]);
-    }
-    if !app.treekill {
-        carried.offer("treekill", &[json!(false)]);
-    }
-    if app.instance_var != "NODE_APP_INSTANCE" {
-        carried.offer("instance_var", &[json!(app.instance_var)]);
-    }
-    if let Some(variable) = &app.increment_var {
-        carried.offer("increment_var", &[json!(variable)]);
-    }
-    if let Some(group) = &app.gid {
-        carried.offer("gid", &[json!(group)]);
-    }
-    match &app.watch {
-        Watch::Off => {}
-        Watch::Cwd => carried.offer("watch", &[json!(true)]),
-        Watch::Paths(paths) => carried.offer("watch", &[json!(paths)]),
-    }
-    if app.disable_logs {
-        carried.offer("disable_logs", &[json!(true)]);
-    }
-    if app.log_type == LogType::Json {
-        carried.offer("log_type", &[json!("json")]);
-    }
-    if let Some(format) = &app.log_date_format {
-        carried.offer("log_date_format", &[json!(format)]);
-    }
-    for (field, file) in
-        [("out_file", &app.out_file), ("error_file", &app.error_file), ("log_file", &app.log_file)]
-    {
-        if app.gives(field) {
-            match file {
-                crate::app::LogFile::Path(path) => carried.offer(field, &[json!(path)]),
-                crate::app::LogFile::None => carried.offer(field, &[json!("/dev/null")]),
-            }
-        }
-    }
-    if app.gives("pid_file") {
-        carried.offer("pid_file", &[json!(app.pid_file)]);
-    }
 }
 
 #[cfg(test)]

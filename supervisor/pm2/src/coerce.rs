@@ -147,45 +147,8 @@ pub(crate) fn to_value(number: f64) -> Option<Value> {
     serde_json::Number::from_f64(number).map(Value::Number)
 }
 
-/// How pm2 splits text where a list is expected: at blanks, but not within quotes, and `key="a b"` stays whole.
-pub(crate) fn split(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let end = quoted_assignment(rest)
-            .or_else(|| quoted_word(rest))
-            .unwrap_or_else(|| rest.find(char::is_whitespace).unwrap_or(rest.len()));
-        let (word, after) = rest.split_at(end);
-        let bare = ['"', '\''].into_iter().find_map(|quote| {
-            (word.starts_with(quote) && word.ends_with(quote)).then(|| word.trim_start_matches(quote))
-        });
-        let bare = match bare {
-            // Exactly one quote on each side is taken off.
-            Some(_) if word.len() >= 2 => &word[1..word.len() - 1],
-            Some(_) => "",
-            None => word,
-        };
-        if !bare.trim().is_empty() {
-            words.push(bare.to_owned());
-        }
-        rest = after.trim_start();
-    }
-    words
-}
-
-/// The length of `name="…"` at the beginning.
-fn quoted_assignment(text: &str) -> Option<usize> {
-    let name = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '='))?;
-    let value = text[name..].strip_prefix('=')?;
-    (name > 0).then_some(())?;
-    Some(name + 1 + quoted_word(value)?)
-}
-
-/// The length of `"…"` or `'…'` at the beginning.
-fn quoted_word(text: &str) -> Option<usize> {
-    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    text[1..].find(quote).map(|end| end + 2)
-}
+/// How pm2 splits text where a list is expected; fleet files do the same.
+pub(crate) use muster_domain::fleet::split_words as split;
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ pub struct Difference {
 /// Every difference that concerns these applications: first what is lost, then what changes, then the rest.
 pub fn differences(apps: &[Pm2App]) -> Vec<Difference> {
     let carried = carry(apps);
-    let mut found = general::differences(apps, &carried);
+    let mut found = general::differences(apps);
     for (app, carried) in apps.iter().zip(&carried) {
         found.extend(fields::differences(app, carried));
     }

@@ -75,7 +75,7 @@ fn a_realistic_ecosystem_file() {
     insta::assert_snapshot!(report(&loaded, folder.path()));
     let fragment = fleet_fragment(&loaded.apps);
     let parsed = assert_accepted(&fragment.text);
-    assert_eq!(parsed.configuration.applications.len(), 3);
+    assert_eq!(parsed.configuration.applications.len(), 5);
     assert_eq!(fragment.secrets, ["DATABASE_URL", "SESSION_SECRET", "STRIPE_KEY"]);
 }
 
@@ -240,6 +240,8 @@ fn nothing_that_was_given_is_dropped_in_silence() {
         "time",
         "watch_options",
         "port",
+        // `time` wins over it, there and here.
+        "log_date_format",
     ];
     for field in &app.given {
         let told = same.contains(field)
@@ -249,6 +251,101 @@ fn nothing_that_was_given_is_dropped_in_silence() {
     }
     for severity in [Severity::Lost, Severity::Changed, Severity::Improved] {
         assert!(differences.iter().any(|difference| difference.severity == severity));
+    }
+}
+
+/// Every application that pm2's own validation was asked about.
+#[test]
+fn the_fragment_of_every_golden_input_is_read() {
+    let golden: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("golden/verify-confs.json")).unwrap();
+    let mut read_at_all = 0;
+    for case in &golden {
+        let text = serde_json::json!({ "apps": [case["input"]] }).to_string();
+        let Ok(loaded) = read("a.json", &text) else { continue };
+        read_at_all += 1;
+        let fragment = fleet_fragment(&loaded.apps);
+        assert_accepted(&fragment.text);
+        // What is not carried is always said.
+        let told = differences(&loaded.apps);
+        for app in &loaded.apps {
+            assert!(told.iter().any(|difference| difference.app.as_deref() == Some(&app.name)), "{text}");
+        }
+    }
+    assert!(read_at_all > 100, "{read_at_all} of {}", golden.len());
+}
+
+fn fragment_of(app: &str) -> (String, Vec<(Severity, String)>) {
+    let loaded = read("a.json", &format!("{{apps: [{app}]}}")).unwrap();
+    let fragment = fleet_fragment(&loaded.apps).text;
+    assert_accepted(&fragment);
+    let told = differences(&loaded.apps).into_iter().filter(|difference| difference.app.is_some());
+    (fragment, told.map(|difference| (difference.severity, difference.field)).collect())
+}
+
+#[test]
+fn what_means_the_same_is_carried_and_not_reported() {
+    let (fragment, told) = fragment_of(
+        "{name: 'web', script: 'a.js', exec_mode: 'cluster', instances: 2, wait_ready: true, autorestart: false,
+          stop_exit_codes: [0, 3], exp_backoff_restart_delay: 100, kill_timeout: 5000, treekill: false, namespace: 'shop',
+          instance_var: 'SLOT', increment_var: 'WORKER', disable_logs: true, log_type: 'json', time: true,
+          out_file: '/dev/null', watch: ['/etc/shop'], ignore_watch: ['tmp'], watch_delay: 50, source_map_support: false}",
+    );
+    for line in [
+        "autorestart: false",
+        "stop_exit_codes: [0, 3]",
+        "exp_backoff_restart_delay: 100",
+        "treekill: false",
+        "namespace: shop",
+        "instance_var: SLOT",
+        "increment_var: WORKER",
+        "disable_logs: true",
+        "log_type: json",
+        "time: true",
+        "out_file: /dev/null",
+        "watch: [/etc/shop]",
+        "ignore_watch: [tmp]",
+        "watch_delay: 50",
+    ] {
+        assert!(fragment.contains(line), "{line} is not in\n{fragment}");
+    }
+    assert!(!fragment.contains("not carried over"), "{fragment}");
+    assert_eq!(told, [(Severity::Improved, "wait_ready".to_owned())]);
+}
+
+#[test]
+fn other_interpreters_and_command_lines_are_carried() {
+    for (app, lines) in [
+        ("{script: 'a.py', interpreter: 'python3'}", &["interpreter: python3", "exec_mode: fork"][..]),
+        ("{script: 'run', interpreter: 'none', node_args: '-x'}", &["interpreter: none"]),
+        ("{script: 'a.ts'}", &["interpreter: bun"]),
+        ("{script: 'a.sh', instances: 2}", &["script: a.sh", "exec_mode: fork"]),
+        ("{name: 'front', script: 'npm', args: 'run start:prod'}", &["script: \"npm run start:prod\""]),
+        ("{name: 'line', script: 'node a.js | cat'}", &["script: \"node a.js | cat\""]),
+    ] {
+        let (fragment, told) = fragment_of(app);
+        for line in lines {
+            assert!(fragment.contains(line), "{line} is not in\n{fragment}");
+        }
+        assert!(!fragment.contains("left out"), "{fragment}");
+        assert!(!told.iter().any(|(severity, _)| *severity == Severity::Lost), "{app}: {told:?}");
+    }
+}
+
+#[test]
+fn what_a_fleet_file_refuses_is_lost_and_said() {
+    for (app, field) in [
+        ("{script: 'a.js', max_memory_restart: 100}", "max_memory_restart"),
+        ("{script: 'a.js', namespace: 'a b'}", "namespace"),
+        ("{script: 'a.js', gid: 33}", "gid"),
+        ("{script: 'a.js', instance_var: 'MY-VAR'}", "instance_var"),
+        ("{script: 'a.js', watch: true}", "watch"),
+        ("{script: 'a.js', watch: ['/etc/x'], ignore_watch: ['[']}", "ignore_watch"),
+        ("{script: 'a.js', interpreter: 'python3 -O'}", "script"),
+        ("{script: 'npm'}", "script"),
+    ] {
+        let (fragment, told) = fragment_of(app);
+        assert!(told.contains(&(Severity::Lost, field.to_owned())), "{app}: {told:?}\n{fragment}");
     }
 }
 

@@ -69,6 +69,7 @@ export async function logRead(name: string, query: { environment: string; lines:
 }
 
 type EventQuery = NonNullable<paths["/api/v1/events"]["get"]["parameters"]["query"]>;
+type ProcessEventQuery = NonNullable<paths["/api/v1/process-events"]["get"]["parameters"]["query"]>;
 
 export const api = {
   sessionCreate: (body: T.SessionCreate) => data<T.Session>(http.POST("/api/v1/session", { body })),
@@ -109,6 +110,8 @@ export const api = {
   rolloutAbort: (id: string) => data<T.Rollout>(http.POST("/api/v1/rollouts/{id}/abort", { params: { path: { id } } })),
 
   eventList: (query: EventQuery, signal?: AbortSignal) => data<T.Page<T.FleetEvent>>(http.GET("/api/v1/events", { params: { query }, signal })),
+
+  processEventList: (query: ProcessEventQuery, signal?: AbortSignal) => data<T.Page<T.ProcessEvent>>(http.GET("/api/v1/process-events", { params: { query }, signal })),
 
   fleetConfigurationGet: (signal?: AbortSignal) => data<T.FleetConfigurationDetail>(http.GET("/api/v1/fleet-configuration", { signal })),
   fleetConfigurationVersions: (signal?: AbortSignal) =>

@@ -15,6 +15,11 @@ describe("staleKeys", () => {
     expect(stale).toContainEqual(keys.rollout("r1"));
     expect(stale).toContainEqual(keys.application("web"));
   });
+  it("renews the restarts for what happened to a process, and for nothing else", () => {
+    const event = { sequence: 1, at: "", severity: "info" as const, message: "", actor: "", node: null, environment: null, application: null, rollout: null };
+    expect(staleKeys({ topic: "event", event: { ...event, kind: "process.exited" } })).toContainEqual(keys.processEvents);
+    expect(staleKeys({ topic: "event", event: { ...event, kind: "node.down" } })).not.toContainEqual(keys.processEvents);
+  });
   it("reads everything again when messages were lost", () => expect(staleKeys({ topic: "resync" })).toBe("everything"));
 });
 

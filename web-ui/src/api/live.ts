@@ -15,7 +15,8 @@ export function staleKeys(message: LiveMessage): QueryKey[] | "everything" {
     case "fleet_configuration":
       return [keys.overview, keys.nodes, keys.environments, keys.fleetConfiguration, keys.applications, ["application"], keys.secrets];
     case "event":
-      return [keys.events, keys.overview];
+      // What happened to a process is in a list of its own as well.
+      return message.event.kind.startsWith("process.") ? [keys.events, keys.overview, keys.processEvents] : [keys.events, keys.overview];
     case "resync":
       return "everything";
   }

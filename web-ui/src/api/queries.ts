@@ -18,6 +18,7 @@ export const keys = {
   rollouts: ["rollouts"] as const,
   rollout: (id: string) => ["rollout", id] as const,
   events: ["events"] as const,
+  processEvents: ["process-events"] as const,
   fleetConfiguration: ["fleet-configuration"] as const,
   secrets: ["secrets"] as const,
   tokens: ["tokens"] as const,
@@ -30,6 +31,11 @@ export interface EventFilter {
   environment?: string;
   application?: string;
   kind?: string;
+}
+
+export interface ProcessEventFilter {
+  node?: string;
+  application?: string;
 }
 
 export interface MetricsWindow {
@@ -90,6 +96,15 @@ export const eventPagesQuery = (filter: EventFilter) =>
     initialPageParam: null as string | null,
     getNextPageParam: (last) => last.next_cursor,
     placeholderData: keepPreviousData,
+  });
+
+/** Why processes ended or were restarted, page by page into the past. */
+export const processEventPagesQuery = (filter: ProcessEventFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.processEvents, filter],
+    queryFn: ({ pageParam, signal }) => api.processEventList({ ...filter, limit: 30, ...(pageParam === null ? {} : { cursor: pageParam }) }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor,
   });
 
 export const fleetConfigurationQuery = queryOptions({

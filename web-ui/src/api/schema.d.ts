@@ -456,6 +456,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/process-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why processes ended, were restarted or were replaced, newest first. What a process wrote last to standard error is part
+         *     of its exit; values of secrets never are.
+         */
+        get: operations["process_event_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes": {
         parameters: {
             query?: never;
@@ -1576,6 +1596,11 @@ export interface components {
                  * @description Percent of one processor.
                  */
                 cpu_percent: number;
+                /**
+                 * Format: int64
+                 * @description Log lines that were dropped because the disk was full or too slow.
+                 */
+                dropped_log_lines?: number;
                 /** @description Its environment. */
                 environment: string;
                 /**
@@ -1585,6 +1610,12 @@ export interface components {
                 instance: number;
                 /** @description Why the last process ended. */
                 last_exit?: string | null;
+                /** @description Why the application's last apply on this node failed, while no later one succeeded. */
+                last_failure?: string | null;
+                /** @description What enforces its limits, such as `systemd scope`. */
+                limits_by?: string | null;
+                /** @description Addresses on which the application listens on this node, such as `tcp 0.0.0.0:3000`. */
+                listening?: string[];
                 /**
                  * Format: int64
                  * @description Resident memory in bytes.
@@ -1616,6 +1647,59 @@ export interface components {
                 started_at?: string | null;
                 /** @description Its state. */
                 state: components["schemas"]["ProcessState"];
+                /**
+                 * Format: int64
+                 * @description Exits that were too early and still count towards a crash loop.
+                 */
+                unstable_restarts?: number;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_ProcessEvent: {
+            /** @description The items of this page, in the order that the operation names. */
+            items: {
+                /** @description The application. */
+                application: string;
+                /**
+                 * Format: date-time
+                 * @description When, by the node's clock.
+                 */
+                at: string;
+                /** @description Its environment. */
+                environment: string;
+                exit?: components["schemas"]["ProcessExit"] | null;
+                /**
+                 * Format: int32
+                 * @description The instance number, from 0; absent when it is about all instances.
+                 */
+                instance?: number | null;
+                /** @description Stable dotted word: `process.exited`, `process.memory_restart`, `process.cron_restart` ... */
+                kind: string;
+                /** @description The node. */
+                node: string;
+                /** @description Why, in one line. */
+                reason: string;
+                /** @description The version of the release that the process ran. */
+                release?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the controller heard of it.
+                 */
+                reported_at: string;
+                /**
+                 * Format: int64
+                 * @description Automatic restarts of the instance so far.
+                 */
+                restarts?: number | null;
+                /**
+                 * Format: int64
+                 * @description The number of the event that told it.
+                 */
+                sequence: number;
+                /** @description How much to care. */
+                severity: components["schemas"]["Severity"];
             }[];
             /** @description Give it as `cursor` to get the next page; absent on the last. */
             next_cursor?: string | null;
@@ -1794,6 +1878,11 @@ export interface components {
              * @description Percent of one processor.
              */
             cpu_percent: number;
+            /**
+             * Format: int64
+             * @description Log lines that were dropped because the disk was full or too slow.
+             */
+            dropped_log_lines?: number;
             /** @description Its environment. */
             environment: string;
             /**
@@ -1803,6 +1892,12 @@ export interface components {
             instance: number;
             /** @description Why the last process ended. */
             last_exit?: string | null;
+            /** @description Why the application's last apply on this node failed, while no later one succeeded. */
+            last_failure?: string | null;
+            /** @description What enforces its limits, such as `systemd scope`. */
+            limits_by?: string | null;
+            /** @description Addresses on which the application listens on this node, such as `tcp 0.0.0.0:3000`. */
+            listening?: string[];
             /**
              * Format: int64
              * @description Resident memory in bytes.
@@ -1834,6 +1929,73 @@ export interface components {
             started_at?: string | null;
             /** @description Its state. */
             state: components["schemas"]["ProcessState"];
+            /**
+             * Format: int64
+             * @description Exits that were too early and still count towards a crash loop.
+             */
+            unstable_restarts?: number;
+        };
+        /** @description What happened to a process, or to all of an application on a node. */
+        ProcessEvent: {
+            /** @description The application. */
+            application: string;
+            /**
+             * Format: date-time
+             * @description When, by the node's clock.
+             */
+            at: string;
+            /** @description Its environment. */
+            environment: string;
+            exit?: components["schemas"]["ProcessExit"] | null;
+            /**
+             * Format: int32
+             * @description The instance number, from 0; absent when it is about all instances.
+             */
+            instance?: number | null;
+            /** @description Stable dotted word: `process.exited`, `process.memory_restart`, `process.cron_restart` ... */
+            kind: string;
+            /** @description The node. */
+            node: string;
+            /** @description Why, in one line. */
+            reason: string;
+            /** @description The version of the release that the process ran. */
+            release?: string | null;
+            /**
+             * Format: date-time
+             * @description When the controller heard of it.
+             */
+            reported_at: string;
+            /**
+             * Format: int64
+             * @description Automatic restarts of the instance so far.
+             */
+            restarts?: number | null;
+            /**
+             * Format: int64
+             * @description The number of the event that told it.
+             */
+            sequence: number;
+            /** @description How much to care. */
+            severity: components["schemas"]["Severity"];
+        };
+        /** @description How a process ended. */
+        ProcessExit: {
+            /**
+             * Format: int32
+             * @description Its exit code, when it ended by itself.
+             */
+            code?: number | null;
+            /** @description The last lines that it wrote to standard error, without secrets. */
+            last_stderr: string[];
+            /** @description Its memory limit, or the memory of the machine, was exhausted. */
+            out_of_memory: boolean;
+            /** @description The signal, when one ended it. */
+            signal?: string | null;
+            /**
+             * Format: int64
+             * @description How long it had run, in milliseconds.
+             */
+            uptime_ms: number;
         };
         /**
          * @description The state of a process.
@@ -2889,6 +3051,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    process_event_list: {
+        parameters: {
+            query?: {
+                /** @description Of this application. */
+                application?: string;
+                /** @description In this environment. */
+                environment?: string;
+                /** @description On this node. */
+                node?: string;
+                /** @description Of this instance, and what happened to all instances together. */
+                instance?: number;
+                /** @description Not older than this. */
+                since?: string;
+                /** @description Older than this. */
+                until?: string;
+                /** @description Of this kind, or of the kinds that begin with this word: `process.exited`. */
+                kind?: string;
+                /** @description How many items (default 100, at most 500). */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Process events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ProcessEvent"];
                 };
             };
             default: components["responses"]["Problem"];

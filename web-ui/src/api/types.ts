@@ -42,6 +42,7 @@ export type NodeDetail = Present<Schemas["NodeDetail"]>;
 export type NodeSummary = Present<Schemas["NodeSummary"]>;
 export type Overview = Present<Schemas["Overview"]>;
 export type Process = Present<Schemas["Process"]>;
+export type ProcessEvent = Present<Schemas["ProcessEvent"]>;
 export type Release = Present<Schemas["Release"]>;
 export type ResourceState = Present<Schemas["ResourceState"]>;
 export type Rollout = Present<Schemas["Rollout"]>;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, bytesPerSecond, duration, exact, list, percent, plural, relative, share } from "./format";
+import { bytes, bytesPerSecond, duration, exact, list, moment, percent, plural, relative, share, shortDuration } from "./format";
 
 const plain = (text: string): string => text.replaceAll("\u00a0", " ");
 
@@ -20,6 +20,20 @@ describe("bytes", () => {
     expect(bytes(Number.NaN)).toBe("–");
     expect(bytesPerSecond(undefined)).toBe("–");
     expect(percent(null)).toBe("–");
+  });
+});
+
+describe("moments", () => {
+  const now = new Date(2026, 10, 22, 12, 0, 0);
+  it.each([
+    [new Date(2026, 10, 22, 3, 12, 7), "03:12:07"],
+    [new Date(2026, 10, 21, 23, 59, 1), "21 Nov 23:59"],
+    [new Date(2025, 10, 22, 3, 12, 7), "22 Nov 2025"],
+  ])("writes %s as %s", (at, text) => expect(moment(at, now)).toBe(text));
+
+  it("does not round a short life away", () => {
+    expect(plain(shortDuration(50))).toBe("50 ms");
+    expect(plain(shortDuration(62_000))).toBe("1 min 2 s");
   });
 });
 

@@ -90,6 +90,18 @@ export function clock(at: Date): string {
   return [at.getHours(), at.getMinutes(), at.getSeconds()].map((value) => String(value).padStart(2, "0")).join(":");
 }
 
+/** `03:12:07` today, `22 Nov 03:12` before, `22 Nov 2025` in another year: when something happened, for a list. */
+export function moment(at: Date, now: Date): string {
+  if (at.toDateString() === now.toDateString()) return clock(at);
+  const date = `${at.getDate()} ${at.toLocaleDateString("en-GB", { month: "short" })}`;
+  return at.getFullYear() === now.getFullYear() ? `${date} ${clock(at).slice(0, 5)}` : `${date} ${at.getFullYear()}`;
+}
+
+/** As `duration`, with milliseconds below a second: a process that lives for 50 ms never began to work. */
+export function shortDuration(ms: number): string {
+  return ms < 1000 ? `${Math.max(0, Math.round(ms))}\u00a0ms` : duration(ms);
+}
+
 /** `Sun 22 Nov`. */
 export function day(at: Date): string {
   return at.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });

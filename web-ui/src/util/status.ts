@@ -1,5 +1,6 @@
 // Every status of the API as a look (shape and colour) and a word. One table per kind, so that no page invents its own.
 import type { Liveness, NodeSummary, ProcessState, ResourceStatus, Rollout, RolloutNodeState, RolloutStatus, Severity } from "../api/types";
+import { words } from "./format";
 
 /** Each look has a shape and a colour of its own; `Status.tsx` draws them. */
 export type Look = "ok" | "busy" | "waiting" | "warning" | "error" | "off" | "info";
@@ -60,6 +61,19 @@ const SEVERITY: Record<Severity, StatusWord> = {
   error: { look: "error", word: "error" },
 };
 
+const PROCESS_EVENT: Record<string, string> = {
+  "process.exited": "ended",
+  "process.crash_looping": "given up",
+  "process.stopped": "stopped",
+  "process.restarted": "restarted",
+  "process.replaced": "replaced",
+  "process.replace_failed": "not replaced",
+  "process.deleted": "removed",
+  "process.memory_restart": "memory limit",
+  "process.cron_restart": "schedule",
+  "process.watch_restart": "file changed",
+};
+
 // A newer controller may know states that this page does not: show the word rather than fail.
 const pick = <K extends string>(table: Record<K, StatusWord>, key: K): StatusWord => table[key] ?? { look: "info", word: key };
 
@@ -68,6 +82,9 @@ export const processStatus = (state: ProcessState): StatusWord => pick(PROCESS, 
 export const resourceStatus = (status: ResourceStatus): StatusWord => pick(RESOURCE, status);
 export const rolloutStatus = (status: RolloutStatus): StatusWord => pick(ROLLOUT, status);
 export const severityStatus = (severity: Severity): StatusWord => pick(SEVERITY, severity);
+
+/** What happened to a process, in a word or two. */
+export const processEventWord = (kind: string): string => PROCESS_EVENT[kind] ?? words(kind.replace(/^process\./, ""));
 
 /** What one mark says about a node as a whole: liveness first, then convergence, then its processes. */
 export function nodeStatus(node: NodeSummary): StatusWord {

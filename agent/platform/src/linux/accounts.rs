@@ -1,4 +1,4 @@
-//! Users and groups by name: the local files first, then whatever else the system is set up to ask (`getent`).
+//! Users and groups by name or number: the local files first, then whatever else the system is set up to ask (`getent`).
 
 use super::command;
 use crate::host::{Account, CommandLine, Fault, HostError};
@@ -25,8 +25,11 @@ fn line(database: &'static str, name: &str) -> Result<Option<String>, HostError>
     let file = Path::new("/etc").join(database);
     let text =
         std::fs::read_to_string(&file).map_err(|error| HostError::new("read", &file, Fault::from(error)))?;
-    let wanted = |line: &&str| line.split(':').next() == Some(name);
-    if let Some(line) = text.lines().find(wanted) {
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    // The number is the third field of both; a name that is a number wins over it.
+    let named = |line: &&str| line.split(':').next() == Some(name);
+    let numbered = |line: &&str| number && line.split(':').nth(2) == Some(name);
+    if let Some(line) = text.lines().find(named).or_else(|| text.lines().find(numbered)) {
         return Ok(Some(line.to_owned()));
     }
     let Some(program) = command::find("getent") else { return Ok(None) };
@@ -37,5 +40,5 @@ fn line(database: &'static str, name: &str) -> Result<Option<String>, HostError>
         ..CommandLine::default()
     })?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().find(wanted).map(str::to_owned))
+    Ok(text.lines().find(|line| named(line) || numbered(line)).map(str::to_owned))
 }

@@ -108,7 +108,12 @@ pub(crate) fn process(record: ProcessRecord) -> api::Process {
         started_at: record.started_at,
         cpu_percent: record.cpu_percent,
         memory_bytes: record.memory_bytes,
+        unstable_restarts: record.unstable_restarts,
         last_exit: record.last_exit,
+        limits_by: record.limits_by,
+        dropped_log_lines: record.dropped_log_lines,
+        listening: record.listening,
+        last_failure: record.last_failure,
         reported_at: record.reported_at,
     }
 }

@@ -78,7 +78,7 @@ fn variables(checker: &mut Checker<'_>, env: &BTreeMap<String, EnvValue>, at: &[
     }
 }
 
-fn bad_name(name: &str) -> Option<&'static str> {
+pub(super) fn bad_name(name: &str) -> Option<&'static str> {
     let bytes = name.as_bytes();
     let ok = (1..=128).contains(&bytes.len())
         && !bytes[0].is_ascii_digit()

@@ -1,12 +1,15 @@
 //! Applications on the nodes that run them, and the Node.js versions that they need.
 
+mod process;
+
 use super::{CompileInput, CompileProblem, ReleaseFacts};
 use muster_domain::{
     ApplicationName,
-    fleet::{self, ApplicationOverride, Duration, EnvValue, Health, Instances},
+    fleet::{self, EnvValue, Health, Instances, Runner},
     resource::{Application, DesiredState, ExecMode, Nodejs, Readiness, Resource, ResourceKey},
     selection::Target,
 };
+use process::{Layers, Reader, in_force};
 use std::collections::BTreeMap;
 
 /// How long an instance may take to become ready. pm2 waits 3 s and then calls the instance online whatever it does; here
@@ -38,15 +41,17 @@ pub(super) fn compile(
         let Some(release) = input.releases.get(name).filter(|_| target.runs(application)) else { continue };
         let desired = desired(input, name, application, release, problems);
         let range = desired.nodejs_range.clone();
-        let runtime = ResourceKey::new("nodejs", &range);
-        runtimes.entry(runtime.clone()).or_insert_with(|| Resource {
-            key: runtime.clone(),
-            depends_on: Vec::new(),
-            desired: DesiredState::Nodejs(Nodejs { range }),
-        });
+        let runtime = (!range.is_empty()).then(|| ResourceKey::new("nodejs", &range));
+        if let Some(runtime) = &runtime {
+            runtimes.entry(runtime.clone()).or_insert_with(|| Resource {
+                key: runtime.clone(),
+                depends_on: Vec::new(),
+                desired: DesiredState::Nodejs(Nodejs { range }),
+            });
+        }
         resources.push(Resource {
             key: ResourceKey::new("application", name),
-            depends_on: vec![runtime],
+            depends_on: runtime.into_iter().collect(),
             desired: DesiredState::Application(desired),
         });
     }
@@ -60,62 +65,30 @@ fn desired(
     release: &ReleaseFacts,
     problems: &mut Vec<CompileProblem>,
 ) -> Application {
-    // Exhaustive, so that a new field of the configuration cannot be forgotten here.
-    let fleet::Application {
-        nodejs,
-        build: _,
-        script,
-        args,
-        node_args,
-        instances,
-        exec_mode,
-        port,
-        health,
-        wait_ready,
-        listen_timeout,
-        kill_timeout,
-        min_uptime,
-        max_restarts,
-        restart_delay,
-        user,
-        env: _,
-        secrets: _,
-        on: _,
-        overrides,
-    } = declared;
-    let mut milliseconds = |field: &str, duration: &Option<Duration>, default: u32| match duration {
-        None => default,
-        Some(duration) => duration.as_ms().unwrap_or_else(|| {
-            problems.push(CompileProblem::Invalid {
-                place: format!("applications.{name}.{field}"),
-                reason: "use a whole number of milliseconds, or text such as \"30s\"".to_owned(),
-            });
-            default
-        }),
-    };
-    let listen_timeout_ms = milliseconds("listen_timeout", listen_timeout, LISTEN_TIMEOUT_MS);
-    let kill_timeout_ms = milliseconds("kill_timeout", kill_timeout, KILL_TIMEOUT_MS);
-    let min_uptime_ms = milliseconds("min_uptime", min_uptime, MIN_UPTIME_MS);
-    let restart_delay_ms = milliseconds("restart_delay", restart_delay, RESTART_DELAY_MS);
-
-    let of_environment = overrides.get(input.environment);
+    let of_environment = declared.overrides.get(input.environment);
     let of_node = input.configuration.nodes.get(input.node).and_then(|node| node.overrides.get(name));
     let layers = [of_environment, of_node];
-    let port = layers.iter().flatten().filter_map(|layer| layer.port).next_back().or(*port);
-    let instances = layers.iter().flatten().filter_map(|layer| layer.instances).next_back().or(*instances);
-    let exec_mode = match exec_mode {
-        None | Some(fleet::ExecMode::Cluster) => ExecMode::Cluster,
-        Some(fleet::ExecMode::Fork) => ExecMode::Fork,
+    let instances = in_force(layers, |o| o.instances, declared.instances);
+    let port = in_force(layers, |o| o.port, declared.port);
+    let exec_mode = match declared.mode() {
+        fleet::ExecMode::Cluster => ExecMode::Cluster,
+        fleet::ExecMode::Fork => ExecMode::Fork,
     };
+    let env = environment(input, name, declared, layers, problems);
+    let mut reader = Reader { application: name.as_str(), problems };
+    let listen_timeout = in_force(layers, |o| o.listen_timeout.as_ref(), declared.listen_timeout.as_ref());
+    let kill_timeout = in_force(layers, |o| o.kill_timeout.as_ref(), declared.kill_timeout.as_ref());
+    let process = process::settings(declared, layers, instances, &mut reader);
     Application {
         name: name.clone(),
         release_id: release.id,
         release_version: release.version.clone(),
         artifact_digest: release.artifact_digest,
-        nodejs_range: nodejs.trim().to_owned(),
-        script: script.clone(),
-        args: args.clone(),
-        node_args: node_args.clone(),
+        nodejs_range: nodejs_range(declared),
+        script: declared.script.clone(),
+        args: in_force(layers, |o| o.args.clone(), Some(declared.args.clone())).unwrap_or_default(),
+        node_args: in_force(layers, |o| o.node_args.clone(), Some(declared.node_args.clone()))
+            .unwrap_or_default(),
         instances: match instances {
             None => INSTANCES,
             Some(Instances::Count(count)) => count,
@@ -123,14 +96,29 @@ fn desired(
         },
         exec_mode,
         port,
-        env: environment(input, name, declared, layers, problems),
-        readiness: readiness(health.as_ref(), *wait_ready, exec_mode, port),
-        listen_timeout_ms,
-        kill_timeout_ms,
-        max_restarts: max_restarts.unwrap_or(MAX_RESTARTS),
-        min_uptime_ms,
-        restart_delay_ms,
-        user: user.clone(),
+        env,
+        secrets: declared.secrets.iter().cloned().collect(),
+        readiness: readiness(declared, exec_mode, port, !process.listen_fds.is_empty()),
+        listen_timeout_ms: reader.milliseconds("listen_timeout", listen_timeout, LISTEN_TIMEOUT_MS),
+        kill_timeout_ms: reader.milliseconds("kill_timeout", kill_timeout, KILL_TIMEOUT_MS),
+        max_restarts: declared.max_restarts.unwrap_or(MAX_RESTARTS),
+        min_uptime_ms: reader.milliseconds("min_uptime", declared.min_uptime.as_ref(), MIN_UPTIME_MS),
+        restart_delay_ms: reader.milliseconds(
+            "restart_delay",
+            declared.restart_delay.as_ref(),
+            RESTART_DELAY_MS,
+        ),
+        user: in_force(layers, |o| o.user.clone(), declared.user.clone()),
+        process,
+    }
+}
+
+/// The Node.js that it needs. A command line most likely starts one; another interpreter only when somebody says so.
+fn nodejs_range(declared: &fleet::Application) -> String {
+    let range = declared.nodejs.trim();
+    match declared.runner() {
+        Runner::Itself | Runner::Program(_) if range == fleet::Application::ANY_NODEJS => String::new(),
+        Runner::Nodejs | Runner::Shell | Runner::Itself | Runner::Program(_) => range.to_owned(),
     }
 }
 
@@ -140,7 +128,7 @@ fn environment(
     input: &CompileInput<'_>,
     name: &ApplicationName,
     declared: &fleet::Application,
-    layers: [Option<&ApplicationOverride>; 2],
+    layers: Layers<'_>,
     problems: &mut Vec<CompileProblem>,
 ) -> BTreeMap<String, String> {
     let of_environment = input.configuration.environments.get(input.environment).map(|e| &e.env);
@@ -170,13 +158,21 @@ fn environment(
 }
 
 /// The strongest sign that was declared; without one, what the way of running can show by itself.
-fn readiness(health: Option<&Health>, wait_ready: bool, exec_mode: ExecMode, port: Option<u16>) -> Readiness {
-    match (health, wait_ready, exec_mode) {
+fn readiness(
+    declared: &fleet::Application,
+    exec_mode: ExecMode,
+    port: Option<u16>,
+    sockets_held: bool,
+) -> Readiness {
+    match (&declared.health, declared.wait_ready, exec_mode) {
         (Some(Health::Http(path)), _, _) => Readiness::Http { path: path.clone() },
         (Some(Health::Tcp(true)), _, _) => Readiness::Tcp,
         (Some(Health::Tcp(false)) | None, true, _) => Readiness::ReadyMessage,
         (Some(Health::Tcp(false)) | None, false, ExecMode::Cluster) => Readiness::Listening,
-        (Some(Health::Tcp(false)) | None, false, ExecMode::Fork) if port.is_some() => Readiness::Tcp,
+        // A socket that the supervisor holds takes connections whether anybody serves them or not.
+        (Some(Health::Tcp(false)) | None, false, ExecMode::Fork) if port.is_some() && !sockets_held => {
+            Readiness::Tcp
+        }
         (Some(Health::Tcp(false)) | None, false, ExecMode::Fork) => Readiness::Started,
     }
 }

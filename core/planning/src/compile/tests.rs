@@ -1,8 +1,11 @@
 use super::*;
 use crate::example::{ExampleFleet, application, application_name, environment, node_name, release};
 use muster_domain::{
-    fleet::{ApplicationOverride, EnvValue, ExecMode, FileEntry, Health, Instances, Selector},
-    resource::{self, DesiredState, Readiness, Resource},
+    fleet::{
+        self, ApplicationOverride, Duration, EnvValue, ExecMode, FileEntry, Health, Instances, KillSignal,
+        Limits, LogRotation, LogType, OwnFile, Selector, Share, Size, Watch,
+    },
+    resource::{self, DesiredState, Interpreter, Readiness, Resource},
 };
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashSet};
@@ -107,6 +110,137 @@ fn readiness_follows_what_is_declared_and_else_the_way_of_running() {
     check(None, false, None, None, Readiness::Listening);
     check(None, false, fork, Some(1), Readiness::Tcp);
     check(None, false, fork, None, Readiness::Started);
+}
+
+#[test]
+fn every_setting_of_a_process_reaches_the_node() {
+    let mut fleet = ExampleFleet::shop();
+    let text = |text: &str| Some(text.to_owned());
+    *fleet.application("api") = fleet::Application {
+        interpreter: text("python3"),
+        listen_fds: vec!["4000".to_owned()],
+        port: Some(4000),
+        autostart: false,
+        autorestart: false,
+        stop_exit_codes: vec![0],
+        exp_backoff_restart_delay: Some(Duration::Text("1s".to_owned())),
+        cron_restart: text("0 3 * * *"),
+        max_memory_restart: Some(Size::Text("300M".to_owned())),
+        max_memory: Some(Size::Text("400M".to_owned())),
+        limits: Some(Limits { cpu: Some(Share("150%".to_owned())), pids: Some(64), ..Limits::default() }),
+        kill_signal: Some(KillSignal::SIGTERM),
+        treekill: false,
+        shutdown_with_message: true,
+        instance_var: text("SLOT"),
+        increment_var: text("WORKER"),
+        source_map_support: false,
+        watch: Some(Watch::Path("/etc/shop".to_owned())),
+        ignore_watch: Some(vec!["tmp".to_owned()]),
+        watch_delay: Some(Duration::Milliseconds(50)),
+        out_file: text("/dev/null"),
+        error_file: text("/var/log/shop.log"),
+        log_file: Some(OwnFile::Switch(true)),
+        log_type: Some(LogType::Json),
+        time: true,
+        log_rotation: Some(LogRotation { keep: Some(3), compress: true, ..LogRotation::default() }),
+        pid_file: text("/run/shop.pid"),
+        namespace: text("shop"),
+        user: text("shop"),
+        group: text("www-data"),
+        ..application("serve.py")
+    };
+    let content = fleet.compile("app-1").unwrap();
+    assert_eq!(
+        keys(&content).into_iter().filter(|key| key.starts_with("nodejs:")).count(),
+        1,
+        "web alone needs one"
+    );
+    let api = find(&content, "api");
+    assert_eq!(
+        (api.exec_mode, &api.readiness, api.nodejs_range.as_str()),
+        (resource::ExecMode::Fork, &Readiness::Started, "")
+    );
+    insta::assert_snapshot!("every_setting", serde_json::to_string_pretty(&api.process).unwrap());
+}
+
+#[test]
+fn without_a_word_the_settings_are_pm2s() {
+    let content = ExampleFleet::shop().compile("app-1").unwrap();
+    assert_eq!(find(&content, "web").process, resource::ProcessSettings::default());
+}
+
+#[test]
+fn settings_of_an_environment_and_a_node_are_in_force_and_limits_are_merged() {
+    let mut fleet = ExampleFleet::shop();
+    let api = fleet.application("api");
+    api.cron_restart = Some("0 3 * * *".to_owned());
+    api.limits = Some(Limits { pids: Some(64), open_files: Some(1000), ..Limits::default() });
+    api.overrides.insert(
+        environment("production"),
+        ApplicationOverride {
+            max_memory: Some(Size::Text("1G".to_owned())),
+            cron_restart: Some("0".to_owned()),
+            args: Some(vec!["--production".to_owned()]),
+            kill_timeout: Some(Duration::Milliseconds(9)),
+            ..ApplicationOverride::default()
+        },
+    );
+    let node = fleet.configuration.nodes.get_mut(&node_name("app-1")).unwrap();
+    let limits = Some(Limits { pids: Some(128), ..Limits::default() });
+    let change = ApplicationOverride { limits, autostart: Some(false), ..ApplicationOverride::default() };
+    node.overrides.insert(application_name("api"), change);
+    let running = |node: &str| {
+        let content = fleet.compile(node).unwrap();
+        let api = find(&content, "api");
+        let resource::Limits { memory_bytes, pids, open_files, .. } = api.process.limits.clone();
+        let limits = (memory_bytes, pids, open_files);
+        (limits, api.process.cron_restart.clone(), api.process.autostart, api.args.len(), api.kill_timeout_ms)
+    };
+    assert_eq!(running("app-1"), ((Some(1 << 30), Some(128), Some(1000)), None, false, 1, 9));
+    assert_eq!(running("app-2"), ((Some(1 << 30), Some(64), Some(1000)), None, true, 1, 9));
+    let daily = Some("0 3 * * *".to_owned());
+    assert_eq!(running("stage-1"), ((None, Some(64), Some(1000)), daily, true, 0, 1_600));
+}
+
+#[test]
+fn named_logs_are_merged_as_pm2_decides() {
+    let merged = |mode: Option<ExecMode>, instances: Option<Instances>, given: Option<bool>, named: bool| {
+        let mut fleet = ExampleFleet::shop();
+        let api = fleet.application("api");
+        (api.exec_mode, api.instances, api.merge_logs) = (mode, instances, given);
+        api.out_file = named.then(|| "/var/log/api.log".to_owned());
+        find(&fleet.compile("app-1").unwrap(), "api").process.logs.merge
+    };
+    let (max, two) = (Some(Instances::Max(fleet::MaxWord::Max)), Some(Instances::Count(2)));
+    assert!(merged(None, None, None, true) && merged(None, max, None, true));
+    assert!(merged(Some(ExecMode::Fork), None, None, true) && merged(None, two, Some(true), true));
+    assert!(!merged(Some(ExecMode::Cluster), None, None, true) && !merged(None, two, None, true));
+    assert!(!merged(None, None, Some(false), true) && !merged(None, None, Some(true), false));
+}
+
+#[test]
+fn what_runs_a_script_decides_the_mode_and_the_need_for_nodejs() {
+    let check =
+        |script: &str, interpreter: Option<&str>, nodejs: &str, expected: (Interpreter, &str, bool)| {
+            let mut fleet = ExampleFleet::shop();
+            let api = fleet.application("api");
+            (api.script, api.nodejs, api.instances) = (script.to_owned(), nodejs.to_owned(), None);
+            api.interpreter = interpreter.map(str::to_owned);
+            let content = fleet.compile("app-1").unwrap();
+            let api = find(&content, "api");
+            let cluster = api.exec_mode == resource::ExecMode::Cluster;
+            assert_eq!(
+                (api.process.interpreter.clone(), api.nodejs_range.as_str(), cluster),
+                expected,
+                "{script}"
+            );
+        };
+    let program = |name: &str| Interpreter::Program(name.to_owned());
+    check("server.js", None, "*", (Interpreter::Nodejs, "*", true));
+    check("run.sh", None, "*", (program("bash"), "", false));
+    check("run.sh", None, "22", (program("bash"), "22", false));
+    check("bin/run", Some("none"), "*", (Interpreter::Itself, "", false));
+    check("npm start", None, "*", (Interpreter::Shell, "*", false));
 }
 
 #[test]

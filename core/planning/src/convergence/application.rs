@@ -1,7 +1,7 @@
 //! Applications: a release on the disk, processes at the supervisor, and the link `current`.
 
 use super::{Action, Effort, ObservedApplication, ObservedProcesses, Verdict};
-use muster_domain::resource::Application;
+use muster_domain::resource::{Application, Interpreter};
 
 pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effort: Effort) -> Verdict {
     let ObservedApplication { release_assembled, current, wanted_spec, processes } = observed;
@@ -30,7 +30,9 @@ pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effo
             return Verdict::Impossible { reason };
         } else if processes.replacing {
             return Verdict::Waiting { reason: "its instances are being replaced".into() };
-        } else if processes.ready < processes.instances {
+        } else if stays_stopped(wanted, processes) {
+            // Known and stopped is what was asked for.
+        } else if processes.ready + ended_in_order(wanted, processes) < processes.instances {
             let reason = format!(
                 "{} of {} instances ready: {}",
                 processes.ready,
@@ -53,6 +55,17 @@ pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effo
     }
 }
 
+/// It is to be known and not started, and nobody started it.
+fn stays_stopped(wanted: &Application, processes: &ObservedProcesses) -> bool {
+    processes.stopped && !wanted.process.autostart
+}
+
+/// Instances that ended, where an end is nothing that has to be mended.
+fn ended_in_order(wanted: &Application, processes: &ObservedProcesses) -> u32 {
+    let may_end = !wanted.process.autorestart || !wanted.process.stop_exit_codes.is_empty();
+    if may_end { processes.ended } else { 0 }
+}
+
 fn run_needed(
     wanted: &Application,
     wanted_spec: Option<&str>,
@@ -62,11 +75,14 @@ fn run_needed(
     if processes.awaiting_apply {
         return Some("was not started again after the supervisor was".into());
     }
-    if processes.stopped {
+    if processes.stopped && !stays_stopped(wanted, processes) {
         return Some("was stopped".into());
     }
     match wanted_spec {
-        None => Some(format!("needs a Node.js that satisfies {}", wanted.nodejs_range)),
+        None => Some(match &wanted.process.interpreter {
+            Interpreter::Program(program) => format!("needs the program {program}"),
+            _ => format!("needs a Node.js that satisfies {}", wanted.nodejs_range),
+        }),
         Some(spec) if spec == processes.spec => None,
         Some(_) if processes.release == wanted.release_version.as_str() => {
             Some("its configuration changed".into())

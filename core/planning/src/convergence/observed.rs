@@ -91,7 +91,7 @@ pub struct ObservedApplication {
     pub release_assembled: bool,
     /// Where the link `current` points.
     pub current: Option<ReleaseId>,
-    /// The digest of what the supervisor should run; absent while no Node.js satisfies the application.
+    /// The digest of what the supervisor should run; absent while what runs it is not there.
     pub wanted_spec: Option<String>,
     /// What the supervisor runs; absent when it does not know the application.
     pub processes: Option<ObservedProcesses>,
@@ -114,6 +114,8 @@ pub struct ObservedProcesses {
     pub crash_looping: bool,
     /// Instances that are ready.
     pub ready: u32,
+    /// Instances that ended by themselves, or were stopped, and are not started again.
+    pub ended: u32,
     /// Instances in all.
     pub instances: u32,
     /// What is wrong with those that are not ready, in words.

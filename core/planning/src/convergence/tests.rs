@@ -2,7 +2,7 @@ use super::*;
 use muster_domain::{
     ApplicationName, Digest, ReleaseId, ReleaseVersion,
     observed::ResourceStatus,
-    resource::{Application, Directory, ExecMode, File, Nodejs, Readiness, Symlink},
+    resource::{Application, Directory, ExecMode, File, Nodejs, ProcessSettings, Readiness, Symlink},
 };
 use proptest::prelude::*;
 
@@ -178,6 +178,7 @@ fn application(name: &str, release: u128, instances: u32) -> Application {
         exec_mode: ExecMode::Cluster,
         port: Some(3000),
         env: BTreeMap::new(),
+        secrets: std::collections::BTreeSet::new(),
         readiness: Readiness::Listening,
         listen_timeout_ms: 3000,
         kill_timeout_ms: 1600,
@@ -185,6 +186,7 @@ fn application(name: &str, release: u128, instances: u32) -> Application {
         min_uptime_ms: 1000,
         restart_delay_ms: 0,
         user: None,
+        process: ProcessSettings::default(),
     }
 }
 
@@ -267,6 +269,7 @@ fn model() -> impl Strategy<Value = Model> {
                 replacing,
                 crash_looping,
                 ready: ready.min(instances),
+                ended: instances.saturating_sub(ready.saturating_add(1)),
                 instances,
                 trouble: vec![],
             }
@@ -480,4 +483,29 @@ fn a_crash_loop_for_want_of_the_release_ends_when_that_is_put_back() {
     let desired = DesiredState::Application(wanted);
     let Verdict::Change { actions, .. } = verdict(&desired, &observed, Effort::default()) else { panic!() };
     assert_eq!(actions, [Action::FetchRelease, Action::StartAgain]);
+}
+
+#[test]
+fn what_is_meant_to_be_stopped_is_in_place() {
+    let check = |change: fn(&mut ProcessSettings), processes: ObservedProcesses, in_place: bool| {
+        let mut wanted = application("a", 1, 2);
+        change(&mut wanted.process);
+        let observed = Observed::Application(ObservedApplication {
+            release_assembled: true,
+            current: Some(wanted.release_id),
+            wanted_spec: Some(spec_of(&wanted)),
+            processes: Some(ObservedProcesses { spec: spec_of(&wanted), instances: 2, ..processes }),
+        });
+        let verdict = verdict(&DesiredState::Application(wanted), &observed, Effort::default());
+        assert_eq!(verdict == Verdict::InPlace, in_place, "{verdict:?}");
+    };
+    let stopped = || ObservedProcesses { stopped: true, ended: 2, ..ObservedProcesses::default() };
+    check(|_| {}, stopped(), false);
+    check(|process| process.autostart = false, stopped(), true);
+    let one_ended = || ObservedProcesses { ready: 1, ended: 1, ..ObservedProcesses::default() };
+    check(|_| {}, one_ended(), false);
+    check(|process| process.autorestart = false, one_ended(), true);
+    check(|process| process.stop_exit_codes = vec![0], one_ended(), true);
+    let one_starting = || ObservedProcesses { ready: 1, ..ObservedProcesses::default() };
+    check(|process| process.autorestart = false, one_starting(), false);
 }

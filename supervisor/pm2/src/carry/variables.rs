@@ -30,7 +30,7 @@ pub(super) fn carry(app: &Pm2App, ports: &mut BTreeSet<u16>, carried: &mut Carri
             layer.iter().filter(|(name, value)| name_refused(name).is_none() && looks_secret(name, value));
         carried.secrets.extend(found.map(|(name, _)| name.clone()));
     }
-    let shared = app.exec_mode == ExecMode::Fork && app.instances.several();
+    let shared = carried.mode == ExecMode::Fork && app.instances.several();
     let all_ports = layers.iter().filter_map(|(_, layer)| layer.get("PORT"));
     let plain_ports = all_ports.clone().all(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     let taken = all_ports.filter_map(|port| port.parse().ok()).find(|port| ports.contains(port));

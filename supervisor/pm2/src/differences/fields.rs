@@ -1,7 +1,7 @@
 //! What differs because of what one application says.
 
 use super::{Difference, Findings, Severity, side};
-use crate::app::{ExecMode, FilterEnv, InstancesGiven, Pm2App, Watch};
+use crate::app::{ExecMode, FilterEnv, InstancesGiven, Pm2App};
 use crate::carry::Carried;
 use crate::secrets::argument_looks_secret;
 use crate::words::{count, quoted, size, span};
@@ -19,14 +19,48 @@ pub(super) fn differences(app: &Pm2App, carried: &Carried) -> Vec<Difference> {
         );
         findings.todo("its entry is in the fragment, commented out");
     }
+    if carried.left_out.is_none() {
+        start(app, carried, &mut findings);
+    }
     identity(app, carried, &mut findings);
     variables(app, carried, &mut findings);
     instances(app, carried, &mut findings);
     restarts(app, carried, &mut findings);
     starts_and_stops(app, carried, &mut findings);
     side::logs(app, carried, &mut findings);
-    side::without_meaning(app, &mut findings);
+    side::without_meaning(app, carried, &mut findings);
     findings.found
+}
+
+/// How it is started, where that is not plain Node.js.
+fn start(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
+    if let Some(line) = &carried.command_line {
+        findings.add(
+            Changed,
+            "script",
+            match app.command_line {
+                Some(_) => "a shell runs the command line".to_owned(),
+                None => format!("runs {} with {}", quoted(&app.script), app.interpreter.name()),
+            },
+            format!("a shell runs {}, in fork mode; its programs are those of the node", quoted(line)),
+        );
+        findings.todo("name the file that runs in the end: then signals reach it directly, and cluster mode is possible");
+    } else if !app.interpreter.nodejs() {
+        findings.add(
+            Changed,
+            "interpreter",
+            format!("{}, found when it is started here", app.interpreter.name()),
+            "the same, and it must be there on every node that runs it",
+        );
+        if app.exec_mode == ExecMode::Cluster {
+            findings.add(
+                Changed,
+                "exec_mode",
+                "runs it in cluster mode",
+                "fork: cluster mode is for Node.js",
+            );
+        }
+    }
 }
 
 fn identity(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
@@ -38,15 +72,13 @@ fn identity(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
             format!("{}: a name is a DNS label", quoted(carried.name.as_str())),
         );
     }
-    if app.namespace != "default" {
-        findings.add(
-            Lost,
-            "namespace",
-            format!("{} selects it", quoted(&app.namespace)),
-            "there are no namespaces",
-        );
-        findings.todo("use environments, or a prefix in the names of applications");
-    }
+    lost(
+        findings,
+        carried,
+        "namespace",
+        format!("{} selects it", quoted(&app.namespace)),
+        "a namespace has letters, digits, - _ and . only",
+    );
     if app.name_prefix.is_some() {
         findings.add(Improved, "name_prefix", "has no effect in a file", "is not carried over");
     }
@@ -69,25 +101,29 @@ fn identity(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
     }
     if let Some(user) = &app.uid {
         if carried.lost.contains("uid") {
-            findings.add(Lost, "uid", format!("runs as {}", quoted(user)), "accounts are given by name");
+            findings.add(Lost, "uid", format!("runs as {}", quoted(user)), "no account can have that name");
             findings.todo("add `user: NAME`");
         } else {
             findings.add(
                 Changed,
                 "uid",
                 "must exist where pm2 runs",
-                "must exist on every node that runs it",
+                "is `user`, and must exist on every node that runs it",
             );
         }
     }
     if let Some(group) = &app.gid {
-        lost(
-            findings,
-            carried,
-            "gid",
-            format!("runs with the group {}", quoted(group)),
-            "it gets the groups of its user",
-        );
+        if carried.lost.contains("gid") {
+            let pm2 = format!("runs with the group {}", quoted(group));
+            findings.add(Lost, "gid", pm2, "a group needs a user, and the name of a group");
+        } else {
+            findings.add(
+                Changed,
+                "gid",
+                "must exist where pm2 runs",
+                "is `group`, and must exist on every node that runs it",
+            );
+        }
     }
 }
 
@@ -190,14 +226,17 @@ fn instances(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
         }
         _ => {}
     }
-    if app.exec_mode == ExecMode::Fork && carried.left_out.is_none() {
+    if carried.mode == ExecMode::Fork && carried.left_out.is_none() {
         findings.add(
             Changed,
             "exec_mode",
             "fork: reload is a plain restart",
             "fork: the old process may have to go first, and a rollout waits until the new one is ready",
         );
-        findings.todo("with a server on Node.js: exec_mode: cluster, and no request is lost");
+        findings.todo(match app.interpreter.nodejs() && carried.command_line.is_none() {
+            true => "with a server on Node.js: exec_mode: cluster, and no request is lost",
+            false => "with a server that takes sockets from systemd: listen_fds, and no request is lost",
+        });
         if app.instances.several() && app.env.contains_key("PORT") {
             findings.add(
                 Changed,
@@ -208,36 +247,36 @@ fn instances(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
         }
     }
     let variable = format!("the number of an instance is {}", app.instance_var);
-    if app.instance_var != "NODE_APP_INSTANCE" {
-        lost(findings, carried, "instance_var", variable, "it is NODE_APP_INSTANCE");
-    }
+    lost(
+        findings,
+        carried,
+        "instance_var",
+        variable,
+        "that is not the name of a variable; it is NODE_APP_INSTANCE",
+    );
     if let Some(variable) = &app.increment_var {
         let pm2 = format!("{variable} counts upwards from instance to instance");
-        lost(findings, carried, "increment_var", pm2, "it is the same for all instances");
+        lost(
+            findings,
+            carried,
+            "increment_var",
+            pm2,
+            "that is not the name of a variable, or its value is no whole number",
+        );
     }
 }
 
 fn restarts(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
-    if !app.autostart {
-        lost(findings, carried, "autostart", "is registered as stopped", "what is declared runs");
-    }
     if app.stopped {
         findings.add(
             Changed,
             "status",
             "was stopped, or had failed, when the dump was written",
-            "what is declared runs",
+            "the fragment says autostart: false, so it is known and stopped",
         );
-        findings.todo("take it out of the fragment if it shall not run");
+        findings.todo("take autostart out if it shall run, or the whole application if it shall not");
     }
     if !app.autorestart {
-        lost(
-            findings,
-            carried,
-            "autorestart",
-            "any exit means stopped",
-            "an application that ends is started again",
-        );
         if app.restart_delay_ms > 0 {
             findings.add(
                 Improved,
@@ -247,20 +286,9 @@ fn restarts(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
             );
         }
     }
-    if !app.stop_exit_codes.is_empty() {
-        let codes: Vec<_> = app.stop_exit_codes.iter().map(ToString::to_string).collect();
-        let pm2 = format!("stays stopped after exit code {}", codes.join(", "));
-        lost(findings, carried, "stop_exit_codes", pm2, "it is started again");
-    }
     if let Some(ms) = app.exp_backoff_restart_delay_ms {
         let pm2 = format!("waits {}, then 1.5 times longer each time, at most 15 s", span(ms));
-        lost(
-            findings,
-            carried,
-            "exp_backoff_restart_delay",
-            pm2,
-            "the wait is `restart_delay`, always the same",
-        );
+        lost(findings, carried, "exp_backoff_restart_delay", pm2, "the longest first wait is 49 days");
     }
     if app.restart_delay_ms > 0 && app.autorestart {
         findings.add(
@@ -273,38 +301,52 @@ fn restarts(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
     if let Some(bytes) = app.max_memory_restart_bytes {
         let pm2 = format!("every 30 s: reload when it has more than {}", size(bytes));
         if carried.lost.contains("max_memory_restart") {
-            lost(findings, carried, "max_memory_restart", pm2, "there is no limit");
+            lost(findings, carried, "max_memory_restart", pm2, "less than any process needs");
         } else {
             findings.add(
-                Changed,
+                Improved,
                 "max_memory_restart",
                 pm2,
-                "a limit of the kernel, with pm2's as a soft one below it",
+                "the same; `max_memory` has the kernel hold a limit at every moment",
             );
         }
     }
     if let Some(pattern) = &app.cron_restart {
         let pm2 = format!("{}: restarts it, and starts it when it was stopped (measured)", quoted(pattern));
-        if carried.lost.contains("cron_restart") {
-            lost(findings, carried, "cron_restart", pm2, "there are no restarts by the clock");
-            findings.todo("use a timer on the node");
-        } else {
-            findings.add(Changed, "cron_restart", pm2, "restarts it only when it runs");
-        }
-    }
-    match &app.watch {
-        Watch::Off => {}
-        Watch::Cwd | Watch::Paths(_) => {
-            lost(
-                findings,
-                carried,
-                "watch",
-                "restarts all instances when a file changes",
-                "a release never changes",
+        if carried.settings.contains_key("cron_restart") {
+            findings.add(
+                Changed,
+                "cron_restart",
+                pm2,
+                "leaves it alone when somebody stopped it; the time zone is that of the node",
             );
-            findings.todo("watch is for development: leave it there");
         }
+        lost(
+            findings,
+            carried,
+            "cron_restart",
+            "restarts it by the clock",
+            "the pattern is not one of 5 or 6 fields",
+        );
     }
+    if carried.lost.contains("watch") {
+        lost(
+            findings,
+            carried,
+            "watch",
+            "restarts all instances when a file changes",
+            "a release never changes on a node",
+        );
+        findings
+            .todo("watch is for development: leave it there; folders outside of the release can be watched");
+    }
+    lost(
+        findings,
+        carried,
+        "ignore_watch",
+        "passes some files over",
+        "a pattern is neither a regular expression nor a glob",
+    );
 }
 
 /// When an instance counts as started: pm2 asks less of it.
@@ -313,7 +355,7 @@ fn readiness(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
     let ours =
         if carried.settings.contains_key("listen_timeout") { theirs.clone() } else { "10 s".to_owned() };
     let has_port = carried.settings.contains_key("port");
-    match app.exec_mode {
+    match carried.mode {
         _ if carried.left_out.is_some() => {}
         _ if app.wait_ready => {
             findings.add(
@@ -359,18 +401,10 @@ fn starts_and_stops(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>
     }
     if app.shutdown_with_message {
         let pm2 = "stop sends the message `shutdown`, reload a signal (measured)";
-        if carried.lost.contains("shutdown_with_message") {
-            lost(findings, carried, "shutdown_with_message", pm2, "both send SIGINT");
-            findings.todo("handle SIGINT: process.on('SIGINT', …)");
-        } else {
-            findings.add(Improved, "shutdown_with_message", pm2, "both send the message");
-        }
+        findings.add(Improved, "shutdown_with_message", pm2, "both send the message");
     }
     if app.kill_signal != "SIGINT" {
         lost(findings, carried, "kill_signal", format!("{} by PM2_KILL_SIGNAL", app.kill_signal), "SIGINT");
-    }
-    if !app.treekill {
-        lost(findings, carried, "treekill", "only the main process is ended", "its whole tree is");
     }
 }
 

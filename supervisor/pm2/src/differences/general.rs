@@ -2,9 +2,8 @@
 
 use super::{Difference, Findings, Severity};
 use crate::app::{ExecMode, Pm2App};
-use crate::carry::Carried;
 
-pub(super) fn differences(apps: &[Pm2App], carried: &[Carried]) -> Vec<Difference> {
+pub(super) fn differences(apps: &[Pm2App]) -> Vec<Difference> {
     use Severity::{Changed, Improved};
     let mut findings = Findings { app: None, found: Vec::new() };
     if apps.is_empty() {
@@ -35,15 +34,6 @@ pub(super) fn differences(apps: &[Pm2App], carried: &[Carried]) -> Vec<Differenc
         );
         findings.todo("add `user: NAME`; the account must exist on the nodes");
     }
-    if apps.iter().zip(carried).any(|(app, carried)| app.source_map_support && carried.left_out.is_none()) {
-        findings.add(
-            Changed,
-            "source_map_support",
-            "stack traces go through source maps in every application",
-            "Node.js runs as it is told to",
-        );
-        findings.todo("node_args: [--enable-source-maps]");
-    }
     if apps.iter().any(|app| app.exec_mode == ExecMode::Cluster) {
         findings.add(
             Changed,
@@ -65,7 +55,7 @@ pub(super) fn differences(apps: &[Pm2App], carried: &[Carried]) -> Vec<Differenc
         Changed,
         "files of logs",
         "$PM2_HOME/logs, never rotated without a module",
-        "one folder for each application on its node, rotated; read with `muster logs`",
+        "one folder for each application on its node, rotated at 10M (`log_rotation`); read with `muster logs`",
     );
     findings.add(
         Improved,
@@ -90,6 +80,18 @@ pub(super) fn differences(apps: &[Pm2App], carried: &[Carried]) -> Vec<Differenc
         "crash loops",
         "unstable exits count only while the application is young: a slow loop never ends (measured)",
         "they are counted in a sliding window",
+    );
+    findings.add(
+        Improved,
+        "fork mode",
+        "an application in fork mode is down while it is restarted",
+        "with `listen_fds`, the supervisor holds its sockets: a new instance is ready before the old one goes",
+    );
+    findings.add(
+        Improved,
+        "limits of memory",
+        "only a look every 30 s (max_memory_restart)",
+        "that, and limits that the kernel enforces: `max_memory`, `limits`",
     );
     findings.add(
         Improved,

@@ -8,24 +8,32 @@ use crate::carry::Carried;
 use crate::words::quoted;
 
 pub(super) fn logs(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
+    let mut numbered = false;
     for (field, file) in
         [("out_file", &app.out_file), ("error_file", &app.error_file), ("log_file", &app.log_file)]
     {
-        if app.gives(field) && (field != "log_file" || *file != LogFile::None) {
-            let pm2 = match file {
-                LogFile::Path(path) => path.display().to_string(),
-                LogFile::None => "is thrown away".to_owned(),
-            };
-            lost(
-                findings,
-                carried,
-                field,
-                pm2,
-                "goes to the application's own logs; `muster logs` unites instances and nodes",
-            );
-        }
+        numbered |=
+            carried.settings.contains_key(field) && matches!(file, LogFile::Path(_)) && !app.merge_logs;
+        let pm2 = match file {
+            LogFile::Path(path) => path.display().to_string(),
+            LogFile::None => "is thrown away".to_owned(),
+        };
+        lost(
+            findings,
+            carried,
+            field,
+            pm2,
+            "no plain path: goes to the application's own logs, see `muster logs`",
+        );
     }
-    if app.gives("merge_logs") {
+    if numbered {
+        findings.add(
+            Changed,
+            "merge_logs",
+            "the number before `.log` is the pm_id",
+            "it is the number of the instance: 0, 1, …",
+        );
+    } else if app.gives("merge_logs") && !carried.settings.contains_key("merge_logs") {
         findings.add(
             Changed,
             "merge_logs",
@@ -39,33 +47,29 @@ pub(super) fn logs(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>)
     }
     if let Some(format) = &app.log_date_format {
         let pm2 = format!("puts the time before lines as {}", quoted(format));
-        lost(
-            findings,
-            carried,
-            "log_date_format",
-            pm2,
-            "`muster logs --timestamps` shows it; the lines stay as they are",
-        );
+        lost(findings, carried, "log_date_format", pm2, "that is not the format of a time");
     }
-    if app.log_type != LogType::Raw {
-        lost(findings, carried, "log_type", "stores lines as JSON", "stores lines as they are");
-    }
-    if app.disable_logs {
-        lost(findings, carried, "disable_logs", "stores nothing", "stores lines, rotated");
+    if let LogType::Other(kind) = &app.log_type {
+        let pm2 = format!("{} is not known, and means raw", quoted(kind));
+        findings.add(Improved, "log_type", pm2, "raw, without a word");
     }
     if app.gives("pid_file") {
-        lost(
-            findings,
-            carried,
-            "pid_file",
-            app.pid_file.display().to_string(),
-            "there are no files of process ids; see `muster ps`",
-        );
+        if carried.lost.contains("pid_file") {
+            let pm2 = app.pid_file.display().to_string();
+            lost(findings, carried, "pid_file", pm2, "no plain path; see `muster ps` for process ids");
+        } else {
+            findings.add(
+                Changed,
+                "pid_file",
+                "the pm_id stands before its extension",
+                "the number of the instance does, and only when there are several",
+            );
+        }
     }
 }
 
 /// Fields that have nothing to act on in a fleet.
-pub(super) fn without_meaning(app: &Pm2App, findings: &mut Findings<'_>) {
+pub(super) fn without_meaning(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
     const FIELDS: [(&str, &str); 9] = [
         (
             "post_update",
@@ -80,7 +84,8 @@ pub(super) fn without_meaning(app: &Pm2App, findings: &mut Findings<'_>) {
         ("watch_delay", "a release never changes"),
         ("kill_retry_time", "the kernel tells when a process is gone"),
     ];
-    for (field, muster) in FIELDS.into_iter().filter(|(field, _)| app.gives(field)) {
+    let carried = |field: &str| carried.settings.contains_key(field);
+    for (field, muster) in FIELDS.into_iter().filter(|(field, _)| app.gives(field) && !carried(field)) {
         findings.add(Improved, field, "is used", format!("is not needed: {muster}"));
     }
     for field in &app.monitoring {

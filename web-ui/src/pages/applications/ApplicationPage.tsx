@@ -11,6 +11,7 @@ import { WarningNotice } from "../../components/Notice";
 import { PageHeader } from "../../components/PageHeader";
 import { Panel } from "../../components/Panel";
 import { ProcessTable } from "../../components/ProcessTable";
+import { Restarts } from "../../components/Restarts";
 import { Status } from "../../components/Status";
 import { useSession } from "../../hooks/contexts";
 import { useSearchState } from "../../hooks/useSearchState";
@@ -89,6 +90,7 @@ function Details({ application, releases, rollouts }: DetailsProps): JSX.Element
       <Tabs value={tab ?? "processes"} onChange={(value) => set({ tab: value === "processes" ? undefined : (value ?? undefined), sort: undefined, filter: undefined, instance: undefined })} keepMounted={false}>
         <Tabs.List px={6} style={{ overflowX: "auto", flexWrap: "nowrap" }}>
           <Tabs.Tab value="processes">Processes</Tabs.Tab>
+          <Tabs.Tab value="restarts">Restarts</Tabs.Tab>
           <Tabs.Tab value="releases">Releases</Tabs.Tab>
           <Tabs.Tab value="rollouts">Rollouts</Tabs.Tab>
           <Tabs.Tab value="logs">Logs</Tabs.Tab>
@@ -96,6 +98,9 @@ function Details({ application, releases, rollouts }: DetailsProps): JSX.Element
         </Tabs.List>
         <Tabs.Panel value="processes">
           <ProcessTable processes={application.processes} omit="application" sort={sort} setSort={setSort} />
+        </Tabs.Panel>
+        <Tabs.Panel value="restarts">
+          <Restarts filter={{ application: application.name }} omit="application" />
         </Tabs.Panel>
         <Tabs.Panel value="releases">
           <Loaded query={releases}>{(data) => <Releases application={application} releases={data.items} sort={sort} setSort={setSort} />}</Loaded>

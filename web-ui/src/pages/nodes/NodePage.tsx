@@ -10,6 +10,7 @@ import { Empty, WarningNotice } from "../../components/Notice";
 import { PageHeader } from "../../components/PageHeader";
 import { Panel } from "../../components/Panel";
 import { ProcessTable } from "../../components/ProcessTable";
+import { Restarts } from "../../components/Restarts";
 import { Status } from "../../components/Status";
 import { Ago, Left } from "../../components/Time";
 import { useNow } from "../../hooks/useNow";
@@ -91,6 +92,9 @@ function Node({ node }: { node: NodeDetail }): JSX.Element {
       <Resources resources={node.resources} />
       <Panel title="Processes" note={plural(node.processes.length, "process", "processes")}>
         <ProcessTable processes={node.processes} omit="node" sort={psort} setSort={(value) => set({ psort: value })} />
+      </Panel>
+      <Panel title="Restarts" note="why processes ended or were replaced">
+        <Restarts filter={{ node: node.name }} omit="node" />
       </Panel>
       <Panel title="Events" actions={<Link to="/events" search={{ node: node.name }}>All of this node</Link>}>
         <Loaded query={events}>
