@@ -194,7 +194,7 @@ pub(crate) fn spawn(
         channel,
     });
     let guard = Guard::started(spec, pid, start_ticks, launcher);
-    Ok(run(owner, watch, guard, pid, channel, false, [out, err], Tail::default()))
+    Ok(run(owner, (watch, guard), pid, channel, false, [out, err], Tail::default()))
 }
 
 /// Goes on with a process that an earlier supervisor started (or we, before an upgrade).
@@ -227,13 +227,12 @@ pub(crate) fn attach(
     let channel_lost = saved.has_channel && channel.is_none();
     let watch = Watch::again(pid, start_ticks);
     let guard = Guard::attached(owner.spec, pid, start_ticks);
-    run(owner, watch, guard, pid, channel, channel_lost, outputs, Tail::with(last_stderr))
+    run(owner, (watch, guard), pid, channel, channel_lost, outputs, Tail::with(last_stderr))
 }
 
 fn run(
     owner: Owner<'_>,
-    watch: Watch,
-    guard: Guard,
+    (watch, guard): (Watch, Guard),
     pid: u32,
     channel: Option<ParkedChannel>,
     channel_lost: bool,
