@@ -347,7 +347,8 @@ mod tests {
             let line = serde_json::json!({"cmd": "NODE_CLUSTER", "act": "close", "key": act});
             worker.write_all(format!("{line}\n").as_bytes()).unwrap();
         };
-        let all: [(fn(&mut std::os::unix::net::UnixStream), &str); 3] =
+        type Write = fn(&mut std::os::unix::net::UnixStream);
+        let all: [(Write, &str); 3] =
             [(endless, "more than 32 MiB"), (garbage, "no JSON"), (liar, "in the name of Node.js")];
         for (send, why) in all {
             let (mut channel, theirs) = Channel::pair().unwrap();
