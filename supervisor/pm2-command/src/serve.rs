@@ -1,0 +1,18 @@
+//! `pm2 serve`.
+
+use crate::{Context, Failure};
+
+/// Arguments.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Folder
+    pub path: Option<String>,
+    /// Port
+    pub port: Option<String>,
+}
+
+/// Runs it.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let _ = (context, args);
+    Err(Failure::new("not here yet"))
+}
