@@ -2,10 +2,37 @@
 //! without a controller.
 //!
 //! Holds the command line, the translation between pm2's words and the supervisor's, and what is printed. Must not run
-//! an application itself: the supervisor, started on demand under `PM2_HOME`, does. Start with [`Home`].
+//! an application itself: the supervisor, started on demand under `PM2_HOME`, does. Start with [`run`].
 
+mod adopt;
+mod attach;
+mod cli;
+mod completion;
+mod context;
+mod daemon;
+mod dayjs;
+mod deploy;
+mod dispatch;
 mod failure;
+mod flags;
 mod home;
+mod inspect_app;
+mod logs;
+mod monit;
+mod output;
+mod process;
+mod profile;
+mod pull;
+mod report;
+mod scaffolding;
+mod selector;
+mod serve;
+mod shell;
+mod startup;
+mod style;
+mod sysinfos;
 
-pub use failure::Failure;
-pub use home::Home;
+pub(crate) use context::Context;
+pub use dispatch::{run, run_in_foreground};
+pub(crate) use failure::Failure;
+pub(crate) use home::Home;

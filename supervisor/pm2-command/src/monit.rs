@@ -14,7 +14,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::{Failure, Home};
+use crate::{Context, Failure};
 use model::{Key, Model};
 
 /// Between two looks at the processes; pm2's figure.
@@ -37,14 +37,15 @@ enum News {
 }
 
 /// Shows the dashboard until somebody leaves it.
-pub(crate) async fn run(home: &Home) -> Result<(), Failure> {
+pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(Failure::new("monit needs a terminal").hint("`pm2 list`, `pm2 jlist` and `pm2 logs` do without"));
     }
+    drop(context.connect().await?);
     let failed = |error: std::io::Error| Failure::new(format!("the terminal cannot be used: {error}"));
     // Restores the terminal on a panic as well.
     let mut terminal = ratatui::try_init().map_err(failed)?;
-    let outcome = show(&mut terminal, &home.socket()).await;
+    let outcome = show(&mut terminal, &context.home.socket()).await;
     ratatui::try_restore().map_err(failed)?;
     outcome
 }

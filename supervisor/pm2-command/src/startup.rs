@@ -6,30 +6,40 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use tokio::process::Command;
 
 use crate::shell::{quote, which, write_atomically};
-use crate::{Failure, Home};
+use crate::{Context, Failure, Home};
 use scripts::Service;
 
-/// Flags of both verbs.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct StartupArgs {
+/// Arguments of both verbs; `-u`, `--hp`, `--wait-ip` and `--service-name` are flags of every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
     /// systemd, openrc, systemv or upstart; found out when not given
-    pub(crate) platform: Option<String>,
-    /// User the applications run as
-    #[arg(short = 'u', long = "user", value_name = "USER")]
-    pub(crate) user: Option<String>,
-    /// Home folder of that user
-    #[arg(long = "hp", value_name = "PATH")]
-    pub(crate) hp: Option<String>,
-    /// Wait until the machine has an address
-    #[arg(long = "wait-ip")]
-    pub(crate) wait_ip: bool,
-    /// Name of the service, by default pm2-USER
-    #[arg(long = "service-name", value_name = "NAME")]
-    pub(crate) service_name: Option<String>,
+    pub platform: Option<String>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    platform: Option<String>,
+    user: Option<String>,
+    hp: Option<String>,
+    wait_ip: bool,
+    service_name: Option<String>,
+}
+
+impl Wanted {
+    fn of(context: &Context, args: Args) -> Self {
+        let flags = &context.flags;
+        Self {
+            platform: args.platform,
+            user: flags.user.clone(),
+            hp: flags.hp.clone(),
+            wait_ip: flags.wait_ip,
+            service_name: flags.service_name.clone(),
+        }
+    }
 }
 
 /// The part of the machine that is written to.
@@ -55,17 +65,13 @@ enum Init {
 }
 
 /// Enables the start at boot.
-pub(crate) async fn startup(args: &StartupArgs, home: &Home, env: &BTreeMap<String, String>) -> Result<(), Failure> {
-    Machine::this(env)?.startup(args, home).await
+pub(crate) async fn startup(context: &Context, args: Args) -> Result<(), Failure> {
+    Machine::this(&context.env)?.startup(&Wanted::of(context, args), &context.home).await
 }
 
 /// Disables it. Applications go on running.
-pub(crate) async fn unstartup(
-    args: &StartupArgs,
-    home: &Home,
-    env: &BTreeMap<String, String>,
-) -> Result<(), Failure> {
-    Machine::this(env)?.unstartup(args, home).await
+pub(crate) async fn unstartup(context: &Context, args: Args) -> Result<(), Failure> {
+    Machine::this(&context.env)?.unstartup(&Wanted::of(context, args), &context.home).await
 }
 
 impl Machine {
@@ -76,7 +82,7 @@ impl Machine {
         Ok(Self { root: PathBuf::from("/"), superuser, env: env.clone(), program })
     }
 
-    async fn startup(&self, args: &StartupArgs, home: &Home) -> Result<(), Failure> {
+    async fn startup(&self, args: &Wanted, home: &Home) -> Result<(), Failure> {
         let init = self.init(args.platform.as_deref())?;
         let user = self.user(args)?;
         if !self.superuser {
@@ -105,7 +111,7 @@ impl Machine {
         Ok(())
     }
 
-    async fn unstartup(&self, args: &StartupArgs, home: &Home) -> Result<(), Failure> {
+    async fn unstartup(&self, args: &Wanted, home: &Home) -> Result<(), Failure> {
         let init = self.init(args.platform.as_deref())?;
         let user = self.user(args)?;
         if !self.superuser {
@@ -156,7 +162,7 @@ impl Machine {
         Failure::new("You have to run this with elevated rights")
     }
 
-    fn user(&self, args: &StartupArgs) -> Result<String, Failure> {
+    fn user(&self, args: &Wanted) -> Result<String, Failure> {
         let own = || ["USER", "LOGNAME"].iter().find_map(|name| self.env.get(*name)).cloned();
         let user = args.user.clone().or_else(own).or_else(|| self.user_by_id()).unwrap_or_default();
         let valid = |c: char| c.is_ascii_alphanumeric() || "._-@\\".contains(c);
@@ -180,7 +186,7 @@ impl Machine {
         })
     }
 
-    fn service(&self, args: &StartupArgs, home: &Home, user: &str) -> Result<Service, Failure> {
+    fn service(&self, args: &Wanted, home: &Home, user: &str) -> Result<Service, Failure> {
         let own = self.env.get("USER").or_else(|| self.env.get("LOGNAME")).is_some_and(|own| own == user);
         let pm2_home = match (&args.hp, self.env.contains_key("PM2_HOME")) {
             (_, true) => home.dir().to_owned(),
@@ -320,7 +326,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn service_name(args: &StartupArgs, user: &str) -> Result<String, Failure> {
+fn service_name(args: &Wanted, user: &str) -> Result<String, Failure> {
     let name = args.service_name.clone().unwrap_or_else(|| format!("pm2-{}", user.replace('\\', "-")));
     let valid = |c: char| c.is_ascii_alphanumeric() || ":_.-@".contains(c);
     if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {

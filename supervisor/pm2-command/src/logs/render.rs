@@ -1,7 +1,5 @@
 //! One log line as pm2 prints it.
 
-use std::io::IsTerminal;
-
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use muster_supervisor_protocol::{LogLine, LogStreamName};
 use serde_json::json;
@@ -103,15 +101,6 @@ impl Renderer {
 
     fn coloured(&self, code: &str, text: &str) -> String {
         if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-}
-
-/// Whether what goes to standard output may be coloured.
-pub(crate) fn colours_wanted(env: impl Fn(&str) -> Option<String>) -> bool {
-    match env("FORCE_COLOR").as_deref() {
-        Some("0" | "false") => false,
-        Some(_) => true,
-        None => env("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal(),
     }
 }
 

@@ -61,6 +61,12 @@ impl Settings {
         })
     }
 
+    /// With pm2's home page where none is named.
+    pub(crate) fn with_homepage(self) -> Self {
+        let homepage = if self.homepage.is_empty() { "index.html".to_owned() } else { self.homepage };
+        Self { homepage, ..self }
+    }
+
     /// The variables that say the same.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::from([

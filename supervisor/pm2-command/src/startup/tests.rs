@@ -42,14 +42,14 @@ impl Lab {
     }
 }
 
-fn for_user(user: &str) -> StartupArgs {
-    StartupArgs { user: Some(user.to_owned()), ..StartupArgs::default() }
+fn for_user(user: &str) -> Wanted {
+    Wanted { user: Some(user.to_owned()), ..Wanted::default() }
 }
 
 #[tokio::test]
 async fn a_unit_is_written_enabled_and_removed_again() {
     let lab = lab(&["systemctl"], true);
-    let args = StartupArgs { hp: Some("/srv/deploy".into()), ..for_user("deploy") };
+    let args = Wanted { hp: Some("/srv/deploy".into()), ..for_user("deploy") };
     lab.machine.startup(&args, &lab.home()).await.unwrap();
     let unit = lab.dir.path().join("etc/systemd/system/pm2-deploy.service");
     let text = fs::read_to_string(&unit).unwrap();
@@ -109,10 +109,10 @@ async fn names_that_would_become_another_setting_are_refused() {
     for user in ["", "-x", "a b", "x\nExecStart=/bin/sh"] {
         assert!(lab.machine.startup(&for_user(user), &lab.home()).await.is_err(), "{user:?}");
     }
-    let args = StartupArgs { service_name: Some("../../evil".into()), ..for_user("root") };
+    let args = Wanted { service_name: Some("../../evil".into()), ..for_user("root") };
     assert!(lab.machine.startup(&args, &lab.home()).await.is_err());
     for platform in ["launchd", "nonsense"] {
-        let args = StartupArgs { platform: Some(platform.into()), ..for_user("root") };
+        let args = Wanted { platform: Some(platform.into()), ..for_user("root") };
         assert!(lab.machine.startup(&args, &lab.home()).await.is_err(), "{platform}");
     }
 }

@@ -1,0 +1,16 @@
+//! `pm2 adopt`.
+
+use crate::{Context, Failure};
+
+/// Arguments.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Only this application
+    pub app: Option<String>,
+}
+
+/// Runs it.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let _ = (context, args);
+    Err(Failure::new("not here yet"))
+}
