@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::Parser;
 
-use crate::cli::{CommandLine, Verb};
+use crate::cli::{CommandLine, NotHere, Verb};
 use crate::output::print;
 use crate::{
-    Context, Failure, adopt, attach, completion, deploy, inspect_app, logs, monit, profile, pull, report,
+    Context, Failure, adopt, attach, completion, deploy, inspect_app, logrotate, logs, modconf, monit, profile, pull, report,
     scaffolding, serve, startup, sysinfos,
 };
 
@@ -92,6 +92,18 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Report => report::run(context).await,
         Verb::Completion(args) => completion::run(context, args).await,
         Verb::Adopt(args) => adopt::run(context, args).await,
+        Verb::Send { id, line } => attach::send(context, &id, &line).await,
+        Verb::Create => scaffolding::create(context).await,
+        Verb::Examples => {
+            scaffolding::examples();
+            Ok(())
+        }
+        Verb::Logrotate => logrotate::run(context).await,
+        Verb::NotHere(NotHere::Set(args)) => modconf::set(context, &args.words),
+        Verb::NotHere(NotHere::Multiset(args)) => modconf::multiset(context, &args.words),
+        Verb::NotHere(NotHere::Get(args)) => modconf::get(context, &args.words),
+        Verb::NotHere(NotHere::Unset(args)) => modconf::unset(context, &args.words),
+        Verb::NotHere(NotHere::Conf(args)) => modconf::conf(context, &args.words),
         Verb::Unknown(_) => {
             context.output.line(format!(
                 "{}{}\n",

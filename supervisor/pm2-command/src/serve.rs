@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
     let name = context.flags.name.clone().unwrap_or_else(|| default_name(&settings));
     let app = app(&name, &settings)?;
-    drop(json!({ "apps": [app] }));
+    crate::start::document(context, json!({ "apps": [app] })).await?;
     context.output.message(format!("Serving {} on port {}", settings.path.display(), settings.port));
     Ok(())
 }

@@ -224,9 +224,7 @@ impl Machine {
     }
 
     fn init(&self, platform: Option<&str>) -> Result<Init, Failure> {
-        let path = self.env.get("PATH").map_or("", String::as_str);
-        // Root's own folders are not in everybody's PATH.
-        let path = format!("{path}:/usr/local/sbin:/usr/sbin:/sbin");
+        let path = self.path();
         let found = [
             ("systemctl", Init::Systemd),
             ("update-rc.d", Init::SystemV { chkconfig: false }),
@@ -266,12 +264,21 @@ impl Machine {
         Ok(wanted)
     }
 
+    /// Root's own folders are not in everybody's PATH.
+    fn path(&self) -> String {
+        let mut path = self.env.get("PATH").cloned().unwrap_or_default();
+        for folder in ["usr/local/sbin", "usr/sbin", "sbin", "usr/bin", "bin"] {
+            path.push(':');
+            path.push_str(&self.root.join(folder).to_string_lossy());
+        }
+        path
+    }
+
     async fn execute(&self, command: &[String]) -> Result<(), Failure> {
         let shown = command.join(" ");
         println!("[PM2] [-] Executing: {shown}...");
         let failed = |why: String| Failure::new(format!("{shown} failed: {why}"));
-        let path = self.env.get("PATH").map_or("", String::as_str);
-        let path = format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
+        let path = self.path();
         let program = which(&command[0], &path).ok_or_else(|| failed(format!("{} is not installed", command[0])))?;
         let output = Command::new(program)
             .args(&command[1..])
