@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::flags::Flags;
 use crate::{
-    adopt, attach, completion, deploy, inspect_app, logs, monit, profile, pull, report, scaffolding, serve,
-    startup, sysinfos,
+    adopt, attach, completion, deploy, inspect_app, logs, profile, pull, scaffolding, serve, startup, sysinfos,
 };
 
 /// pm2's verbs over Muster's supervisor, for one machine.
@@ -238,6 +237,9 @@ pub(crate) enum Verb {
     /// Serve a folder over HTTP
     #[command(alias = "expose")]
     Serve(serve::Args),
+    /// The file server itself, as `serve` runs it
+    #[command(name = "pm2-serve", hide = true)]
+    ServeFiles,
     /// A report for those who look into a problem
     Report,
     /// Show examples

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::cli::{CommandLine, Verb};
+use crate::cli::{CommandLine, NotHere, Verb};
 use crate::flags::Flags;
 use crate::operate::Action;
 use crate::output::{Output, print};
 use crate::{
     Context, Failure, adopt, attach, completion, control, daemon_verbs, deploy, describe, foreground,
-    inspect_app, logs, monit, not_here, operate, profile, pull, report, saved_list, scaffolding, serve, show,
-    start, startup, sysinfos,
+    inspect_app, logrotate, logs, modconf, monit, not_here, operate, profile, pull, report, saved_list,
+    scaffolding, serve, show, start, startup, sysinfos,
 };
 
 /// Runs the command `pm2` with these arguments (without the name of the program) and gives its exit code.
@@ -141,12 +141,12 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Dump => saved_list::save(context).await,
         Verb::Cleardump => saved_list::clear(context),
         Verb::Resurrect => saved_list::resurrect(context).await,
-        Verb::NotHere(verb) => Err(not_here::answer(&verb)),
         Verb::Deploy(args) => deploy::run(context, args).await,
         Verb::ProfileMem(args) | Verb::ProfileCpu(args) => profile::run(context, args).await,
         Verb::Inspect(args) => inspect_app::run(context, args).await,
         Verb::Attach(args) => attach::run(context, args).await,
-        Verb::Startup(args) | Verb::Unstartup(args) => startup::run(context, args).await,
+        Verb::Startup(args) => startup::startup(context, args).await,
+        Verb::Unstartup(args) => startup::unstartup(context, args).await,
         Verb::Ecosystem(args) => scaffolding::run(context, args).await,
         Verb::Slist(args) => sysinfos::run(context, args).await,
         Verb::Monit => monit::run(context).await,
@@ -155,9 +155,23 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::Forward(args) => pull::forward(context, args).await,
         Verb::Backward(args) => pull::backward(context, args).await,
         Verb::Serve(args) => serve::run(context, args).await,
+        Verb::ServeFiles => serve::serve_files(context).await,
         Verb::Report => report::run(context).await,
         Verb::Completion(args) => completion::run(context, args).await,
         Verb::Adopt(args) => adopt::run(context, args).await,
+        Verb::Send { id, line } => attach::send(context, &id, &line).await,
+        Verb::Create => scaffolding::create(context).await,
+        Verb::Examples => {
+            scaffolding::examples();
+            Ok(())
+        }
+        Verb::Logrotate => logrotate::run(context).await,
+        Verb::NotHere(NotHere::Set(args)) => modconf::set(context, &args.words),
+        Verb::NotHere(NotHere::Multiset(args)) => modconf::multiset(context, &args.words),
+        Verb::NotHere(NotHere::Get(args)) => modconf::get(context, &args.words),
+        Verb::NotHere(NotHere::Unset(args)) => modconf::unset(context, &args.words),
+        Verb::NotHere(NotHere::Conf(args)) => modconf::conf(context, &args.words),
+        Verb::NotHere(verb) => Err(not_here::answer(&verb)),
         Verb::Unknown(_) => {
             context.output.line(format!(
                 "{}{}\n",

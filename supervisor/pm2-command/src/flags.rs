@@ -28,7 +28,7 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "arguments", allow_hyphen_values = true)]
     pub node_args: Option<String>,
     /// Log file of standard output
-    #[arg(short, long, global = true, value_name = "path", visible_aliases = ["out", "out-file"])]
+    #[arg(short, long, global = true, value_name = "path", visible_alias = "out-file")]
     pub output: Option<String>,
     /// Log file of standard error
     #[arg(short, long, global = true, value_name = "path", visible_alias = "error-file")]

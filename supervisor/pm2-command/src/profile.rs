@@ -1,4 +1,4 @@
-//! `pm2 profile`.
+//! `profile:cpu` and `profile:mem`.
 
 use crate::{Context, Failure};
 
@@ -9,8 +9,8 @@ pub(crate) struct Args {
     pub time: Option<String>,
 }
 
-/// Runs it.
-pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let _ = (context, args);
-    Err(Failure::new("not here yet"))
+/// pm2 profiles its own daemon, which is a Node.js process; ours is none, and there is nothing to see.
+pub(crate) async fn run(_: &Context, _: Args) -> Result<(), Failure> {
+    Err(Failure::new("pm2 profiles its own daemon here, and this daemon is no Node.js process")
+        .hint("to profile an application: `pm2 inspect <name>`, then the profiler of the debugger"))
 }

@@ -82,6 +82,18 @@ pub fn dump_file(surroundings: &Surroundings) -> PathBuf {
 
 /// Reads a file of pm2's.
 pub fn load(file: &Path, surroundings: &Surroundings) -> Result<Loaded, ImportError> {
+    let (root, format, folder) = read(file, surroundings)?;
+    let cwd = surroundings.cwd.clone().unwrap_or(folder);
+    parse(root, file, format, &cwd, surroundings, &LocalFiles::new(&surroundings.env))
+}
+
+/// The whole document of a file of pm2's, whatever stands in it.
+pub fn document(file: &Path, surroundings: &Surroundings) -> Result<Value, ImportError> {
+    read(file, surroundings).map(|(root, _, _)| root)
+}
+
+/// The document, what it is written in, and the folder of the file.
+fn read(file: &Path, surroundings: &Surroundings) -> Result<(Value, Format, PathBuf), ImportError> {
     let shown = file.display().to_string();
     let format = format_of(file).ok_or_else(|| ImportError::UnknownFormat { file: shown.clone() })?;
     let unreadable =
@@ -110,8 +122,7 @@ pub fn load(file: &Path, surroundings: &Surroundings) -> Result<Loaded, ImportEr
         }
     };
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    let cwd = surroundings.cwd.clone().unwrap_or(folder);
-    parse(root, file, format, &cwd, surroundings, &LocalFiles::new(&surroundings.env))
+    Ok((root, format, folder))
 }
 
 /// Reads a document that is at hand already.

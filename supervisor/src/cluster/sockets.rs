@@ -3,6 +3,8 @@
 //! All workers of an application share one socket per key. A worker that is gone leaves its connections in the queue
 //! of the socket, where its successor finds them.
 
+mod adopted;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -103,7 +105,10 @@ impl Sockets {
         if self.held.len() >= MAX_SOCKETS {
             return Err(refusal(query, Errno::MFILE));
         }
-        let (fd, bound) = open(query, user).map_err(|errno| refusal(query, errno))?;
+        let (fd, bound) = match keeper.and_then(|(keeper, app)| adopted::take(&keeper.adopted, app, query)) {
+            Some(brought) => brought,
+            None => open(query, user).map_err(|errno| refusal(query, errno))?,
+        };
         let fd = Arc::new(fd);
         let data = query.data.clone();
         let owner = user.map(|user| user.uid);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::adopted::Adopted;
 use super::wire::{Frame, Inbox, Kind, send};
 use super::{PROCESS_NAME, SOCKET_NAME};
 use crate::cluster::sockets::PARKED_UNDER;
@@ -38,6 +39,8 @@ pub(crate) struct Keeper {
     inner: Arc<Mutex<Inner>>,
     /// The connection was lost.
     lost: Arc<Notify>,
+    /// Listening sockets that were brought to us and wait for their application.
+    pub(crate) adopted: Adopted,
 }
 
 #[derive(Debug)]
@@ -105,7 +108,7 @@ impl Keeper {
         if inner.connection.is_none() {
             inner.start_and_tell();
         }
-        Self { inner: Arc::new(Mutex::new(inner)), lost: Arc::default() }
+        Self { inner: Arc::new(Mutex::new(inner)), lost: Arc::default(), adopted: Adopted::default() }
     }
 
     /// Parks a copy of a descriptor.
