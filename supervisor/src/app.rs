@@ -3,22 +3,31 @@
 //! Everything that concerns an application goes through [`App::run`]: commands of clients, news of its processes, and
 //! timers. So there is nothing to lock. Decisions are those of `muster_planning::supervision`; this carries them out.
 
+mod awaited;
+mod exit;
+mod instances;
 mod member;
+mod messages;
 mod news;
 mod operation;
+mod pid_file;
+mod places;
+mod reported;
 mod requests;
 mod saved;
 mod status;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
-use muster_planning::supervision::{Effect, Event, State, TimerId, step};
+use muster_planning::supervision::{Effect, Event, Report, State, TimerId, step};
 use muster_supervisor_protocol::{
-    AppSpec, AppStatus, DesiredRun, ProcessEvent, ProcessEventKind, Progress, Reply,
+    AppSpec, AppStatus, DesiredRun, LastExit, ProcessEvent, ProcessEventKind, Progress, Reply,
 };
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -29,8 +38,12 @@ use crate::logs::{FileWriter, LogHub};
 use crate::process::{Happened, Origin};
 use crate::registry::FromApp;
 use crate::saved::ProcessLedger;
+use awaited::Awaited;
 use member::{Member, Role};
+use messages::Trigger;
 use operation::Operation;
+pub(crate) use places::Ids;
+use places::Place;
 pub(crate) use saved::{PARKED_UNDER, SavedState};
 
 /// What all applications share.
@@ -42,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<ProcessEvent>,
     pub(crate) ledger: ProcessLedger,
     pub(crate) keeper: Keeper,
+    /// Numbers of instances across all applications.
+    pub(crate) ids: Ids,
     /// The drain hook, and whether users other than ours can read it.
     pub(crate) hook: PathBuf,
     pub(crate) hook_for_others: bool,
@@ -52,25 +67,21 @@ pub(crate) struct Shared {
 pub(crate) enum Command {
     Apply {
         spec: Arc<AppSpec>,
-        /// Take the spec over without starting it: it was stopped on purpose before the supervisor restarted.
-        stay_stopped: bool,
+        /// How it ran before the supervisor restarted.
+        before: Option<Before>,
         progress: Option<mpsc::Sender<Progress>>,
         reply: oneshot::Sender<Reply>,
     },
-    Restart {
-        reply: oneshot::Sender<Reply>,
-    },
-    Start {
-        reply: oneshot::Sender<Reply>,
-    },
-    Stop {
-        reply: oneshot::Sender<Reply>,
-    },
-    Delete {
+    Do {
+        verb: Verb,
         reply: oneshot::Sender<Reply>,
     },
     Status {
         reply: oneshot::Sender<Option<AppStatus>>,
+    },
+    /// The spec in force.
+    Spec {
+        reply: oneshot::Sender<Option<AppSpec>>,
     },
     /// Stop everything and end the task; the supervisor is ending.
     Shutdown {
@@ -80,6 +91,42 @@ pub(crate) enum Command {
     HandOver {
         done: oneshot::Sender<()>,
     },
+}
+
+/// What can be done with an application or some of its instances (all when none is named).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Verb {
+    Stop(Vec<u32>),
+    Start(Vec<u32>),
+    Restart(Vec<u32>),
+    Reload,
+    Delete(Vec<u32>),
+    Scale { instances: u32, oldest_first: bool },
+    Reset(Vec<u32>),
+    Signal { instances: Vec<u32>, signal: String },
+    Message { instances: Vec<u32>, message: Value },
+    Trigger { instances: Vec<u32>, action: String, params: Option<Value>, timeout_ms: u64 },
+    Input { instances: Vec<u32>, data: String },
+}
+
+/// How an application ran under a supervisor that is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Before {
+    /// All of it was stopped.
+    pub(crate) stopped: bool,
+    /// Numbers of its instances, when they are not those of its spec.
+    pub(crate) instances: Option<BTreeSet<u32>>,
+    /// Those that were stopped on purpose.
+    pub(crate) stopped_instances: BTreeSet<u32>,
+}
+
+/// What is due at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Alarm {
+    /// Of the state machine of a member.
+    Member { member: u64, timer: TimerId },
+    /// An action had the time to answer.
+    Trigger { number: u64 },
 }
 
 /// News of processes that wait for us; a process that has more to tell waits.
@@ -96,13 +143,23 @@ pub(crate) struct App {
     spec: Option<Arc<AppSpec>>,
     desired: DesiredRun,
     members: BTreeMap<u64, Member>,
+    /// Numbers of the instances of the spec in force.
+    instances: BTreeSet<u32>,
+    /// Those of them that are stopped on purpose.
+    stopped: BTreeSet<u32>,
+    /// What belongs to the numbers, whatever process has them.
+    places: BTreeMap<u32, Place>,
     next_id: u64,
     sockets: Sockets,
     operation: Option<Operation>,
     /// Commands that wait for the operation to end.
     waiting: VecDeque<Command>,
+    /// Clients that wait for instances.
+    awaited: Vec<Awaited>,
+    /// Clients that wait for answers to an action.
+    triggers: Vec<Trigger>,
     /// By time (of the clock) and a number of their own.
-    timers: BTreeMap<(u64, u64), (u64, TimerId)>,
+    alarms: BTreeMap<(u64, u64), Alarm>,
     last_failure: Option<String>,
     ended: bool,
     /// Someone waits for us to let go of everything.
@@ -138,11 +195,16 @@ impl App {
             spec: None,
             desired: DesiredRun::Running,
             members: BTreeMap::new(),
+            instances: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            places: BTreeMap::new(),
             next_id: 1,
             sockets: Sockets::default(),
             operation: None,
             waiting: VecDeque::new(),
-            timers: BTreeMap::new(),
+            awaited: Vec::new(),
+            triggers: Vec::new(),
+            alarms: BTreeMap::new(),
             last_failure: None,
             ended: false,
             handing_over: None,
@@ -152,18 +214,18 @@ impl App {
 
     async fn run(mut self) {
         while !self.ended {
-            let next_timer = self.timers.keys().next().map(|(at_ms, _)| self.shared.clock.instant(*at_ms));
+            let next_alarm = self.alarms.keys().next().map(|(at_ms, _)| self.shared.clock.instant(*at_ms));
             let mut changed = true;
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => {
-                        changed = !matches!(command, Command::Status { .. });
+                        changed = !matches!(command, Command::Status { .. } | Command::Spec { .. });
                         self.command(command);
                     }
                     None => self.ended = true,
                 },
                 Some((origin, happened)) = self.news.recv() => self.hear(origin, happened),
-                () = sleep_until(next_timer) => self.fire_timers(),
+                () = sleep_until(next_alarm) => self.fire_alarms(),
             }
             if let Some(done) = self.handing_over.take() {
                 return self.hand_over(done).await;
@@ -176,6 +238,7 @@ impl App {
         self.forget_state();
         // Dropping the members drops their orders, which ends whatever might still run.
         self.members.clear();
+        self.places.clear();
         self.commands.close();
         let mut leftover: Vec<Command> = self.waiting.drain(..).collect();
         while let Some(command) = self.commands.recv().await {
@@ -185,14 +248,22 @@ impl App {
         drop(self.registry.send(FromApp::Ended { name: self.name, leftover }));
     }
 
-    fn fire_timers(&mut self) {
+    fn fire_alarms(&mut self) {
         let now_ms = self.shared.clock.now_ms();
-        while let Some(entry) = self.timers.first_entry()
+        while let Some(entry) = self.alarms.first_entry()
             && entry.key().0 <= now_ms
         {
-            let (member, timer) = entry.remove();
-            self.feed(member, Event::TimerFired { timer });
+            match entry.remove() {
+                Alarm::Member { member, timer } => self.feed(member, Event::TimerFired { timer }),
+                Alarm::Trigger { number } => self.end_trigger(number),
+            }
         }
+    }
+
+    fn set_alarm(&mut self, after_ms: u64, alarm: Alarm) {
+        let at_ms = self.shared.clock.now_ms() + after_ms.min(MAX_ALARM_MS);
+        self.next_id += 1;
+        self.alarms.insert((at_ms, self.next_id), alarm);
     }
 
     /// Lets the state machine of a member decide, and carries out what it says.
@@ -222,21 +293,25 @@ impl App {
             Effect::Spawn { launch } => {
                 let started = member.spawn(launch, &self.shared, &self.news_sender);
                 if let Err(reason) = started {
+                    member.last_exit = Some(exit::never_started(&reason));
                     return Some(Event::SpawnFailed { launch, reason });
                 }
             }
             Effect::ArmTimer { timer, after_ms } => {
-                let at_ms = self.shared.clock.now_ms() + after_ms.min(MAX_TIMER_MS);
-                self.next_id += 1;
-                self.timers.insert((at_ms, self.next_id), (id, timer));
+                self.set_alarm(after_ms, Alarm::Member { member: id, timer });
             }
             Effect::Drain { .. } => member.drain(),
             Effect::Disconnect { .. } => member.disconnect(),
             Effect::Ask { .. } => member.ask(),
             Effect::Kill { .. } => member.kill(),
+            Effect::Replace { .. } => {
+                let instance = member.index;
+                self.replace_one(instance);
+            }
             Effect::Report { report, reason } => {
                 let (index, release) = (member.index, member.spec.release.clone());
-                self.publish(Some(index), release, status::event_kind(report), reason);
+                let exit = if report == Report::Exited { member.last_exit.clone() } else { None };
+                self.publish_with(Some(index), release, status::event_kind(report), reason, exit);
             }
         }
         None
@@ -245,6 +320,7 @@ impl App {
     /// After anything happened: forget who has gone, go on with what is being done, let go of sockets nobody needs.
     fn settle(&mut self) {
         self.forget_retired();
+        self.answer_awaited();
         self.advance();
         self.forget_retired();
         let alive = |member: &Member| {
@@ -257,19 +333,36 @@ impl App {
     }
 
     fn forget_retired(&mut self) {
+        let places = &mut self.places;
         self.members.retain(|_, member| {
-            !(member.retire
+            let gone = member.retire
                 && matches!(member.machine.state, State::Stopped { .. })
-                && member.process.is_none())
+                && member.process.is_none();
+            if gone && let Some(place) = places.get_mut(&member.index) {
+                place.restarts = Some(member.machine.history.restarts);
+            }
+            !gone
         });
         let members = &self.members;
-        self.timers.retain(|_, (id, _)| members.contains_key(id));
+        self.alarms.retain(|_, alarm| match alarm {
+            Alarm::Member { member, .. } => members.contains_key(member),
+            Alarm::Trigger { .. } => true,
+        });
+        if self.operation.is_none() {
+            let (members, instances) = (&self.members, &self.instances);
+            let used = |index: &u32| {
+                instances.contains(index) || members.values().any(|member| member.index == *index)
+            };
+            self.places.retain(|index, _| used(index));
+        }
     }
 
     fn add_member(&mut self, index: u32, role: Role, spec: &Arc<AppSpec>) -> u64 {
         self.next_id += 1;
         let id = self.next_id;
-        self.members.insert(id, Member::new(id, index, role, Arc::clone(spec)));
+        let place = self.place(index, spec);
+        let member = Member::new(id, index, role, Arc::clone(spec), place);
+        self.members.insert(id, member);
         id
     }
 
@@ -283,6 +376,17 @@ impl App {
     }
 
     fn publish(&self, instance: Option<u32>, release: String, kind: ProcessEventKind, reason: String) {
+        self.publish_with(instance, release, kind, reason, None);
+    }
+
+    fn publish_with(
+        &self,
+        instance: Option<u32>,
+        release: String,
+        kind: ProcessEventKind,
+        reason: String,
+        exit: Option<LastExit>,
+    ) {
         tracing::info!(app = self.name, instance, release, kind = ?kind, reason, "process event");
         if self.shared.events.receiver_count() > 0 {
             let event = ProcessEvent {
@@ -292,7 +396,7 @@ impl App {
                 release,
                 kind,
                 reason,
-                exit: None,
+                exit,
             };
             // Nobody listens any more: nobody misses it.
             drop(self.shared.events.send(event));
@@ -301,7 +405,7 @@ impl App {
 }
 
 /// About a month: far beyond any sensible setting, and no overflow.
-const MAX_TIMER_MS: u64 = 30 * 24 * 3_600 * 1_000;
+const MAX_ALARM_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
 async fn sleep_until(at: Option<Instant>) {
     match at {

@@ -5,6 +5,7 @@
 //! anything.
 
 pub(crate) mod command;
+mod input;
 pub(crate) mod ports;
 pub(crate) mod stats;
 mod task;
@@ -12,6 +13,7 @@ pub(crate) mod tree;
 pub(crate) mod users;
 pub(crate) mod watch;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use crate::cluster::channel::rest::ChannelRest;
 use crate::cluster::protocol::{AddressType, Listening, QueryServer};
 use crate::keeper::{Keeper, Spill};
 use crate::logs::{Output, OutputRest, OutputTask, Source, Tail};
+use input::Input;
+pub(crate) use input::InputGauge;
 use task::{ParkedChannel, Task};
 use watch::Watch;
 
@@ -55,6 +59,8 @@ pub(crate) enum Happened {
     ProbeSucceeded,
     /// A probe of ours found something that would explain a failure.
     Noticed { hint: String },
+    /// It reported something as pm2's libraries do: `axm:monitor`, `axm:action`, `axm:reply`.
+    Axm { topic: String, data: Value },
     /// All its connections have ended.
     Drained,
     /// It closed its channel and did not end.
@@ -78,10 +84,14 @@ pub(crate) enum Order {
     Disconnect,
     /// A message for the application.
     Message(Value),
-    /// A signal for the process and its group.
+    /// A signal for the process and, unless only the process itself is to be ended, its group.
     Signal(i32),
-    /// SIGKILL for it and everything it started.
+    /// A signal for the process alone.
+    SignalOne(i32),
+    /// SIGKILL for it and, unless only the process itself is to be ended, everything it started.
     Kill,
+    /// Bytes for its standard input.
+    Input(Vec<u8>),
     /// Let go of it without harm: another supervisor goes on. Answered with the id of its member.
     HandOver(mpsc::UnboundedSender<(u64, ProcessRest)>),
 }
@@ -95,6 +105,8 @@ pub(crate) struct Process {
     pub(crate) has_channel: bool,
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) stderr_tail: Tail,
+    /// When it has a standard input.
+    pub(crate) input: Option<InputGauge>,
 }
 
 /// What names a process that runs, for the next supervisor.
@@ -113,6 +125,8 @@ pub(crate) struct ProcessRest {
     out: OutputRest,
     err: OutputRest,
     last_stderr: Vec<String>,
+    /// Waits to be written to its standard input.
+    input: Vec<u8>,
 }
 
 impl Process {
@@ -125,13 +139,23 @@ impl Process {
     pub(crate) fn gone(saved: &SavedProcess) -> Self {
         let (orders, _) = mpsc::unbounded_channel();
         let SavedProcess { launch, pid, start_ticks, has_channel } = *saved;
-        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail: Tail::default() }
+        let stderr_tail = Tail::default();
+        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail, input: None }
     }
 }
 
 /// Where the parts of a process are parked.
 fn parked_key(pid: u32, start_ticks: u64, part: &str) -> String {
     format!("process/{pid}-{start_ticks}/{part}")
+}
+
+/// What only one instance of an application is started with.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) index: u32,
+    pub(crate) worker_id: u64,
+    pub(crate) hook: Option<&'a Path>,
+    pub(crate) own_variables: &'a BTreeMap<String, String>,
 }
 
 /// Whom a process belongs to.
@@ -145,12 +169,8 @@ pub(crate) struct Owner<'a> {
 }
 
 /// Starts one process of a spec.
-pub(crate) fn spawn(
-    owner: Owner<'_>,
-    index: u32,
-    worker_id: u64,
-    hook: Option<&Path>,
-) -> Result<Process, String> {
+pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, String> {
+    let Start { index, worker_id, hook, own_variables } = start;
     let spec = owner.spec;
     let user = users::resolve(spec)?;
     let wants_channel = command::wants_channel(spec);
@@ -159,7 +179,20 @@ pub(crate) fn spawn(
         Ok(None) => (None, None),
         Err(error) => return Err(format!("its ipc channel cannot be made: {error}")),
     };
-    let launch = command::Launch { spec, index, worker_id, hook, user: user.as_ref(), channel: their_end };
+    let (stdin, our_input) = match spec.stdin.then(Input::pair).transpose() {
+        Ok(pair) => pair.unzip(),
+        Err(error) => return Err(format!("its standard input cannot be made: {error}")),
+    };
+    let launch = command::Launch {
+        spec,
+        index,
+        worker_id,
+        hook,
+        user: user.as_ref(),
+        channel: their_end,
+        stdin,
+        own_variables,
+    };
     let mut child = command::start(launch)?;
     let pid = child.id();
     let watch = Watch::started(pid);
@@ -185,7 +218,13 @@ pub(crate) fn spawn(
         _parked: owner.keeper.park(parked_key(pid, start_ticks, "channel"), &channel),
         channel,
     });
-    Ok(run(owner, watch, pid, channel, false, [out, err], Tail::default()))
+    let input = our_input.map(|mut input| {
+        input.parked = Some(owner.keeper.park(parked_key(pid, start_ticks, "in"), &input.pipe));
+        input
+    });
+    let ends =
+        Ends { channel, channel_lost: false, outputs: [out, err], stderr_tail: Tail::default(), input };
+    Ok(run(owner, watch, pid, ends))
 }
 
 /// Goes on with a process that an earlier supervisor started (or we, before an upgrade).
@@ -196,9 +235,9 @@ pub(crate) fn attach(
     sockets: impl Fn(&str) -> Option<Arc<OwnedFd>>,
 ) -> Process {
     let SavedProcess { pid, start_ticks, .. } = *saved;
-    let (channel_rest, out, err, last_stderr) = match rest {
-        Some(rest) => (rest.channel, rest.out, rest.err, rest.last_stderr),
-        None => (None, OutputRest::default(), OutputRest::default(), Vec::new()),
+    let (channel_rest, out, err, last_stderr, waiting_input) = match rest {
+        Some(rest) => (rest.channel, rest.out, rest.err, rest.last_stderr, rest.input),
+        None => (None, OutputRest::default(), OutputRest::default(), Vec::new(), Vec::new()),
     };
     let claim = |part: &str| owner.keeper.claim(&parked_key(pid, start_ticks, part));
     let source = |part: &str, rest: OutputRest| {
@@ -216,19 +255,27 @@ pub(crate) fn attach(
         Some(ParkedChannel { channel, _parked: parked })
     });
     let channel_lost = saved.has_channel && channel.is_none();
+    let input = claim("in").and_then(|(descriptor, parked, _)| {
+        Input::resume(descriptor, parked, waiting_input)
+            .inspect_err(|error| tracing::error!(pid, %error, "the standard input of a process was lost"))
+            .ok()
+    });
     let watch = Watch::again(pid, start_ticks);
-    run(owner, watch, pid, channel, channel_lost, outputs, Tail::with(last_stderr))
+    let ends = Ends { channel, channel_lost, outputs, stderr_tail: Tail::with(last_stderr), input };
+    run(owner, watch, pid, ends)
 }
 
-fn run(
-    owner: Owner<'_>,
-    watch: Watch,
-    pid: u32,
+/// Our ends of what connects us with a process.
+struct Ends {
     channel: Option<ParkedChannel>,
     channel_lost: bool,
-    [out, err]: [Option<Source>; 2],
+    outputs: [Option<Source>; 2],
     stderr_tail: Tail,
-) -> Process {
+    input: Option<Input>,
+}
+
+fn run(owner: Owner<'_>, watch: Watch, pid: u32, ends: Ends) -> Process {
+    let Ends { channel, channel_lost, outputs: [out, err], stderr_tail, input } = ends;
     let (orders, received) = mpsc::unbounded_channel();
     let follow = |source: Option<Source>, stream, tail| -> Option<OutputTask> {
         source.map(|source| owner.output.follow(source, stream, tail))
@@ -243,12 +290,15 @@ fn run(
         channel,
         channel_lost,
         cluster: owner.spec.exec_mode == ExecMode::Cluster,
+        whole_tree: owner.spec.treekill,
         orders: received,
         origin: owner.origin,
         happened: owner.happened,
         outputs,
         stderr_tail: stderr_tail.clone(),
+        input,
     };
+    let input = task.input.as_ref().map(Input::gauge);
     tokio::spawn(task.run());
-    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail }
+    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, input }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_supervisor_protocol::{AppSpec, AppStatus, DesiredRun, ErrorCode, Progress, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::{App, Command, SavedState, Shared};
+use crate::app::{App, Before, Command, SavedState, Shared, Verb};
 use crate::process::{tree, users};
 use crate::saved::{SavedApp, SavedApps};
 
@@ -19,20 +19,14 @@ pub(crate) enum Ask {
         progress: Option<mpsc::Sender<Progress>>,
         reply: oneshot::Sender<Reply>,
     },
-    Stop {
+    Do {
         app: String,
+        verb: Verb,
         reply: oneshot::Sender<Reply>,
     },
-    Start {
-        app: String,
-        reply: oneshot::Sender<Reply>,
-    },
-    Restart {
-        app: String,
-        reply: oneshot::Sender<Reply>,
-    },
-    Delete {
-        app: String,
+    /// The specs in force, of one application or all.
+    Specs {
+        app: Option<String>,
         reply: oneshot::Sender<Reply>,
     },
     List {
@@ -69,7 +63,7 @@ pub(crate) struct Registry {
     to_us: mpsc::UnboundedSender<FromApp>,
     /// Commands for applications whose task is just ending.
     late: BTreeMap<String, Vec<Command>>,
-    shutting_down: Option<oneshot::Sender<Reply>>,
+    shutting_down: Option<Vec<oneshot::Sender<Reply>>>,
 }
 
 impl Registry {
@@ -110,9 +104,9 @@ impl Registry {
                 Some(told) = self.from_apps.recv() => self.told(told),
             }
             if self.apps.is_empty()
-                && let Some(reply) = self.shutting_down.take()
+                && let Some(replies) = self.shutting_down.take()
             {
-                answer(reply, Reply::Done);
+                replies.into_iter().for_each(|reply| answer(reply, Reply::Done));
                 return;
             }
         }
@@ -151,49 +145,36 @@ impl Registry {
                     // One that has ended just now tells so itself.
                     drop(app.send(Command::Shutdown { reply: sender }));
                 }
-                self.shutting_down = Some(reply);
+                self.shutting_down.get_or_insert_default().push(reply);
             }
-            Ask::Apply { reply, .. }
-            | Ask::Stop { reply, .. }
-            | Ask::Start { reply, .. }
-            | Ask::Restart { reply, .. }
-            | Ask::Delete { reply, .. }
-                if self.shutting_down.is_some() =>
-            {
+            Ask::Specs { app, reply } => self.specs(app, reply),
+            Ask::Apply { reply, .. } | Ask::Do { reply, .. } if self.shutting_down.is_some() => {
                 answer(reply, refusal(ErrorCode::ShuttingDown, "the supervisor is stopping".to_owned()));
             }
             Ask::Apply { spec, progress, reply } => self.apply(*spec, progress, reply),
-            Ask::Stop { app, reply } => {
-                if let Some(saved) = self.waiting_to_be_applied(&app).cloned() {
-                    self.saved.set(&app, Some(SavedApp { desired: DesiredRun::Stopped, ..saved }));
+            Ask::Do { app, verb, reply } => match (self.waiting_to_be_applied(&app).cloned(), verb) {
+                (None, verb) => self.pass_on(&app, verb, reply),
+                (Some(saved), Verb::Stop(named)) => {
+                    let (desired, stopped) = match named.is_empty() {
+                        true => (DesiredRun::Stopped, saved.instances.clone()),
+                        false => (saved.desired, saved.stopped.iter().copied().chain(named).collect()),
+                    };
+                    self.saved.set(&app, Some(SavedApp { desired, stopped, ..saved }));
                     answer(reply, Reply::Done);
-                } else {
-                    self.pass_on(&app, reply, |reply| Command::Stop { reply });
                 }
-            }
-            Ask::Start { app, reply } => {
-                if let Some(saved) = self.waiting_to_be_applied(&app).cloned() {
-                    self.saved.set(&app, Some(SavedApp { desired: DesiredRun::Running, ..saved }));
+                (Some(saved), Verb::Start(named)) => {
+                    let forget = |number: &&u32| !named.is_empty() && !named.contains(number);
+                    let stopped = saved.stopped.iter().filter(forget).copied().collect();
+                    let saved = SavedApp { desired: DesiredRun::Running, stopped, ..saved };
+                    self.saved.set(&app, Some(saved));
                     answer(reply, awaiting_apply(&app));
-                } else {
-                    self.pass_on(&app, reply, |reply| Command::Start { reply });
                 }
-            }
-            Ask::Restart { app, reply } => {
-                if self.waiting_to_be_applied(&app).is_some() {
-                    answer(reply, awaiting_apply(&app));
-                } else {
-                    self.pass_on(&app, reply, |reply| Command::Restart { reply });
-                }
-            }
-            Ask::Delete { app, reply } => {
-                if self.apps.contains_key(&app) {
-                    self.pass_on(&app, reply, |reply| Command::Delete { reply });
-                } else {
+                (Some(_), Verb::Delete(named)) if named.is_empty() => {
                     self.saved.set(&app, None);
                     answer(reply, Reply::Done);
                 }
-            }
+                (Some(_), _) => answer(reply, awaiting_apply(&app)),
+            },
         }
     }
 
@@ -218,11 +199,21 @@ impl Registry {
             answer(reply, refusal(ErrorCode::InvalidSpec, message));
             return;
         }
-        let stay_stopped = self.waiting_to_be_applied(&spec.name).is_some_and(|saved| {
-            saved.desired == DesiredRun::Stopped && saved.spec_digest == spec.spec_digest
+        let before = self.waiting_to_be_applied(&spec.name).and_then(|saved| {
+            let same = saved.spec_digest == spec.spec_digest;
+            match (same, saved.desired) {
+                (true, desired) => Some(Before {
+                    stopped: desired == DesiredRun::Stopped,
+                    instances: Some(saved.instances.clone()).filter(|numbers| !numbers.is_empty()),
+                    stopped_instances: saved.stopped.clone(),
+                }),
+                (false, DesiredRun::Running) => Some(Before::default()),
+                // A new spec is for running, unless it says otherwise.
+                (false, DesiredRun::Stopped) => None,
+            }
         });
         let name = spec.name.clone();
-        let command = Command::Apply { stay_stopped, progress, reply, spec: Arc::new(spec) };
+        let command = Command::Apply { before, progress, reply, spec: Arc::new(spec) };
         self.dispatch(name, command);
     }
 
@@ -235,27 +226,51 @@ impl Registry {
         }
     }
 
-    fn pass_on(
-        &mut self,
-        name: &str,
-        reply: oneshot::Sender<Reply>,
-        command: impl FnOnce(oneshot::Sender<Reply>) -> Command,
-    ) {
-        match self.apps.contains_key(name) {
-            true => self.dispatch(name.to_owned(), command(reply)),
-            false => {
-                let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
-                let hint = if known.is_empty() {
-                    "there are none".to_owned()
-                } else {
-                    format!("there are: {}", known.join(", "))
-                };
-                answer(
-                    reply,
-                    refusal(ErrorCode::UnknownApp, format!("there is no application {name:?}; {hint}")),
-                );
-            }
+    fn pass_on(&mut self, name: &str, verb: Verb, reply: oneshot::Sender<Reply>) {
+        if self.apps.contains_key(name) {
+            self.dispatch(name.to_owned(), Command::Do { verb, reply });
+        } else if matches!(verb, Verb::Delete(_)) {
+            // It is not there, as was wanted.
+            answer(reply, Reply::Done);
+        } else {
+            answer(reply, self.unknown(name));
         }
+    }
+
+    fn unknown(&self, name: &str) -> Reply {
+        let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
+        let hint = match known.is_empty() {
+            true => "there are none".to_owned(),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        refusal(ErrorCode::UnknownApp, format!("there is no application {name:?}; {hint}"))
+    }
+
+    fn specs(&self, app: Option<String>, reply: oneshot::Sender<Reply>) {
+        if let Some(name) = app.as_ref().filter(|name| !self.apps.contains_key(*name)) {
+            let refused = match self.waiting_to_be_applied(name) {
+                Some(_) => awaiting_apply(name),
+                None => self.unknown(name),
+            };
+            return answer(reply, refused);
+        }
+        let wanted = self.apps.iter().filter(|(name, _)| app.as_ref().is_none_or(|app| app == *name));
+        let ask = |(_, app): (&String, &mpsc::UnboundedSender<Command>)| {
+            let (reply, answer) = oneshot::channel();
+            // One that has ended just now has no spec.
+            drop(app.send(Command::Spec { reply }));
+            answer
+        };
+        let answers: Vec<_> = wanted.map(ask).collect();
+        tokio::spawn(async move {
+            let mut specs = Vec::new();
+            for answer in answers {
+                if let Ok(Ok(Some(spec))) = tokio::time::timeout(STATUS_PATIENCE, answer).await {
+                    specs.push(spec);
+                }
+            }
+            answer(reply, Reply::Specs { specs });
+        });
     }
 
     /// Known from an earlier run, not applied since.
@@ -318,15 +333,12 @@ impl Registry {
                         Command::Apply { .. } if self.shutting_down.is_none() => {
                             self.dispatch(name.clone(), command);
                         }
-                        Command::Delete { reply } | Command::Shutdown { reply } => answer(reply, Reply::Done),
-                        Command::Restart { reply } | Command::Start { reply } | Command::Stop { reply } => {
-                            answer(
-                                reply,
-                                refusal(
-                                    ErrorCode::UnknownApp,
-                                    format!("application {name:?} was deleted meanwhile"),
-                                ),
-                            )
+                        Command::Do { verb: Verb::Delete(_), reply } | Command::Shutdown { reply } => {
+                            answer(reply, Reply::Done);
+                        }
+                        Command::Do { reply, .. } => {
+                            let message = format!("application {name:?} was deleted meanwhile");
+                            answer(reply, refusal(ErrorCode::UnknownApp, message));
                         }
                         Command::Apply { reply, .. } => {
                             answer(
@@ -334,7 +346,7 @@ impl Registry {
                                 refusal(ErrorCode::ShuttingDown, "the supervisor is stopping".to_owned()),
                             );
                         }
-                        Command::Status { .. } | Command::HandOver { .. } => {}
+                        Command::Status { .. } | Command::Spec { .. } | Command::HandOver { .. } => {}
                     }
                 }
             }

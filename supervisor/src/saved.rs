@@ -30,6 +30,12 @@ pub(crate) struct SavedApp {
     pub(crate) release_id: String,
     pub(crate) exec_mode: ExecMode,
     pub(crate) desired: DesiredRun,
+    /// Numbers of its instances, when they are not simply those of its spec.
+    #[serde(default)]
+    pub(crate) instances: BTreeSet<u32>,
+    /// Those that were stopped on purpose.
+    #[serde(default)]
+    pub(crate) stopped: BTreeSet<u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -225,6 +231,8 @@ mod tests {
             release_id: "r".into(),
             exec_mode: ExecMode::Cluster,
             desired: DesiredRun::Running,
+            instances: BTreeSet::from([0, 2]),
+            stopped: BTreeSet::from([2]),
         }
     }
 

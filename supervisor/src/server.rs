@@ -8,14 +8,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::keeper::Keeper;
 use crate::{private_socket, takeover};
-use connection::UpgradeAsk;
+use connection::{ServerAsk, ShutdownAsk};
 use world::{Identity, World};
+
+/// How long a client may take to hear that everything is down.
+const TELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why the supervisor cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -72,16 +76,23 @@ pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
     raise_descriptor_limit();
     let keeper = Keeper::open(&state_dir);
     let tending = tokio::spawn(keeper.clone().tend());
-    let (upgrades, mut asked) = mpsc::channel::<UpgradeAsk>(1);
+    let (server, mut asked) = mpsc::channel::<ServerAsk>(1);
+    let mut enders: Vec<ShutdownAsk> = Vec::new();
     let identity = Identity::of(&keeper, resume);
     loop {
-        let world = World::build(&state_dir, &keeper, &listener, &identity, upgrades.clone()).await?;
+        let world = World::build(&state_dir, &keeper, &listener, &identity, server.clone()).await?;
         tracing::info!(socket = %socket_path.display(), pid = std::process::id(), "supervisor serves");
         let ask = loop {
             tokio::select! {
                 () = signals.end() => break None,
-                Some(ask) = asked.recv() => if let Some(approved) = ask.check(&binary).await {
-                    break Some(approved);
+                Some(ask) = asked.recv() => match ask {
+                    ServerAsk::Upgrade(ask) => if let Some(approved) = ask.check(&binary).await {
+                        break Some(approved);
+                    },
+                    ServerAsk::Shutdown(ask) => {
+                        enders.push(ask);
+                        break None;
+                    }
                 },
             }
         };
@@ -106,6 +117,17 @@ pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
         tracing::warn!(%error, "the socket cannot be removed");
     }
     drop(lock);
+    while let Ok(ask) = asked.try_recv() {
+        if let ServerAsk::Shutdown(ask) = ask {
+            enders.push(ask);
+        }
+    }
+    for ShutdownAsk { down, told } in enders {
+        if down.send(()).is_ok() {
+            // The connection ends it, one way or the other.
+            drop(tokio::time::timeout(TELL_LIMIT, told).await);
+        }
+    }
     tracing::info!("supervisor ended");
     Ok(())
 }

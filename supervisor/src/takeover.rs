@@ -22,7 +22,7 @@ use rustix::net::{
 
 /// Format of everything the keeper holds and of how it is spoken to. To be raised when a supervisor could no longer
 /// go on with what this one parked.
-pub const STATE_FORMAT: u32 = 1;
+pub const STATE_FORMAT: u32 = 2;
 
 /// How long the new binary may take to say whether it can take over.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);

@@ -18,4 +18,4 @@ mod tests;
 pub use history::History;
 pub use policy::Policy;
 pub use state::{AfterStop, Exit, Instance, LaunchId, State, StopCause, StopStep, TimerId, signal_name};
-pub use step::{Context, Effect, Event, Refused, Report, Step, step};
+pub use step::{Context, Effect, Event, Refused, Report, RestartCause, Step, step};

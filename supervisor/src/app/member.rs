@@ -2,7 +2,8 @@
 
 mod saved;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use tokio::task::JoinHandle;
 
 pub(crate) use saved::{Meanwhile, SavedMember};
 
-use super::Shared;
+use super::places::Numbers;
+use super::reported::Reported;
+use super::{Shared, pid_file};
 use crate::logs::Output;
 use crate::process::stats::Sampler;
-use crate::process::{self, Happened, Order, Origin, Owner, Process, command, tree};
+use crate::process::{self, Happened, Order, Origin, Owner, Process, Start, command, tree};
 use crate::readiness::{self, Check, Probe, Route};
 
 /// Whose instance it is during a replacement.
@@ -36,6 +39,7 @@ pub(crate) enum Role {
 pub(crate) struct Member {
     pub(crate) id: u64,
     pub(crate) index: u32,
+    pub(crate) numbers: Numbers,
     pub(crate) role: Role,
     pub(crate) spec: Arc<AppSpec>,
     policy: Policy,
@@ -43,6 +47,8 @@ pub(crate) struct Member {
     pub(crate) process: Option<Process>,
     /// To be forgotten once it has ended.
     pub(crate) retire: bool,
+    /// When it was made, or someone last acted on it.
+    pub(crate) created_at: DateTime<Utc>,
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) last_exit: Option<LastExit>,
     /// Last stderr lines of the process that ended.
@@ -54,6 +60,10 @@ pub(crate) struct Member {
     /// Node's cluster module answered.
     pub(crate) online: bool,
     pub(crate) sampler: Sampler,
+    /// Metrics and actions of the present process.
+    pub(super) reported: Reported,
+    /// File that tells the present process id.
+    pid_file: Option<PathBuf>,
     hooked: bool,
     probe: Option<RunningProbe>,
 }
@@ -72,16 +82,18 @@ const MAX_HINTS: usize = 4;
 const MAX_HINT_CHARS: usize = 300;
 
 impl Member {
-    pub(crate) fn new(id: u64, index: u32, role: Role, spec: Arc<AppSpec>) -> Self {
+    pub(crate) fn new(id: u64, index: u32, role: Role, spec: Arc<AppSpec>, numbers: Numbers) -> Self {
         let mut member = Self {
             id,
             index,
+            numbers,
             role,
             policy: policy(&spec),
             spec,
             machine: Instance::default(),
             process: None,
             retire: false,
+            created_at: Utc::now(),
             started_at: None,
             last_exit: None,
             last_stderr: None,
@@ -89,6 +101,8 @@ impl Member {
             hints: Vec::new(),
             online: false,
             sampler: Sampler::default(),
+            reported: Reported::default(),
+            pid_file: None,
             hooked: false,
             probe: None,
         };
@@ -132,6 +146,7 @@ impl Member {
     ) -> Result<(), String> {
         self.hints.clear();
         self.online = false;
+        self.reported = Reported::default();
         self.hooked = command::takes_hook(&self.spec) && (self.spec.user.is_none() || shared.hook_for_others);
         if !self.hooked && self.spec.exec_mode == ExecMode::Cluster {
             tracing::warn!(
@@ -153,12 +168,59 @@ impl Member {
             happened: news.clone(),
             keeper: &shared.keeper,
         };
-        let process = process::spawn(owner, self.index, self.id, hook)?;
+        let own_variables = &self.own_variables();
+        let start = Start { index: self.index, worker_id: self.id, hook, own_variables };
+        let process = process::spawn(owner, start)?;
         shared.ledger.started(process.pid);
+        self.pid_file = pid_file::path(&self.spec, self.index, self.numbers.id);
+        if let Some(path) = &self.pid_file {
+            pid_file::write(path, process.pid);
+        }
         self.started_at = Some(Utc::now());
         self.process = Some(process);
         self.follow(readiness::when_started(&self.spec), news);
         Ok(())
+    }
+
+    /// Variables that differ between the instances; besides the instance number.
+    fn own_variables(&self) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        if let (Some(name), Some(value)) = (&self.spec.increment_var, self.numbers.counter) {
+            variables.insert(name.clone(), value.to_string());
+        }
+        if let Some(pm2) = &self.spec.pm2 {
+            variables.insert("pm_id".to_owned(), self.numbers.id.to_string());
+            variables.insert("name".to_owned(), self.spec.name.clone());
+            variables.insert("PM2_HOME".to_owned(), pm2.home.clone());
+        }
+        variables
+    }
+
+    /// Its process has ended: what told of it is taken back.
+    pub(super) fn bury(&mut self) -> Option<Process> {
+        self.stop_probe();
+        let process = self.process.take()?;
+        if let Some(path) = self.pid_file.take() {
+            pid_file::remove(&path, process.pid);
+        }
+        // The stderr of the process that ended is wanted when its failure is told.
+        self.last_stderr = Some(process.stderr_tail.lines());
+        self.reported = Reported::default();
+        Some(process)
+    }
+
+    /// The last lines of stderr, of the present process or the one before.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let present = self.process.as_ref().map(|process| process.stderr_tail.lines());
+        present.or_else(|| self.last_stderr.clone()).unwrap_or_default()
+    }
+
+    /// It ended by itself as it may: it is not to be restarted, and nothing was wrong.
+    pub(super) fn ended_well(&self) -> bool {
+        self.last_exit.as_ref().is_some_and(|exit| match exit.code {
+            Some(code) => code == 0 || self.spec.stop_exit_codes.contains(&code),
+            None => false,
+        })
     }
 
     fn output(&self, shared: &Shared) -> Output {
@@ -288,6 +350,7 @@ fn policy(spec: &AppSpec) -> Policy {
         restart_delay_ms: spec.restart_delay_ms,
         exp_backoff_restart_delay_ms: spec.exp_backoff_restart_delay_ms,
         stop_exit_codes: spec.stop_exit_codes.clone(),
+        max_memory_bytes: spec.max_memory_restart_bytes,
         listen_timeout_ms: spec.listen_timeout_ms,
         kill_timeout_ms: spec.kill_timeout_ms,
         drains: false,
@@ -302,7 +365,7 @@ mod tests {
     #[test]
     fn hints_are_few_and_short_whatever_the_application_sends() {
         let spec = Arc::new(AppSpec::new("a", "/", "a.js"));
-        let mut member = Member::new(1, 0, Role::Current, spec);
+        let mut member = Member::new(1, 0, Role::Current, spec, Numbers { id: 0, counter: None });
         let news =
             (0..100).filter(|number| member.hint(&format!("{number} {}", "ü".repeat(1_000_000)))).count();
         assert_eq!((news, member.hints.len()), (MAX_HINTS, MAX_HINTS));

@@ -1,10 +1,9 @@
 //! What processes tell, and what it means for their instance.
 
-use chrono::Utc;
-use muster_planning::supervision::{Event, Exit, signal_name};
-use muster_supervisor_protocol::{LastExit, Readiness};
+use muster_planning::supervision::Event;
+use muster_supervisor_protocol::Readiness;
 
-use super::App;
+use super::{App, exit};
 use crate::cluster::protocol::{Listening, QueryServer};
 use crate::process::{Happened, Order, Origin};
 
@@ -35,37 +34,19 @@ impl App {
             }
             Happened::Drained => self.feed(origin.member, Event::Drained { launch }),
             Happened::ChannelLost => self.feed(origin.member, Event::ChannelLost { launch }),
+            Happened::Axm { topic, data } => match topic.as_str() {
+                "axm:monitor" => member.reported.monitor(data),
+                "axm:action" => member.reported.action(data),
+                "axm:reply" => self.replied(origin.member, data),
+                _ => {}
+            },
             Happened::Exited(exit) => {
                 tracing::debug!(app = self.name, index = member.index, %exit, "a process ended");
-                member.stop_probe();
-                if let Some(process) = &member.process {
+                member.last_exit = Some(exit::report(member, exit));
+                if let Some(process) = member.bury() {
                     self.shared.ledger.ended(process.pid);
                 }
-                let ran_ms = member.running_for().as_millis();
-                let (code, signal) = match exit {
-                    Exit::Code(code) => (Some(code), None),
-                    Exit::Signal(signal) => (None, Some(signal)),
-                    Exit::Unknown { .. } => (None, None),
-                };
-                let reason = match exit {
-                    Exit::Code(_) | Exit::Signal(_) | Exit::Unknown { watched: true } => {
-                        format!("{exit} after {ran_ms} ms")
-                    }
-                    Exit::Unknown { watched: false } => exit.to_string(),
-                };
-                let signal = signal
-                    .map(|signal| signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned));
-                member.last_exit = Some(LastExit {
-                    code,
-                    signal,
-                    reason,
-                    at: Utc::now(),
-                    out_of_memory: false,
-                    uptime_ms: u64::try_from(ran_ms).unwrap_or(u64::MAX),
-                    last_stderr: Vec::new(),
-                });
-                // The stderr of the process that ended is wanted when its failure is told.
-                member.last_stderr = member.process.take().map(|process| process.stderr_tail.lines());
+                self.answers_no_more(origin.member);
                 self.feed(origin.member, Event::Exited { launch, exit });
             }
         }

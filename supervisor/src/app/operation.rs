@@ -1,11 +1,12 @@
 //! What is being done with an application as a whole: a replacement, or a stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_planning::supervision::replacement::{Direction, Next, Plan, Slot, Strategy, View, next};
 use muster_planning::supervision::{AfterStop, Event, State, StopCause};
 use muster_supervisor_protocol::{
-    AppSpec, Applied, ApplyOutcome, DesiredRun, ExecMode, ProcessEventKind, Progress, Readiness, Reply,
+    AppSpec, Applied, ApplyOutcome, ExecMode, ProcessEventKind, Progress, Readiness, Reply,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -37,12 +38,24 @@ impl Operation {
 #[derive(Debug)]
 pub(super) struct Replacing {
     spec: Arc<AppSpec>,
-    restart: bool,
+    kind: Kind,
+    /// Numbers of the new spec that exist, but are not to run.
+    stopped: BTreeSet<u32>,
     plan: Plan,
     replies: Vec<oneshot::Sender<Reply>>,
     watchers: Vec<mpsc::Sender<Progress>>,
     notes: Vec<String>,
     failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::app) enum Kind {
+    /// A new spec.
+    Apply,
+    /// Fresh processes of the same one, for the instances of the plan.
+    Reload,
+    /// More or fewer instances of the same one.
+    Scale,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,24 +65,37 @@ struct Failure {
 }
 
 impl Replacing {
-    pub(super) fn apply(spec: Arc<AppSpec>) -> Self {
+    /// A spec with these instances, of which some are not to run.
+    pub(super) fn apply(spec: Arc<AppSpec>, instances: &BTreeSet<u32>, stopped: BTreeSet<u32>) -> Self {
+        let running = instances.difference(&stopped).copied().collect();
+        Self { stopped, ..Self::new(spec, Kind::Apply, running) }
+    }
+
+    pub(super) fn reload(spec: Arc<AppSpec>, instances: impl IntoIterator<Item = u32>) -> Self {
+        Self::new(spec, Kind::Reload, instances.into_iter().collect())
+    }
+
+    pub(super) fn scale(spec: Arc<AppSpec>, instances: BTreeSet<u32>) -> Self {
+        Self::new(spec, Kind::Scale, instances)
+    }
+
+    fn new(spec: Arc<AppSpec>, kind: Kind, new: BTreeSet<u32>) -> Self {
         let plan = Plan {
             strategy: Strategy::StartFirst,
             direction: Direction::Forward,
-            old_count: 0,
-            new_count: spec.instances,
+            old: BTreeSet::new(),
+            new,
             keep_existing: false,
         };
-        Self { spec, restart: false, plan, replies: vec![], watchers: vec![], notes: vec![], failure: None }
-    }
-
-    pub(super) fn restart(spec: Arc<AppSpec>) -> Self {
-        Self { restart: true, ..Self::apply(spec) }
+        let stopped = BTreeSet::new();
+        Self { spec, kind, stopped, plan, replies: vec![], watchers: vec![], notes: vec![], failure: None }
     }
 
     /// Whether an apply of this digest asks for what is being done already.
     pub(super) fn concerns(&self, digest: &str) -> bool {
-        !self.restart && self.spec.spec_digest == digest && self.plan.direction == Direction::Forward
+        self.kind == Kind::Apply
+            && self.spec.spec_digest == digest
+            && self.plan.direction == Direction::Forward
     }
 
     pub(super) fn join(&mut self, reply: oneshot::Sender<Reply>, progress: Option<mpsc::Sender<Progress>>) {
@@ -77,10 +103,30 @@ impl Replacing {
         self.watchers.extend(progress);
     }
 
-    /// Decides how the old instances and the new ones can meet.
-    pub(super) fn plan_from(&mut self, old: Option<&AppSpec>, old_count: u32) {
-        self.plan.old_count = old_count;
-        let Some(old) = old.filter(|_| old_count > 0) else { return };
+    /// Decides how the old instances and the new ones can meet. `scaled`: the numbers when only the count changes.
+    pub(super) fn plan_from(
+        &mut self,
+        old: Option<&AppSpec>,
+        existing: BTreeSet<u32>,
+        scaled: BTreeSet<u32>,
+    ) {
+        let old_spec = old.filter(|_| !existing.is_empty());
+        self.plan.old = match self.kind {
+            Kind::Reload => self.plan.new.clone(),
+            Kind::Apply | Kind::Scale => existing,
+        };
+        let Some(old) = old_spec else { return };
+        self.plan.keep_existing = match self.kind {
+            Kind::Scale => true,
+            Kind::Reload => false,
+            Kind::Apply => differs_in_count_only(old, &self.spec),
+        };
+        if self.plan.keep_existing {
+            if self.kind == Kind::Apply {
+                self.plan.new = scaled;
+            }
+            return;
+        }
         self.plan.strategy = match (old.exec_mode, self.spec.exec_mode) {
             (ExecMode::Cluster, ExecMode::Cluster) => Strategy::StartFirst,
             (ExecMode::Fork, ExecMode::Fork) => {
@@ -97,16 +143,40 @@ impl Replacing {
                 Strategy::StopAllFirst
             }
         };
-        self.plan.keep_existing = !self.restart && differs_in_count_only(old, &self.spec);
+    }
+
+    /// Instances that are stopped stay as they are.
+    pub(super) fn keeps_instances(&self) -> bool {
+        self.kind == Kind::Scale
+    }
+
+    /// How many instances there are to be.
+    pub(super) fn count(&self) -> u32 {
+        self.spec.instances
+    }
+
+    /// Whether it is about this instance.
+    fn concerns_instance(&self, index: u32) -> bool {
+        self.kind != Kind::Reload || self.plan.new.contains(&index)
+    }
+
+    /// Processes that were replaced by request count as restarts, as users of pm2 know it.
+    fn counts_as_restart(&self) -> bool {
+        match self.kind {
+            Kind::Reload => true,
+            Kind::Apply => self.spec.pm2.is_some(),
+            Kind::Scale => false,
+        }
     }
 
     pub(super) fn intent(&self, name: &str) -> String {
-        let verb = match (self.restart, self.plan.old_count) {
-            (true, _) => "restarting",
-            (false, 0) => "starting",
-            (false, _) => "replacing",
+        let verb = match (self.kind, self.plan.old.is_empty()) {
+            (Kind::Reload, _) => "reloading",
+            (Kind::Scale, _) => "scaling",
+            (Kind::Apply, true) => "starting",
+            (Kind::Apply, false) => "replacing",
         };
-        format!("{verb} {name} {}: {} instances", self.spec.release, self.spec.instances)
+        format!("{verb} {name} {}: {} instances", self.spec.release, self.plan.new.len())
     }
 
     pub(super) fn tell(&mut self, instance: Option<u32>, message: String) {
@@ -207,12 +277,18 @@ impl App {
     /// `Some` when it is over.
     fn replace(&mut self, replacing: &mut Replacing) -> Option<Reply> {
         loop {
-            match next(&replacing.plan, &self.slots()) {
+            match next(&replacing.plan, &self.slots(replacing)) {
                 Next::Wait => return None,
                 Next::StartNew(index) => {
                     self.make_room(&replacing.plan);
                     replacing.tell(Some(index), format!("starting instance {index}"));
+                    let restarts = self.restarts_of(index);
                     let id = self.add_member(index, Role::New, &replacing.spec);
+                    if let Some((member, restarts)) = self.members.get_mut(&id).zip(restarts)
+                        && replacing.counts_as_restart()
+                    {
+                        member.machine.history.restarts = restarts.saturating_add(1);
+                    }
                     self.feed(id, Event::Start);
                 }
                 Next::StartOld(index) => {
@@ -222,7 +298,9 @@ impl App {
                     self.make_room(&replacing.plan);
                     replacing.tell(Some(index), format!("starting the former instance {index} again"));
                     let id = self.add_member(index, Role::Current, &spec);
-                    self.feed(id, Event::Start);
+                    if !self.stopped.contains(&index) {
+                        self.feed(id, Event::Start);
+                    }
                 }
                 Next::StopNew(index) => self.retire_all(index, Role::New),
                 Next::StopOld(index) => {
@@ -245,10 +323,18 @@ impl App {
         }
     }
 
-    fn slots(&self) -> Vec<Slot> {
+    /// Restarts of the instance so far, when there is or was one.
+    fn restarts_of(&self, index: u32) -> Option<u32> {
+        let former = self.members.values().find(|member| member.index == index);
+        former
+            .map(|member| member.machine.history.restarts)
+            .or_else(|| self.places.get(&index).and_then(|place| place.restarts))
+    }
+
+    fn slots(&self, replacing: &Replacing) -> Vec<Slot> {
         let count = self.members.values().map(|member| member.index as usize + 1).max().unwrap_or(0);
         let mut slots = vec![Slot::default(); count];
-        for member in self.members.values() {
+        for member in self.members.values().filter(|member| replacing.concerns_instance(member.index)) {
             let slot = &mut slots[member.index as usize];
             match member.role {
                 Role::Current => slot.old = Some(member.view()),
@@ -288,33 +374,44 @@ impl App {
         else {
             return Failure { reason: format!("instance {index} is gone"), last_stderr: Vec::new() };
         };
-        let last_stderr = member
-            .process
-            .as_ref()
-            .map(|process| process.stderr_tail.lines())
-            .or_else(|| member.last_stderr.clone())
-            .unwrap_or_default();
+        let of = match replacing.spec.release.as_str() {
+            "" => String::new(),
+            release => format!(" of release {release:?}"),
+        };
         Failure {
-            reason: format!("instance {index} of release {:?} {}", replacing.spec.release, why_down(member)),
-            last_stderr,
+            reason: format!("instance {index}{of} {}", why_down(member)),
+            last_stderr: member.last_words(),
         }
     }
 
     fn replacement_succeeded(&mut self, replacing: &mut Replacing) -> Reply {
-        let fresh = replacing.plan.old_count == 0;
-        self.spec = Some(Arc::clone(&replacing.spec));
+        let fresh = replacing.plan.old.is_empty();
+        match replacing.kind {
+            Kind::Reload => {}
+            Kind::Scale => {
+                self.instances = replacing.plan.new.clone();
+                let instances = &self.instances;
+                self.stopped.retain(|number| instances.contains(number));
+            }
+            Kind::Apply => {
+                self.instances = replacing.plan.new.union(&replacing.stopped).copied().collect();
+                self.stopped = std::mem::take(&mut replacing.stopped);
+            }
+        }
         for member in self.members.values_mut() {
             member.adopt(&replacing.spec);
             member.set_role(Role::Current);
         }
+        self.take_over(&replacing.spec);
+        self.refresh_desired();
         // Ports only the old release listened on are free from now on.
         self.let_go_of_unused_sockets();
         self.last_failure = None;
         self.save();
-        let (outcome, reason) = match (fresh, replacing.restart) {
+        let (outcome, reason) = match (fresh, replacing.kind) {
             (true, _) => (ApplyOutcome::Started, "every instance is ready"),
-            (false, true) => (ApplyOutcome::Replaced, "every instance was restarted and is ready"),
-            (false, false) => (ApplyOutcome::Replaced, "every instance is ready"),
+            (false, Kind::Reload) => (ApplyOutcome::Replaced, "every instance was reloaded and is ready"),
+            (false, Kind::Apply | Kind::Scale) => (ApplyOutcome::Replaced, "every instance is ready"),
         };
         self.publish(None, replacing.spec.release.clone(), ProcessEventKind::Replaced, reason.to_owned());
         Reply::Applied(Applied { outcome, notes: std::mem::take(&mut replacing.notes) })
@@ -325,13 +422,17 @@ impl App {
             reason: "the former spec is not known".to_owned(),
             last_stderr: Vec::new(),
         });
-        let previous_kept = replacing.plan.old_count > 0 && self.members.values().all(Member::ready);
+        let mut wanted = self.members.values().filter(|member| {
+            replacing.plan.old.contains(&member.index) && !self.stopped.contains(&member.index)
+        });
+        let previous_kept = !replacing.plan.old.is_empty() && wanted.all(Member::ready);
         self.let_go_of_unused_sockets();
         if let Some(spec) = self.spec.clone() {
             // It was stopped before, or its instances went down: what is left of it stays visible.
             if self.members.is_empty() {
-                self.desired = DesiredRun::Stopped;
+                self.stopped = self.instances.clone();
             }
+            self.refresh_desired();
             self.take_over(&spec);
         }
         self.last_failure = Some(reason.clone());
@@ -344,7 +445,7 @@ impl App {
     }
 }
 
-fn why_down(member: &Member) -> String {
+pub(super) fn why_down(member: &Member) -> String {
     let mut why = match &member.machine.state {
         State::Stopped { cause: StopCause::Ended { reason } }
         | State::BackingOff { reason, .. }

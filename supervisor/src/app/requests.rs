@@ -1,5 +1,6 @@
 //! What clients ask of an application, and when it can begin.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_planning::supervision::Event;
@@ -8,9 +9,10 @@ use muster_supervisor_protocol::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::awaited::Wish;
 use super::member::Role;
 use super::operation::{AfterStopping, Operation, Replacing, Stopping};
-use super::{App, Command};
+use super::{App, Before, Command};
 use crate::registry::FromApp;
 use crate::saved::SavedApp;
 
@@ -30,20 +32,11 @@ impl App {
                 // As above: nobody waits any more.
                 drop(reply.send(self.status()));
             }
-            Command::Apply { spec, stay_stopped, progress, reply } => {
-                self.apply(spec, stay_stopped, progress, reply)
+            Command::Spec { reply } => {
+                drop(reply.send(self.spec.as_deref().cloned()));
             }
-            Command::Restart { reply } => self.restart(reply),
-            Command::Start { reply } => self.start_all(reply),
-            Command::Stop { reply } => {
-                self.desired = DesiredRun::Stopped;
-                self.save();
-                self.stop_all(AfterStopping::Keep, reply);
-            }
-            Command::Delete { reply } => {
-                self.save_as(None);
-                self.stop_all(AfterStopping::Delete, reply);
-            }
+            Command::Apply { spec, before, progress, reply } => self.apply(spec, before, progress, reply),
+            Command::Do { verb, reply } => self.perform(verb, reply),
             Command::Shutdown { reply } => self.stop_all(AfterStopping::End, reply),
             Command::HandOver { done } => self.handing_over = Some(done),
         }
@@ -52,7 +45,7 @@ impl App {
     fn apply(
         &mut self,
         spec: Arc<AppSpec>,
-        stay_stopped: bool,
+        before: Option<Before>,
         progress: Option<mpsc::Sender<Progress>>,
         reply: oneshot::Sender<Reply>,
     ) {
@@ -63,7 +56,7 @@ impl App {
                 return;
             }
             Some(_) => {
-                self.waiting.push_back(Command::Apply { spec, stay_stopped, progress, reply });
+                self.waiting.push_back(Command::Apply { spec, before, progress, reply });
                 return;
             }
             None => {}
@@ -74,28 +67,71 @@ impl App {
             answer(reply, applied(ApplyOutcome::Unchanged));
             return;
         }
-        if stay_stopped && self.spec.is_none() {
-            self.desired = DesiredRun::Stopped;
+        if self.spec.is_none() {
+            return self.apply_first(spec, before, progress, reply);
+        }
+        let instances = (0..spec.instances).collect();
+        self.begin(Replacing::apply(spec, &instances, BTreeSet::new()), reply, progress);
+    }
+
+    /// Nothing is in force yet.
+    fn apply_first(
+        &mut self,
+        spec: Arc<AppSpec>,
+        before: Option<Before>,
+        progress: Option<mpsc::Sender<Progress>>,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let first_time = before.is_none();
+        let before = before.unwrap_or_default();
+        let instances = before.instances.unwrap_or_else(|| (0..spec.instances).collect());
+        let count = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+        let spec = match spec.instances == count {
+            true => spec,
+            false => Arc::new(AppSpec { instances: count, ..AppSpec::clone(&spec) }),
+        };
+        let stopped = before.stopped_instances.intersection(&instances).copied().collect();
+        if before.stopped || (first_time && !spec.autostart) {
+            self.instances = instances;
+            self.stopped = self.instances.clone();
+            self.refresh_desired();
             self.take_over(&spec);
             self.save();
-            answer(reply, applied(ApplyOutcome::Unchanged));
-            return;
-        }
-        self.begin(Replacing::apply(spec), reply, progress);
-    }
-
-    fn restart(&mut self, reply: oneshot::Sender<Reply>) {
-        if self.operation.is_some() {
-            self.waiting.push_back(Command::Restart { reply });
-            return;
-        }
-        match self.spec.clone() {
-            Some(spec) => self.begin(Replacing::restart(spec), reply, None),
-            None => answer(reply, self.nothing_applied()),
+            let notes = match before.stopped {
+                true => Vec::new(),
+                false => vec!["autostart is off: it is known and stopped until it is started".to_owned()],
+            };
+            answer(reply, Reply::Applied(Applied { outcome: ApplyOutcome::Unchanged, notes }));
+        } else if spec.pm2.is_some() {
+            self.start_for_good(&spec, instances, stopped, reply);
+        } else {
+            self.begin(Replacing::apply(spec, &instances, stopped), reply, progress);
         }
     }
 
-    fn begin(
+    /// As users of pm2 know it: what is started stays, is restarted by its rules and shown in whatever state it is,
+    /// also when it never works.
+    fn start_for_good(
+        &mut self,
+        spec: &Arc<AppSpec>,
+        instances: BTreeSet<u32>,
+        stopped: BTreeSet<u32>,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        self.instances = instances;
+        self.stopped = stopped;
+        self.refresh_desired();
+        self.take_over(spec);
+        self.save();
+        let running: Vec<u32> = self.instances.difference(&self.stopped).copied().collect();
+        let members = self.meant(&running);
+        for id in &members {
+            self.feed(*id, Event::Start);
+        }
+        self.await_members(Wish::Up { fresh: true }, members, reply);
+    }
+
+    pub(super) fn begin(
         &mut self,
         mut replacing: Replacing,
         reply: oneshot::Sender<Reply>,
@@ -103,48 +139,31 @@ impl App {
     ) {
         replacing.join(reply, progress);
         // What is stopped does not serve, so there is nothing to hand over.
-        if self.desired == DesiredRun::Stopped {
-            self.members.clear();
+        if self.desired == DesiredRun::Stopped && !replacing.keeps_instances() {
+            self.retire_stopped();
         }
         self.desired = DesiredRun::Running;
-        let old_count = self.members.values().map(|member| member.index + 1).max().unwrap_or(0);
-        replacing.plan_from(self.spec.as_deref(), old_count);
+        let existing = self.members.values().filter(|member| !member.retire);
+        let existing: BTreeSet<u32> = existing.map(|member| member.index).collect();
+        let spec = self.spec.clone();
+        let scaled = self.numbers_for(replacing.count(), false);
+        replacing.plan_from(spec.as_deref(), existing, scaled);
         replacing.tell(None, replacing.intent(&self.name));
         self.operation = Some(Operation::Replacing(Box::new(replacing)));
     }
 
-    fn start_all(&mut self, reply: oneshot::Sender<Reply>) {
-        match &self.operation {
-            Some(Operation::Replacing(_)) => {
-                answer(reply, Reply::Done);
-                return;
+    fn retire_stopped(&mut self) {
+        let all: Vec<u64> = self.members.keys().copied().collect();
+        for id in all {
+            if let Some(member) = self.members.remove(&id)
+                && let Some(place) = self.places.get_mut(&member.index)
+            {
+                place.restarts = Some(member.machine.history.restarts);
             }
-            Some(Operation::Stopping(_)) => {
-                self.waiting.push_back(Command::Start { reply });
-                return;
-            }
-            None => {}
         }
-        let Some(spec) = self.spec.clone() else {
-            answer(reply, self.nothing_applied());
-            return;
-        };
-        self.desired = DesiredRun::Running;
-        self.save();
-        self.take_over(&spec);
-        let ids: Vec<u64> = self
-            .members
-            .values()
-            .filter(|member| member.machine.launch().is_none())
-            .map(|member| member.id)
-            .collect();
-        for id in ids {
-            self.feed(id, Event::Start);
-        }
-        answer(reply, Reply::Done);
     }
 
-    fn stop_all(&mut self, then: AfterStopping, reply: oneshot::Sender<Reply>) {
+    pub(super) fn stop_all(&mut self, then: AfterStopping, reply: oneshot::Sender<Reply>) {
         match self.operation.take() {
             Some(Operation::Stopping(mut stopping)) => {
                 stopping.join(then, reply);
@@ -175,14 +194,14 @@ impl App {
     /// A spec is in force from now on; instances it lacks exist, stopped.
     pub(super) fn take_over(&mut self, spec: &Arc<AppSpec>) {
         self.spec = Some(Arc::clone(spec));
-        for index in 0..spec.instances {
+        for index in self.instances.clone() {
             if !self.members.values().any(|member| member.index == index && !member.retire) {
                 self.add_member(index, Role::Current, spec);
             }
         }
     }
 
-    fn nothing_applied(&self) -> Reply {
+    pub(super) fn nothing_applied(&self) -> Reply {
         Reply::Error {
             code: ErrorCode::AwaitingApply,
             message: format!("application {:?} has no spec that ever ran: apply one first", self.name),
@@ -191,7 +210,8 @@ impl App {
 
     /// Remembers across a restart of the supervisor what runs.
     pub(super) fn save(&self) {
-        if let Some(spec) = &self.spec {
+        // What the pm2-compatible command runs is remembered by its own dump.
+        if let Some(spec) = self.spec.as_ref().filter(|spec| spec.pm2.is_none()) {
             self.save_as(Some(SavedApp {
                 name: spec.name.clone(),
                 spec_digest: spec.spec_digest.clone(),
@@ -199,11 +219,13 @@ impl App {
                 release_id: spec.release_id.clone(),
                 exec_mode: spec.exec_mode,
                 desired: self.desired,
+                instances: self.instances.clone(),
+                stopped: self.stopped.clone(),
             }));
         }
     }
 
-    fn save_as(&self, saved: Option<SavedApp>) {
+    pub(super) fn save_as(&self, saved: Option<SavedApp>) {
         // The registry is only gone when the supervisor ends.
         drop(self.registry.send(FromApp::Save { name: self.name.clone(), saved }));
     }

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::member::{Meanwhile, Member, SavedMember};
 use super::operation::{Operation, SavedOperation};
-use super::{App, Command, Shared};
+use super::places::SavedPlace;
+use super::{Alarm, App, Before, Command, Shared, Verb};
 use crate::cluster::sockets::{SavedSocket, Sockets};
 use crate::process::{Happened, Order, Origin, ProcessRest};
 use crate::registry::FromApp;
@@ -27,6 +28,9 @@ pub(crate) struct SavedState {
     spec: Option<usize>,
     desired: DesiredRun,
     members: Vec<SavedMember>,
+    instances: BTreeSet<u32>,
+    stopped: BTreeSet<u32>,
+    places: Vec<SavedPlace>,
     next_id: u64,
     sockets: Vec<SavedSocket>,
     operation: Option<SavedOperation>,
@@ -49,11 +53,8 @@ struct UnderWay {
 /// A command whose sender is gone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum SavedCommand {
-    Apply { spec: usize, stay_stopped: bool },
-    Restart,
-    Start,
-    Stop,
-    Delete,
+    Apply { spec: usize, before: Option<Before> },
+    Do(Verb),
 }
 
 impl SavedState {
@@ -95,22 +96,28 @@ impl App {
         let members = self.members.values().map(|member| member.save(number(&member.spec))).collect();
         let operation = self.operation.as_ref().map(|operation| operation.save(&mut number));
         let command = |command: &Command| match command {
-            Command::Apply { spec, stay_stopped, .. } => {
-                Some(SavedCommand::Apply { spec: number(spec), stay_stopped: *stay_stopped })
+            Command::Apply { spec, before, .. } => {
+                Some(SavedCommand::Apply { spec: number(spec), before: before.clone() })
             }
-            Command::Restart { .. } => Some(SavedCommand::Restart),
-            Command::Start { .. } => Some(SavedCommand::Start),
-            Command::Stop { .. } => Some(SavedCommand::Stop),
-            Command::Delete { .. } => Some(SavedCommand::Delete),
-            Command::Status { .. } | Command::Shutdown { .. } | Command::HandOver { .. } => None,
+            Command::Do { verb, .. } => Some(SavedCommand::Do(verb.clone())),
+            Command::Status { .. }
+            | Command::Spec { .. }
+            | Command::Shutdown { .. }
+            | Command::HandOver { .. } => None,
         };
         let waiting = self.waiting.iter().filter_map(command).collect();
-        let timers =
-            self.timers.iter().map(|((at, number), (member, timer))| (*at, *number, *member, *timer));
+        let timers = self.alarms.iter().filter_map(|((at, number), alarm)| match alarm {
+            Alarm::Member { member, timer } => Some((*at, *number, *member, *timer)),
+            // Who waits for the answers is gone by then.
+            Alarm::Trigger { .. } => None,
+        });
         SavedState {
             spec,
             desired: self.desired,
             members,
+            instances: self.instances.clone(),
+            stopped: self.stopped.clone(),
+            places: self.save_places(),
             next_id: self.next_id,
             sockets: self.sockets.save(),
             operation,
@@ -166,6 +173,9 @@ impl App {
         let specs: Vec<Arc<AppSpec>> = state.specs.into_iter().map(Arc::new).collect();
         app.spec = state.spec.and_then(|number| specs.get(number).cloned());
         app.desired = state.desired;
+        app.instances = state.instances;
+        app.stopped = state.stopped;
+        app.resume_places(state.places);
         app.next_id = state.next_id;
         app.last_failure = state.last_failure;
         app.sockets = Sockets::resume(state.sockets, &app.name, &app.shared.keeper);
@@ -180,17 +190,18 @@ impl App {
                 None => Meanwhile::Ended,
             };
             let id = saved.id;
+            let numbers = app.place(saved.index, spec);
             let sockets = |key: &str| app.sockets.held(key);
-            let member =
-                Member::resume(saved, Arc::clone(spec), meanwhile, &app.shared, &app.news_sender, sockets);
+            let (shared, news) = (&app.shared, &app.news_sender);
+            let member = Member::resume(saved, Arc::clone(spec), numbers, meanwhile, shared, news, sockets);
             app.members.insert(id, member);
         }
         app.operation = state.operation.and_then(|saved| Operation::resume(saved, &specs));
         app.waiting = state.waiting.into_iter().filter_map(|saved| saved.revive(&specs)).collect();
-        app.timers = state
+        app.alarms = state
             .timers
             .into_iter()
-            .map(|(at, number, member, timer)| ((at, number), (member, timer)))
+            .map(|(at, number, member, timer)| ((at, number), Alarm::Member { member, timer }))
             .collect();
         for (origin, happened) in news {
             app.hear(origin, happened);
@@ -206,13 +217,10 @@ impl SavedCommand {
     fn revive(self, specs: &[Arc<AppSpec>]) -> Option<Command> {
         let (reply, _) = oneshot::channel();
         Some(match self {
-            Self::Apply { spec, stay_stopped } => {
-                Command::Apply { spec: Arc::clone(specs.get(spec)?), stay_stopped, progress: None, reply }
+            Self::Apply { spec, before } => {
+                Command::Apply { spec: Arc::clone(specs.get(spec)?), before, progress: None, reply }
             }
-            Self::Restart => Command::Restart { reply },
-            Self::Start => Command::Start { reply },
-            Self::Stop => Command::Stop { reply },
-            Self::Delete => Command::Delete { reply },
+            Self::Do(verb) => Command::Do { verb, reply },
         })
     }
 }

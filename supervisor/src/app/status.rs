@@ -1,7 +1,5 @@
 //! What is told about an application.
 
-use std::collections::BTreeMap;
-
 use chrono::Utc;
 use muster_planning::supervision::{Report, State};
 use muster_supervisor_protocol::{AppStatus, ExecMode, InstanceState, InstanceStatus, ProcessEventKind};
@@ -45,7 +43,7 @@ fn instance(member: &mut Member) -> InstanceStatus {
     let running_for = member.running_for();
     let (cpu_percent, memory_bytes) = pid.map_or((0.0, 0), |pid| member.sampler.look(pid, running_for));
     InstanceStatus {
-        id: member.index,
+        id: member.numbers.id,
         index: member.index,
         slot: member.index,
         release: member.spec.release.clone(),
@@ -61,7 +59,7 @@ fn instance(member: &mut Member) -> InstanceStatus {
         ready: member.ready(),
         restarts: member.machine.history.restarts,
         unstable_restarts: member.machine.history.unstable_restarts(),
-        created_at: None,
+        created_at: Some(member.created_at),
         started_at: member.started_at,
         uptime_ms: if pid.is_some() { u64::try_from(running_for.as_millis()).unwrap_or(u64::MAX) } else { 0 },
         cpu_percent,
@@ -69,8 +67,8 @@ fn instance(member: &mut Member) -> InstanceStatus {
         last_exit: member.last_exit.clone(),
         dropped_log_lines: 0,
         limits_by: None,
-        metrics: BTreeMap::new(),
-        actions: Vec::new(),
+        metrics: member.reported.metrics.clone(),
+        actions: member.reported.actions.clone(),
     }
 }
 
@@ -84,6 +82,9 @@ pub(super) const fn event_kind(report: Report) -> ProcessEventKind {
         Report::CrashLooping => ProcessEventKind::CrashLooping,
         Report::Stopping => ProcessEventKind::Stopping,
         Report::Stopped => ProcessEventKind::Stopped,
+        Report::MemoryRestart => ProcessEventKind::MemoryRestart,
+        Report::CronRestart => ProcessEventKind::CronRestart,
+        Report::WatchRestart => ProcessEventKind::WatchRestart,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Incoming {
     Drained,
     /// The application's `process.send('ready')`.
     Ready,
+    /// What pm2's libraries report: `axm:monitor`, `axm:action`, `axm:reply`.
+    Axm { topic: String, data: Value },
     /// A message of the application that means nothing to us.
     Other,
 }
@@ -108,9 +110,15 @@ pub(crate) struct Listening {
 
 /// Reads one line. `None` when it is no JSON (an application cannot send that; a broken worker can).
 pub(crate) fn parse(line: &[u8]) -> Option<Incoming> {
-    let message: Value = serde_json::from_slice(line).ok()?;
+    let mut message: Value = serde_json::from_slice(line).ok()?;
     let Some(cmd) = message.get("cmd").and_then(Value::as_str) else {
-        return Some(if message.as_str() == Some("ready") { Incoming::Ready } else { Incoming::Other });
+        if message.as_str() == Some("ready") {
+            return Some(Incoming::Ready);
+        }
+        let topic = message.get("type").and_then(Value::as_str).filter(|topic| topic.starts_with("axm:"));
+        let Some(topic) = topic.map(str::to_owned) else { return Some(Incoming::Other) };
+        let data = message.get_mut("data").map(Value::take).unwrap_or_default();
+        return Some(Incoming::Axm { topic, data });
     };
     let seq = message.get("seq").and_then(Value::as_u64).unwrap_or(0);
     Some(match cmd {
@@ -212,6 +220,11 @@ mod tests {
         assert_eq!(parse(br#""ready""#), Some(Incoming::Ready));
         assert_eq!(parse(br#"{"cmd":"NODE_CLUSTER","act":"from the future"}"#), Some(Incoming::Other));
         assert_eq!(parse(br#"{"cmd":42}"#), Some(Incoming::Other));
+        assert_eq!(
+            parse(br#"{"type":"axm:reply","data":{"return":1}}"#),
+            Some(Incoming::Axm { topic: "axm:reply".into(), data: json!({"return": 1}) })
+        );
+        assert_eq!(parse(br#"{"type":"something else","data":1}"#), Some(Incoming::Other));
         assert_eq!(parse(br#"[1,2]"#), Some(Incoming::Other));
         assert_eq!(parse(b"{half"), None);
     }

@@ -25,17 +25,23 @@ pub(crate) struct Launch<'a> {
     pub(crate) hook: Option<&'a Path>,
     pub(crate) user: Option<&'a Credentials>,
     pub(crate) channel: Option<OwnedFd>,
+    /// Standard input; nothing when absent.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// Variables that only this instance has.
+    pub(crate) own_variables: &'a BTreeMap<String, String>,
+}
+
+fn runs_node(spec: &AppSpec) -> bool {
+    spec.interpreter
+        .as_deref()
+        .and_then(|path| Path::new(path).file_name()?.to_str())
+        .is_some_and(|name| name.starts_with("node"))
 }
 
 /// Whether the process gets an IPC channel: cluster workers, Node.js itself, and whoever says that it talks.
 pub(crate) fn wants_channel(spec: &AppSpec) -> bool {
-    let node = spec
-        .interpreter
-        .as_deref()
-        .and_then(|path| Path::new(path).file_name()?.to_str())
-        .is_some_and(|name| name.starts_with("node"));
     spec.exec_mode == ExecMode::Cluster
-        || node
+        || runs_node(spec)
         || spec.shutdown_with_message
         || spec.readiness == Readiness::ReadyMessage
 }
@@ -59,6 +65,9 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
         Some(interpreter) => {
             let mut command = Command::new(interpreter);
             command.args(&spec.interpreter_args);
+            if spec.source_map_support && runs_node(spec) {
+                command.arg("--enable-source-maps");
+            }
             if let Some(hook) = launch.hook {
                 command.arg("--require").arg(hook);
             }
@@ -72,7 +81,7 @@ pub(crate) fn start(launch: Launch<'_>) -> Result<Child, String> {
         .current_dir(&spec.cwd)
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
+        .stdin(launch.stdin.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -137,6 +146,7 @@ fn environment(launch: &Launch<'_>) -> BTreeMap<String, String> {
         env.insert("PORT".to_owned(), port.to_string());
     }
     env.extend(spec.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    env.extend(launch.own_variables.iter().map(|(name, value)| (name.clone(), value.clone())));
     env.insert(spec.instance_var.clone(), launch.index.to_string());
     if launch.channel.is_some() {
         env.insert("NODE_CHANNEL_FD".to_owned(), CHANNEL_FD.to_string());
@@ -155,7 +165,17 @@ mod tests {
     use super::*;
 
     fn launch(spec: &AppSpec) -> Launch<'_> {
-        Launch { spec, index: 3, worker_id: 9, hook: None, user: None, channel: None }
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        Launch {
+            spec,
+            index: 3,
+            worker_id: 9,
+            hook: None,
+            user: None,
+            channel: None,
+            stdin: None,
+            own_variables: &NONE,
+        }
     }
 
     #[test]

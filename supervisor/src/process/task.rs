@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::input::{self, Input};
 use super::watch::Watch;
 use super::{Happened, Order, Origin, ProcessRest, tree};
 use crate::cluster::channel::Channel;
@@ -16,6 +17,10 @@ use crate::logs::{OutputRest, OutputTask, Tail};
 const CHANNEL_LOSS_GRACE: Duration = Duration::from_secs(1);
 /// After the end of a process its pipes are read to their end, unless someone else keeps them open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(250);
+
+/// Output of what a process left behind is read for this long at most.
+const LEFT_BEHIND_OUTPUT: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+const KILL: i32 = 9;
 
 /// A channel whose end would not end with us.
 #[derive(Debug)]
@@ -30,11 +35,14 @@ pub(super) struct Task {
     pub(super) channel: Option<ParkedChannel>,
     pub(super) channel_lost: bool,
     pub(super) cluster: bool,
+    /// What it started ends with it.
+    pub(super) whole_tree: bool,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) origin: Origin,
     pub(super) happened: mpsc::Sender<(Origin, Happened)>,
     pub(super) outputs: [Option<OutputTask>; 2],
     pub(super) stderr_tail: Tail,
+    pub(super) input: Option<Input>,
 }
 
 impl Task {
@@ -56,7 +64,7 @@ impl Task {
                     // The application is gone (shutdown of the supervisor, or a bug): nobody is left to own this.
                     None => {
                         orders_open = false;
-                        tree::kill(self.pid);
+                        self.obey(Order::Kill);
                     }
                 },
                 incoming = next_message(&mut self.channel) => match incoming {
@@ -66,6 +74,7 @@ impl Task {
                         channel_lost_at = Some(grace());
                     }
                 },
+                () = input::write_on(&mut self.input) => {}
                 () = sleep_until(channel_lost_at) => {
                     channel_lost_at = None;
                     if self.cluster {
@@ -74,13 +83,22 @@ impl Task {
                 }
             }
         };
-        // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
-        if self.number_is_its() {
-            tree::kill_group(self.pid);
+        let outputs = std::mem::take(&mut self.outputs).into_iter().flatten();
+        if self.whole_tree {
+            // Nothing it started may stay behind: it would hold ports, pipes and memory of a process that is gone.
+            if self.number_is_its() {
+                tree::kill_group(self.pid);
+            }
+            for output in outputs {
+                output.finish(OUTPUT_GRACE).await;
+            }
+        } else {
+            // What goes on without it may go on writing; what it wrote itself is read by now, or will be.
+            for output in outputs {
+                tokio::spawn(output.finish(LEFT_BEHIND_OUTPUT));
+            }
         }
-        for output in self.outputs.iter_mut().filter_map(Option::take) {
-            output.finish(OUTPUT_GRACE).await;
-        }
+        self.input = None;
         self.channel = None;
         self.tell(Happened::Exited(exit)).await;
     }
@@ -96,14 +114,22 @@ impl Task {
             out: stop(out).await,
             err: stop(err).await,
             last_stderr: self.stderr_tail.lines(),
+            input: self.input.map(Input::into_waiting).unwrap_or_default(),
         }
     }
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Signal(_) | Order::Kill if !self.number_is_its() => {}
-            Order::Signal(signal) => tree::signal(self.pid, signal),
-            Order::Kill => tree::kill(self.pid),
+            Order::Signal(_) | Order::SignalOne(_) | Order::Kill if !self.number_is_its() => {}
+            Order::Signal(signal) if self.whole_tree => tree::signal(self.pid, signal),
+            Order::Signal(signal) | Order::SignalOne(signal) => tree::signal_one(self.pid, signal),
+            Order::Kill if self.whole_tree => tree::kill(self.pid),
+            Order::Kill => tree::signal_one(self.pid, KILL),
+            Order::Input(bytes) => {
+                if let Some(input) = &mut self.input {
+                    input.push(&bytes);
+                }
+            }
             Order::Grant { query, kind, socket, data } => {
                 if let Some(parked) = &mut self.channel {
                     parked.channel.send_with(
@@ -151,6 +177,7 @@ impl Task {
             Incoming::Close { key } => self.tell(Happened::Closed { key }).await,
             Incoming::Drained => self.tell(Happened::Drained).await,
             Incoming::Ready => self.tell(Happened::Ready).await,
+            Incoming::Axm { topic, data } => self.tell(Happened::Axm { topic, data }).await,
             Incoming::HandleAck | Incoming::HandleNack | Incoming::Handle | Incoming::Other => {}
         }
     }

@@ -100,11 +100,14 @@ pub(crate) fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// Number of a signal name as a spec may write it.
+/// Number of a signal as people write it: by name, with or without `SIG`, or by number.
 pub(crate) fn signal_number(name: &str) -> Option<i32> {
     let wanted = name.trim().to_ascii_uppercase();
+    if let Ok(number) = wanted.parse::<i32>() {
+        return muster_planning::supervision::signal_name(number).map(|_| number);
+    }
     let wanted = if wanted.starts_with("SIG") { wanted } else { format!("SIG{wanted}") };
-    (1..=15).find(|number| muster_planning::supervision::signal_name(*number) == Some(wanted.as_str()))
+    (1..=31).find(|number| muster_planning::supervision::signal_name(*number) == Some(wanted.as_str()))
 }
 
 #[cfg(test)]
@@ -125,7 +128,9 @@ mod tests {
     fn signals_are_named_as_people_write_them() {
         assert_eq!(signal_number("SIGINT"), Some(2));
         assert_eq!(signal_number("term"), Some(15));
-        assert_eq!(signal_number("SIGWHAT"), None);
+        assert_eq!(signal_number("usr2"), Some(12));
+        assert_eq!(signal_number("12"), Some(12));
+        assert_eq!((signal_number("SIGWHAT"), signal_number("0"), signal_number("99")), (None, None, None));
     }
 
     #[test]

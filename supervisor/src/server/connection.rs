@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::adopted::{self, Offer};
-use crate::app::Shared;
+use crate::app::{Shared, Verb};
 use crate::registry::Ask;
 use crate::takeover;
 
@@ -34,9 +34,24 @@ pub(super) struct Door {
     pub(super) pong: Pong,
     pub(super) registry: mpsc::Sender<Ask>,
     pub(super) shared: Shared,
-    pub(super) upgrades: mpsc::Sender<UpgradeAsk>,
+    pub(super) server: mpsc::Sender<ServerAsk>,
     /// Another supervisor takes over: clients shall come again.
     pub(super) closing: Arc<AtomicBool>,
+}
+
+/// What concerns the process as a whole.
+#[derive(Debug)]
+pub(super) enum ServerAsk {
+    Upgrade(UpgradeAsk),
+    Shutdown(ShutdownAsk),
+}
+
+/// A client wants the supervisor to end.
+#[derive(Debug)]
+pub(super) struct ShutdownAsk {
+    pub(super) down: oneshot::Sender<()>,
+    /// Closed when the client was told.
+    pub(super) told: oneshot::Receiver<()>,
 }
 
 /// A client wants the supervisor to be replaced. Only a refusal is answered.
@@ -113,27 +128,37 @@ impl Door {
                     }
                 }
             }
-            Request::Stop(Target { app, .. }) => self.relay(client, |reply| Ask::Stop { app, reply }).await,
-            Request::Start(Target { app, .. }) => self.relay(client, |reply| Ask::Start { app, reply }).await,
-            Request::Restart(Target { app, .. }) | Request::Reload { app } => {
-                self.relay(client, |reply| Ask::Restart { app, reply }).await
+            Request::Stop(Target { app, instances }) => self.act(client, app, Verb::Stop(instances)).await,
+            Request::Start(Target { app, instances }) => self.act(client, app, Verb::Start(instances)).await,
+            Request::Restart(Target { app, instances }) => {
+                self.act(client, app, Verb::Restart(instances)).await
             }
-            Request::Delete(Target { app, .. }) => {
-                self.relay(client, |reply| Ask::Delete { app, reply }).await
+            Request::Reload { app } => self.act(client, app, Verb::Reload).await,
+            Request::Delete(Target { app, instances }) => {
+                self.act(client, app, Verb::Delete(instances)).await
             }
+            Request::Scale { app, instances, oldest_first } => {
+                self.act(client, app, Verb::Scale { instances, oldest_first }).await
+            }
+            Request::Reset(Target { app, instances }) => self.act(client, app, Verb::Reset(instances)).await,
+            Request::Signal { target: Target { app, instances }, signal } => {
+                self.act(client, app, Verb::Signal { instances, signal }).await
+            }
+            Request::Message { target: Target { app, instances }, message } => {
+                self.act(client, app, Verb::Message { instances, message }).await
+            }
+            Request::Trigger { target: Target { app, instances }, action, params, timeout_ms } => {
+                self.act(client, app, Verb::Trigger { instances, action, params, timeout_ms }).await
+            }
+            Request::Input { target: Target { app, instances }, data } => {
+                self.act(client, app, Verb::Input { instances, data }).await
+            }
+            Request::Specs { app } => self.relay(client, |reply| Ask::Specs { app, reply }).await,
+            Request::Shutdown => self.shutdown(client).await,
             Request::List => self.relay(client, |reply| Ask::List { reply }).await,
             Request::Logs(request) => self.logs(client, request).await,
             Request::Watch => self.watch(client).await,
-            Request::Scale { .. }
-            | Request::Reset(_)
-            | Request::Signal { .. }
-            | Request::Message { .. }
-            | Request::Trigger { .. }
-            | Request::Input { .. }
-            | Request::Specs { .. }
-            | Request::ReopenLogs
-            | Request::FlushLogs { .. }
-            | Request::Shutdown => {
+            Request::ReopenLogs | Request::FlushLogs { .. } => {
                 let message = "this version does not answer this request".to_owned();
                 client.send(&Reply::Error { code: ErrorCode::BadRequest, message }).await
             }
@@ -163,11 +188,27 @@ impl Door {
 
     async fn upgrade(&self, client: &mut Client, binary: Option<PathBuf>) -> Result<(), Gone> {
         let (refused, refusal) = oneshot::channel();
-        if self.upgrades.send(UpgradeAsk { binary, refused }).await.is_err() {
+        let ask = ServerAsk::Upgrade(UpgradeAsk { binary, refused });
+        if self.server.send(ask).await.is_err() {
             return client.send(&lost()).await;
         }
         let message = refusal.await.unwrap_or_else(|_| "the supervisor is stopping".to_owned());
         client.send(&Reply::Error { code: ErrorCode::UpgradeRefused, message }).await
+    }
+
+    async fn act(&self, client: &mut Client, app: String, verb: Verb) -> Result<(), Gone> {
+        self.relay(client, |reply| Ask::Do { app, verb, reply }).await
+    }
+
+    /// The answer means that everything is down and another supervisor may start.
+    async fn shutdown(&self, client: &mut Client) -> Result<(), Gone> {
+        let (down, is_down) = oneshot::channel();
+        let (_told, told) = oneshot::channel();
+        let ask = ServerAsk::Shutdown(ShutdownAsk { down, told });
+        if self.server.send(ask).await.is_err() || is_down.await.is_err() {
+            return client.send(&lost()).await;
+        }
+        client.send(&Reply::Done).await
     }
 
     async fn ask(&self, ask: Ask) {

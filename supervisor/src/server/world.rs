@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::ServeError;
-use super::connection::{Door, UpgradeAsk};
-use crate::app::{PARKED_UNDER, SavedState, Shared};
+use super::connection::{Door, ServerAsk};
+use crate::app::{Ids, PARKED_UNDER, SavedState, Shared};
 use crate::clock::Clock;
 use crate::cluster::hook;
 use crate::keeper::Keeper;
@@ -68,7 +68,7 @@ impl World {
         keeper: &Keeper,
         listener: &StdListener,
         identity: &Identity,
-        upgrades: mpsc::Sender<UpgradeAsk>,
+        server: mpsc::Sender<ServerAsk>,
     ) -> Result<Self, ServeError> {
         let system = |what| move |source| ServeError::System { what, source };
         let hook = hook::install(state_dir).map_err(|source| ServeError::State {
@@ -87,6 +87,7 @@ impl World {
             events: broadcast::Sender::new(EVENT_CAPACITY),
             ledger,
             keeper: keeper.clone(),
+            ids: Ids::default(),
             hook_for_others: hook::readable_by_others(&hook),
             hook,
         };
@@ -114,7 +115,7 @@ impl World {
             pong,
             registry: registry.clone(),
             shared: shared.clone(),
-            upgrades,
+            server,
             closing: Arc::clone(&closing),
         };
         let listener = listener

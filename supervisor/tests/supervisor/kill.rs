@@ -251,6 +251,6 @@ async fn secrets_are_with_the_keeper_and_not_on_the_disk() {
         assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "{}", path.display());
     }
     // A restart needs the environment and does not wait for the agent.
-    assert_eq!(supervisor.client().await.restart("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
+    assert_eq!(supervisor.client().await.reload("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
     assert!(get(supervisor.port("shop").await).await.unwrap().contains("hunter2"));
 }

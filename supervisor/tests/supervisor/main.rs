@@ -13,3 +13,4 @@ mod lifecycle;
 mod logs;
 mod replacement;
 mod upgrade;
+mod verbs;

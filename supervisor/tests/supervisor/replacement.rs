@@ -19,7 +19,7 @@ async fn releases_replace_each_other_under_load_without_a_failed_request() {
         .await;
         assert_eq!(supervisor.run(&spec(release)).await, ApplyOutcome::Replaced);
     }
-    assert_eq!(supervisor.client().await.restart("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
+    assert_eq!(supervisor.client().await.reload("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
     let answered = load.answered();
     crate::harness::until("load on the last release", async || {
         (load.answered() > answered + 200).then_some(())

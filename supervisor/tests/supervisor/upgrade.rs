@@ -73,12 +73,12 @@ async fn after_an_upgrade_everything_works_as_before() {
         .await;
     assert_eq!(status.instances[0].last_exit.as_ref().unwrap().signal.as_deref(), Some("SIGKILL"));
     let load = Load::start(supervisor.port("shop").await, 8);
-    assert_eq!(supervisor.client().await.restart("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
+    assert_eq!(supervisor.client().await.reload("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
     supervisor.upgrade().await;
     let next = AppSpec { instances: 2, ..supervisor.app("shop", "2", SERVER) };
     assert_eq!(supervisor.run(&next).await, ApplyOutcome::Replaced);
     assert_eq!(load.stop().await.failures, Vec::<String>::new());
-    assert_eq!(supervisor.client().await.restart("worker").await.unwrap().outcome, ApplyOutcome::Replaced);
+    assert_eq!(supervisor.client().await.reload("worker").await.unwrap().outcome, ApplyOutcome::Replaced);
     supervisor.client().await.stop("worker").await.unwrap();
     supervisor.upgrade().await;
     assert!(supervisor.status("worker").await.instances.iter().all(|instance| instance.pid.is_none()));
@@ -150,7 +150,7 @@ async fn an_upgrade_that_cannot_be_is_refused_and_everything_goes_on() {
     let after = supervisor.status("shop").await;
     assert!(after.settled());
     assert_eq!(after.instances[0].pid, before.instances[0].pid);
-    assert_eq!(supervisor.client().await.restart("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
+    assert_eq!(supervisor.client().await.reload("shop").await.unwrap().outcome, ApplyOutcome::Replaced);
     assert_eq!(load.stop().await.failures, Vec::<String>::new());
     supervisor.upgrade().await;
 }

@@ -75,6 +75,16 @@ impl History {
         self.timeouts_in_a_row = 0;
     }
 
+    /// Somebody wants to count from zero.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Counts a restart.
+    pub(super) fn restarted(&mut self) {
+        self.restarts = self.restarts.saturating_add(1);
+    }
+
     /// Someone acted: what went wrong before no longer counts. The number of restarts stays.
     pub(super) fn forgive(&mut self) {
         let Self { restarts: _, unstable_at_ms, backoff_ms, timeouts_in_a_row } = self;

@@ -15,6 +15,8 @@ pub struct Policy {
     pub exp_backoff_restart_delay_ms: u64,
     /// Exit codes after which the instance stays stopped.
     pub stop_exit_codes: Vec<i32>,
+    /// Resident memory above which an instance is to be replaced by a fresh one.
+    pub max_memory_bytes: Option<u64>,
     /// How long an instance may take to become ready.
     pub listen_timeout_ms: u64,
     /// How long each polite step of ending may take.

@@ -3,6 +3,8 @@
 //! [`next`] looks at the slots as they are and names the one next thing to do; called again after each change it
 //! leads from any mixture to the end. So nothing is remembered between calls but the direction.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// How old and new may meet.
@@ -25,17 +27,17 @@ pub enum Direction {
     Back,
 }
 
-/// What is to be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What is to be reached. Numbers of instances may have holes: some were deleted one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How old and new may meet.
     pub strategy: Strategy,
     /// Towards what.
     pub direction: Direction,
-    /// Instances of the old spec.
-    pub old_count: u32,
-    /// Instances of the new spec.
-    pub new_count: u32,
+    /// Numbers of the instances of the old spec.
+    pub old: BTreeSet<u32>,
+    /// Numbers of the instances of the new spec.
+    pub new: BTreeSet<u32>,
     /// The specs differ in nothing but the count: instances that exist are kept.
     pub keep_existing: bool,
 }
@@ -91,8 +93,11 @@ pub fn next(plan: &Plan, slots: &[Slot]) -> Next {
 }
 
 fn all(plan: &Plan, slots: &[Slot]) -> Vec<(u32, Slot)> {
-    let count = plan.old_count.max(plan.new_count).max(u32::try_from(slots.len()).unwrap_or(u32::MAX));
-    (0..count).map(|index| (index, slots.get(index as usize).copied().unwrap_or_default())).collect()
+    let seen = 0..u32::try_from(slots.len()).unwrap_or(u32::MAX);
+    let numbers: BTreeSet<u32> =
+        seen.chain(plan.old.iter().copied()).chain(plan.new.iter().copied()).collect();
+    let slot = |index: u32| (index, slots.get(index as usize).copied().unwrap_or_default());
+    numbers.into_iter().map(slot).collect()
 }
 
 fn forward(plan: &Plan, slots: &[Slot]) -> Next {
@@ -111,7 +116,7 @@ fn forward(plan: &Plan, slots: &[Slot]) -> Next {
     let mut waiting = false;
     for &(index, slot) in &slots {
         let kept = plan.keep_existing && slot.old.is_some();
-        if index >= plan.new_count || kept {
+        if !plan.new.contains(&index) || kept {
             continue;
         }
         if plan.strategy == Strategy::StopFirst && slot.old.is_some() {
@@ -131,7 +136,7 @@ fn forward(plan: &Plan, slots: &[Slot]) -> Next {
         return Next::Wait;
     }
     let surplus: Vec<_> =
-        slots.iter().filter(|(index, slot)| *index >= plan.new_count && slot.old.is_some()).collect();
+        slots.iter().filter(|(index, slot)| !plan.new.contains(index) && slot.old.is_some()).collect();
     match surplus.iter().find_map(|(index, slot)| stop_old(*index, *slot)) {
         Some(stop) => stop,
         None if surplus.is_empty() => Next::Finished,
@@ -145,7 +150,7 @@ fn back(plan: &Plan, slots: &[Slot]) -> Next {
     // What did not make it goes first; with stop-first everything new does, because it is in the way.
     for &(index, slot) in &slots {
         let in_the_way = match plan.strategy {
-            Strategy::StartFirst => slot.new != Some(View::Ready) || index >= plan.old_count,
+            Strategy::StartFirst => slot.new != Some(View::Ready) || !plan.old.contains(&index),
             Strategy::StopFirst | Strategy::StopAllFirst => true,
         };
         match slot.new {
@@ -157,7 +162,7 @@ fn back(plan: &Plan, slots: &[Slot]) -> Next {
     if waiting && plan.strategy == Strategy::StopAllFirst {
         return Next::Wait;
     }
-    for &(index, slot) in slots.iter().filter(|(index, _)| *index < plan.old_count) {
+    for &(index, slot) in slots.iter().filter(|(index, _)| plan.old.contains(index)) {
         match (slot.old, slot.new) {
             (None, Some(View::Stopping)) if plan.strategy != Strategy::StartFirst => waiting = true,
             (None, _) => return Next::StartOld(index),
@@ -178,4 +183,17 @@ fn stop_old(index: u32, slot: Slot) -> Option<Next> {
         None | Some(View::Stopping) => None,
         Some(View::Starting | View::Ready | View::Down) => Some(Next::StopOld(index)),
     }
+}
+
+/// Which numbers `count` instances have when these exist: new ones take the lowest free numbers; those that go are given
+/// in the order in which they would go.
+#[must_use]
+pub fn scaled(existing: &BTreeSet<u32>, first_to_go: &[u32], count: usize) -> BTreeSet<u32> {
+    let mut numbers = existing.clone();
+    for gone in first_to_go.iter().take(existing.len().saturating_sub(count)) {
+        numbers.remove(gone);
+    }
+    let free = (0..).filter(|number| !existing.contains(number));
+    numbers.extend(free.take(count.saturating_sub(existing.len())));
+    numbers
 }

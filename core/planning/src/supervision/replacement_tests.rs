@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
-use super::replacement::{Direction, Next, Plan, Slot, Strategy as Order, View, next};
+use super::replacement::{Direction, Next, Plan, Slot, Strategy as Order, View, next, scaled};
 
 /// A world that carries out what `next` says and finishes started and stopping instances in a random order.
 struct World {
@@ -15,11 +17,12 @@ struct World {
 
 impl World {
     fn new(plan: Plan, broken: Vec<u32>) -> Self {
-        let size = plan.old_count.max(plan.new_count) as usize;
+        let size = plan.old.iter().chain(&plan.new).max().map_or(0, |highest| highest + 1);
         let slots = (0..size)
-            .map(|index| Slot { old: (index < plan.old_count as usize).then_some(View::Ready), new: None })
+            .map(|index| Slot { old: plan.old.contains(&index).then_some(View::Ready), new: None })
             .collect();
-        Self { plan, slots, broken, failures: 0, fewest_serving: plan.old_count as usize }
+        let fewest_serving = plan.old.len();
+        Self { plan, slots, broken, failures: 0, fewest_serving }
     }
 
     fn serving(&self) -> usize {
@@ -85,11 +88,12 @@ fn stop(view: &mut Option<View>) {
 
 fn any_plan() -> impl Strategy<Value = Plan> {
     let strategy = prop_oneof![Just(Order::StartFirst), Just(Order::StopFirst), Just(Order::StopAllFirst)];
-    (strategy, 0_u32..5, 1_u32..5).prop_map(|(strategy, old_count, new_count)| Plan {
+    let numbers = |least: usize| prop::collection::btree_set(0_u32..6, least..5);
+    (strategy, numbers(0), numbers(1)).prop_map(|(strategy, old, new)| Plan {
         strategy,
         direction: Direction::Forward,
-        old_count,
-        new_count,
+        old,
+        new,
         keep_existing: false,
     })
 }
@@ -97,14 +101,14 @@ fn any_plan() -> impl Strategy<Value = Plan> {
 proptest! {
     #[test]
     fn a_good_spec_takes_over_completely(plan in any_plan(), picks in prop::collection::vec(0_usize..8, 1..50)) {
-        let mut world = World::new(plan, vec![]);
+        let mut world = World::new(plan.clone(), vec![]);
         world.run(&picks)?;
         for (index, slot) in world.slots.iter().enumerate() {
-            let expected = (index < plan.new_count as usize).then_some(View::Ready);
+            let expected = plan.new.contains(&(index as u32)).then_some(View::Ready);
             prop_assert_eq!(*slot, Slot { old: None, new: expected });
         }
         if plan.strategy == Order::StartFirst {
-            prop_assert!(world.fewest_serving >= plan.old_count.min(plan.new_count) as usize);
+            prop_assert!(world.fewest_serving >= plan.old.intersection(&plan.new).count());
         }
     }
 
@@ -114,35 +118,50 @@ proptest! {
         broken in 0_u32..5,
         picks in prop::collection::vec(0_usize..8, 1..50),
     ) {
-        let broken = broken % plan.new_count;
-        let mut world = World::new(plan, vec![broken]);
+        let broken = *plan.new.iter().nth(broken as usize % plan.new.len()).expect("there is one");
+        let mut world = World::new(plan.clone(), vec![broken]);
         world.run(&picks)?;
         prop_assert_eq!(world.failures, 1);
         for (index, slot) in world.slots.iter().enumerate() {
-            let expected = (index < plan.old_count as usize).then_some(View::Ready);
+            let expected = plan.old.contains(&(index as u32)).then_some(View::Ready);
             prop_assert_eq!(*slot, Slot { old: expected, new: None });
         }
         if plan.strategy == Order::StartFirst {
-            prop_assert!(world.fewest_serving >= plan.old_count.min(plan.new_count) as usize);
+            prop_assert!(world.fewest_serving >= plan.old.intersection(&plan.new).count());
         }
     }
 
     #[test]
-    fn a_change_of_count_alone_touches_nobody_else(old_count in 1_u32..6, new_count in 1_u32..6, picks in prop::collection::vec(0_usize..8, 1..20)) {
+    fn a_change_of_count_alone_touches_nobody_else(
+        old in prop::collection::btree_set(0_u32..8, 1..6),
+        count in 1_usize..6,
+        picks in prop::collection::vec(0_usize..8, 1..20),
+    ) {
+        let newest_first: Vec<u32> = old.iter().rev().copied().collect();
+        let new = scaled(&old, &newest_first, count);
+        prop_assert_eq!(new.len(), count);
         let plan = Plan {
             strategy: Order::StartFirst,
             direction: Direction::Forward,
-            old_count,
-            new_count,
+            old: old.clone(),
+            new: new.clone(),
             keep_existing: true,
         };
         let mut world = World::new(plan, vec![]);
         world.run(&picks)?;
         for (index, slot) in world.slots.iter().enumerate() {
             let index = index as u32;
-            let kept = (index < old_count.min(new_count)).then_some(View::Ready);
-            let added = (index >= old_count && index < new_count).then_some(View::Ready);
+            let kept = (old.contains(&index) && new.contains(&index)).then_some(View::Ready);
+            let added = (!old.contains(&index) && new.contains(&index)).then_some(View::Ready);
             prop_assert_eq!(*slot, Slot { old: kept, new: added });
         }
     }
+}
+
+#[test]
+fn scaling_fills_holes_and_takes_whom_it_is_told() {
+    let set = |numbers: &[u32]| numbers.iter().copied().collect::<BTreeSet<u32>>();
+    assert_eq!(scaled(&set(&[0, 2]), &[2, 0], 4), set(&[0, 1, 2, 3]));
+    assert_eq!(scaled(&set(&[0, 1, 2, 3]), &[3, 2, 1, 0], 2), set(&[0, 1]));
+    assert_eq!(scaled(&set(&[0, 1, 2, 3]), &[0, 1, 2, 3], 2), set(&[2, 3]));
 }

@@ -18,6 +18,20 @@ pub enum Event {
     Start,
     /// Someone wants it to end.
     Stop,
+    /// It shall end and start again, or just start.
+    Restart {
+        /// What for.
+        cause: RestartCause,
+    },
+    /// Someone wants the counters to begin at zero.
+    Reset,
+    /// Its resident memory was looked at.
+    MemorySeen {
+        /// Of which process.
+        launch: LaunchId,
+        /// How much.
+        resident_bytes: u64,
+    },
     /// The process could not be started.
     SpawnFailed {
         /// Which.
@@ -51,6 +65,20 @@ pub enum Event {
     TimerFired {
         /// Which.
         timer: TimerId,
+    },
+}
+
+/// What an instance is restarted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestartCause {
+    /// Someone asked.
+    Requested,
+    /// Its hour has come. What was stopped on purpose stays stopped.
+    Cron,
+    /// A file changed. What was stopped on purpose stays stopped.
+    FileChanged {
+        /// Which.
+        path: String,
     },
 }
 
@@ -89,6 +117,11 @@ pub enum Effect {
         /// Which.
         launch: LaunchId,
     },
+    /// Have a fresh process take its place, start-first where the mode allows.
+    Replace {
+        /// Which.
+        launch: LaunchId,
+    },
     /// Tell whoever watches.
     Report {
         /// What.
@@ -117,6 +150,12 @@ pub enum Report {
     Stopping,
     /// It stays down.
     Stopped,
+    /// It has too much memory.
+    MemoryRestart,
+    /// Its hour has come.
+    CronRestart,
+    /// A file changed.
+    WatchRestart,
 }
 
 /// The next state and what to do.
@@ -153,7 +192,7 @@ pub fn step(ctx: &Context<'_>, instance: &Instance, event: Event) -> Result<Step
                 Ending { launch: *launch, started_ms: *started_ms, step: *step, then: then.clone() },
                 *timer,
                 event,
-            )?;
+            );
         }
     }
     Ok(Step { instance: next.instance, effects: next.effects })
@@ -180,17 +219,26 @@ impl Builder<'_> {
                 self.instance.history.forgive();
                 self.spawn();
             }
+            Event::Restart { cause } => {
+                if self.hears(&cause) {
+                    self.announce(cause);
+                    self.instance.history.forgive();
+                    self.spawn();
+                }
+            }
             Event::Stop => {
                 if !matches!(self.instance.state, State::Stopped { cause: StopCause::Requested }) {
                     self.instance.history.forgive();
                     self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
                 }
             }
+            Event::Reset => self.instance.history.reset(),
             Event::SpawnFailed { .. }
             | Event::BecameReady { .. }
             | Event::Drained { .. }
             | Event::ChannelLost { .. }
             | Event::Exited { .. }
+            | Event::MemorySeen { .. }
             | Event::TimerFired { .. } => {}
         }
     }
@@ -201,12 +249,18 @@ impl Builder<'_> {
                 self.instance.history.forgive();
                 self.spawn();
             }
+            Event::Restart { cause } => {
+                self.announce(cause);
+                self.instance.history.forgive();
+                self.spawn();
+            }
+            Event::Reset => self.instance.history.reset(),
             Event::Stop => {
                 self.instance.history.forgive();
                 self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
             }
             Event::TimerFired { timer: fired } if fired == timer => {
-                self.instance.history.restarts = self.instance.history.restarts.saturating_add(1);
+                self.instance.history.restarted();
                 self.report(Report::Restarting, "the wait is over".to_owned());
                 self.spawn();
             }
@@ -215,6 +269,7 @@ impl Builder<'_> {
             | Event::BecameReady { .. }
             | Event::Drained { .. }
             | Event::ChannelLost { .. }
+            | Event::MemorySeen { .. }
             | Event::Exited { .. } => {}
         }
     }
@@ -230,6 +285,8 @@ impl Builder<'_> {
         match event {
             Event::Start => return Err(self.refused("start")),
             Event::Stop => self.begin_stop(launch, started_ms, AfterStop::Stay, "on request".to_owned()),
+            Event::Restart { cause } => self.restart(launch, started_ms, cause),
+            Event::Reset => self.instance.history.reset(),
             Event::SpawnFailed { launch: of, reason } if of == launch => {
                 self.after_failure(started_ms, reason, true, None);
             }
@@ -261,6 +318,7 @@ impl Builder<'_> {
             | Event::Drained { .. }
             | Event::ChannelLost { .. }
             | Event::Exited { .. }
+            | Event::MemorySeen { .. }
             | Event::TimerFired { .. } => {}
         }
         Ok(())
@@ -270,6 +328,8 @@ impl Builder<'_> {
         match event {
             Event::Start => return Err(self.refused("start")),
             Event::Stop => self.begin_stop(launch, started_ms, AfterStop::Stay, "on request".to_owned()),
+            Event::Restart { cause } => self.restart(launch, started_ms, cause),
+            Event::Reset => self.instance.history.reset(),
             Event::Exited { launch: of, exit } if of == launch => {
                 let uptime_ms = self.uptime_ms(started_ms);
                 let unstable = uptime_ms < self.ctx.policy.min_uptime_ms;
@@ -283,25 +343,42 @@ impl Builder<'_> {
                     CHANNEL_LOST.to_owned(),
                 );
             }
+            Event::MemorySeen { launch: of, resident_bytes } if of == launch => {
+                if let Some(limit) = self.ctx.policy.max_memory_bytes.filter(|limit| resident_bytes > *limit)
+                {
+                    let reason = format!(
+                        "resident memory {} is above max_memory_restart {}",
+                        megabytes(resident_bytes),
+                        megabytes(limit)
+                    );
+                    self.report(Report::MemoryRestart, reason);
+                    self.effects.push(Effect::Replace { launch });
+                }
+            }
             Event::SpawnFailed { .. }
             | Event::BecameReady { .. }
             | Event::Drained { .. }
             | Event::ChannelLost { .. }
             | Event::Exited { .. }
+            | Event::MemorySeen { .. }
             | Event::TimerFired { .. } => {}
         }
         Ok(())
     }
 
-    fn while_stopping(&mut self, mut ending: Ending, timer: TimerId, event: Event) -> Result<(), Refused> {
+    fn while_stopping(&mut self, mut ending: Ending, timer: TimerId, event: Event) {
         let launch = ending.launch;
         match event {
-            Event::Start => return Err(self.refused("start")),
-            Event::Stop => {
-                if let State::Stopping { then, .. } = &mut self.instance.state {
-                    *then = AfterStop::Stay;
+            // Once it has ended.
+            Event::Start => self.afterwards(AfterStop::StartAgain),
+            Event::Restart { cause } => {
+                if self.hears(&cause) {
+                    self.announce(cause);
+                    self.afterwards(AfterStop::StartAgain);
                 }
             }
+            Event::Stop => self.afterwards(AfterStop::Stay),
+            Event::Reset => self.instance.history.reset(),
             Event::Drained { launch: of } if of == launch && ending.step == StopStep::Draining => {
                 self.after_drain(ending);
             }
@@ -310,6 +387,13 @@ impl Builder<'_> {
                     self.report(Report::Exited, format!("{exit}"));
                     self.instance.history.forgive();
                     self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
+                }
+                AfterStop::StartAgain => {
+                    self.report(Report::Exited, format!("{exit}"));
+                    self.instance.history.forgive();
+                    self.instance.history.restarted();
+                    self.report(Report::Restarting, "restarted on request".to_owned());
+                    self.spawn();
                 }
                 AfterStop::Fail { reason } => self.after_failure(ending.started_ms, reason, true, None),
             },
@@ -330,9 +414,42 @@ impl Builder<'_> {
             | Event::Drained { .. }
             | Event::ChannelLost { .. }
             | Event::Exited { .. }
+            | Event::MemorySeen { .. }
             | Event::TimerFired { .. } => {}
         }
-        Ok(())
+    }
+
+    /// What was stopped on purpose is only started on request.
+    fn hears(&self, cause: &RestartCause) -> bool {
+        match cause {
+            RestartCause::Requested => true,
+            RestartCause::Cron | RestartCause::FileChanged { .. } => !matches!(
+                self.instance.state,
+                State::Stopped { cause: StopCause::Requested | StopCause::NeverStarted }
+                    | State::Stopping { then: AfterStop::Stay, .. }
+            ),
+        }
+    }
+
+    fn announce(&mut self, cause: RestartCause) {
+        match cause {
+            RestartCause::Requested => {}
+            RestartCause::Cron => self.report(Report::CronRestart, "cron_restart is due".to_owned()),
+            RestartCause::FileChanged { path } => {
+                self.report(Report::WatchRestart, format!("{path} changed"));
+            }
+        }
+    }
+
+    fn restart(&mut self, launch: LaunchId, started_ms: u64, cause: RestartCause) {
+        self.announce(cause);
+        self.begin_stop(launch, started_ms, AfterStop::StartAgain, "to be started again".to_owned());
+    }
+
+    fn afterwards(&mut self, next: AfterStop) {
+        if let State::Stopping { then, .. } = &mut self.instance.state {
+            *then = next;
+        }
     }
 
     fn spawn(&mut self) {
@@ -405,7 +522,7 @@ impl Builder<'_> {
         }
         let delay_ms = self.instance.history.next_delay_ms(policy);
         if delay_ms == 0 {
-            self.instance.history.restarts = self.instance.history.restarts.saturating_add(1);
+            self.instance.history.restarted();
             self.report(Report::Restarting, reason);
             self.spawn();
         } else {
@@ -441,3 +558,8 @@ impl Builder<'_> {
 }
 
 const CHANNEL_LOST: &str = "closed its cluster channel, so it cannot serve any longer";
+
+fn megabytes(bytes: u64) -> String {
+    const MB: u64 = 1024 * 1024;
+    if bytes >= MB { format!("{} MB", bytes / MB) } else { format!("{} KB", bytes / 1024) }
+}

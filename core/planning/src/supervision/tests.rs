@@ -10,6 +10,7 @@ fn policy() -> Policy {
         restart_delay_ms: 0,
         exp_backoff_restart_delay_ms: 0,
         stop_exit_codes: vec![],
+        max_memory_bytes: None,
         listen_timeout_ms: 3_000,
         kill_timeout_ms: 1_600,
         drains: false,
@@ -167,11 +168,115 @@ fn ending_a_worker_goes_through_every_step_and_then_kills() {
     assert_eq!(driver.instance.state, State::Stopped { cause: StopCause::Requested });
 }
 
+#[test]
+fn a_restart_stops_first_counts_and_forgives_in_any_state() {
+    let restart = || Event::Restart { cause: RestartCause::Requested };
+    let mut driver = Driver::new(Policy { restart_delay_ms: 1_000, ..policy() });
+    driver.send(restart());
+    assert_eq!((driver.kind(), driver.instance.history.restarts), ("starting", 0), "it was stopped");
+    let first = driver.launch();
+    driver.send(Event::BecameReady { launch: first }).send(restart());
+    assert_eq!(driver.kind(), "stopping");
+    driver.exit_after(5, 0);
+    assert_eq!((driver.kind(), driver.instance.history.restarts), ("starting", 1));
+    assert_ne!(driver.launch(), first);
+    driver.exit_after(5, 1);
+    assert_eq!((driver.kind(), driver.instance.history.unstable_restarts()), ("backing_off", 1));
+    driver.send(restart());
+    assert_eq!((driver.kind(), driver.instance.history.unstable_restarts()), ("starting", 0));
+    let mut driver = Driver::new(Policy { max_restarts: 1, ..policy() });
+    driver.send(Event::Start).exit_after(5, 1);
+    assert_eq!(driver.kind(), "crash_looping");
+    driver.send(restart());
+    assert_eq!(driver.kind(), "starting");
+}
+
+#[test]
+fn a_start_while_it_ends_is_remembered_and_a_stop_takes_it_back() {
+    let mut driver = Driver::new(policy());
+    driver.send(Event::Start).send(Event::Stop).send(Event::Start);
+    driver.exit_after(5, 0);
+    assert_eq!(driver.kind(), "starting");
+    driver.send(Event::Stop).send(Event::Start).send(Event::Stop);
+    driver.exit_after(5, 0);
+    assert_eq!(driver.kind(), "stopped");
+}
+
+#[test]
+fn cron_and_watch_leave_alone_what_was_stopped_on_purpose_and_revive_what_ended() {
+    for cause in [RestartCause::Cron, RestartCause::FileChanged { path: "a.js".into() }] {
+        let event = || Event::Restart { cause: cause.clone() };
+        let mut driver = Driver::new(Policy { autorestart: false, ..policy() });
+        driver.send(event());
+        assert_eq!(driver.kind(), "stopped", "never started");
+        driver.send(Event::Start).exit_after(50, 0);
+        assert_eq!(driver.kind(), "stopped");
+        driver.send(event());
+        assert_eq!(driver.kind(), "starting", "a job that ended is run again");
+        driver.send(Event::Stop).send(event()).exit_after(5, 0);
+        assert_eq!(driver.kind(), "stopped");
+        driver.send(event());
+        assert_eq!(driver.kind(), "stopped");
+    }
+}
+
+#[test]
+fn a_reset_counts_from_zero_and_changes_nothing_else() {
+    let mut driver = Driver::new(Policy { exp_backoff_restart_delay_ms: 100, ..policy() });
+    driver.send(Event::Start).exit_after(50, 1);
+    driver.fire();
+    driver.exit_after(50, 1);
+    let before = driver.instance.state.clone();
+    driver.send(Event::Reset);
+    assert_eq!(driver.instance.state, before);
+    assert_eq!(driver.instance.history, History::default());
+}
+
+#[test]
+fn too_much_memory_asks_for_a_replacement_and_says_how_much() {
+    let mb = 1024 * 1024;
+    let mut driver = Driver::new(Policy { max_memory_bytes: Some(400 * mb), ..policy() });
+    driver.send(Event::Start);
+    let launch = driver.launch();
+    driver.send(Event::MemorySeen { launch, resident_bytes: 500 * mb });
+    assert!(driver.effects.is_empty(), "not before it is ready");
+    driver.send(Event::BecameReady { launch });
+    driver.send(Event::MemorySeen { launch, resident_bytes: 400 * mb });
+    assert!(driver.effects.is_empty());
+    driver.send(Event::MemorySeen { launch, resident_bytes: 412 * mb });
+    let reason = "resident memory 412 MB is above max_memory_restart 400 MB".to_owned();
+    assert_eq!(
+        driver.effects,
+        [Effect::Report { report: Report::MemoryRestart, reason }, Effect::Replace { launch }]
+    );
+}
+
+#[test]
+fn death_by_signal_counts_as_exit_code_zero() {
+    let mut driver = Driver::new(Policy { stop_exit_codes: vec![0], ..policy() });
+    driver.send(Event::Start);
+    let launch = driver.launch();
+    driver.send(Event::Exited { launch, exit: Exit::Signal(9) });
+    assert_eq!(driver.kind(), "stopped");
+}
+
+fn any_cause() -> impl Strategy<Value = RestartCause> {
+    prop_oneof![
+        Just(RestartCause::Requested),
+        Just(RestartCause::Cron),
+        Just(RestartCause::FileChanged { path: "a.js".into() }),
+    ]
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let launch = || (0_u64..12).prop_map(LaunchId);
     prop_oneof![
         Just(Event::Start),
         Just(Event::Stop),
+        any_cause().prop_map(|cause| Event::Restart { cause }),
+        Just(Event::Reset),
+        (launch(), 0_u64..200)
+            .prop_map(|(launch, resident_bytes)| Event::MemorySeen { launch, resident_bytes }),
         launch().prop_map(|launch| Event::SpawnFailed { launch, reason: "r".into() }),
         launch().prop_map(|launch| Event::BecameReady { launch }),
         launch().prop_map(|launch| Event::Drained { launch }),
@@ -203,6 +308,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 restart_delay_ms: delay,
                 exp_backoff_restart_delay_ms: exp,
                 stop_exit_codes: vec![7],
+                max_memory_bytes: Some(100),
                 listen_timeout_ms: listen,
                 kill_timeout_ms: listen,
                 drains,
@@ -221,7 +327,8 @@ proptest! {
         for (event, pause_ms) in events {
             now_ms += pause_ms;
             let before = instance.clone();
-            let request = matches!(event, Event::Start | Event::Stop);
+            let request = matches!(event, Event::Start | Event::Stop | Event::Restart { .. } | Event::Reset);
+            let asked = matches!(event, Event::Restart { cause: RestartCause::Requested });
             let is_stop = event == Event::Stop;
             let is_start = event == Event::Start;
             let Ok(next) = step(&Context { now_ms, policy: &policy }, &instance, event) else {
@@ -240,6 +347,12 @@ proptest! {
                 prop_assert_eq!(&next.instance, &before);
                 prop_assert!(next.effects.is_empty());
             }
+            // Whoever asks for a restart gets a process, now or as soon as the present one has ended.
+            if asked {
+                let coming = spawns == 1
+                    || matches!(next.instance.state, State::Stopping { then: AfterStop::StartAgain, .. });
+                prop_assert!(coming);
+            }
             if is_stop {
                 prop_assert_eq!(spawns, 0);
                 let ending = matches!(
@@ -257,7 +370,7 @@ proptest! {
             }
             // Effects speak of the process that exists before or after.
             for effect in &next.effects {
-                if let Effect::Drain { launch } | Effect::Ask { launch } | Effect::Kill { launch } | Effect::Disconnect { launch } = effect {
+                if let Effect::Replace { launch } | Effect::Drain { launch } | Effect::Ask { launch } | Effect::Kill { launch } | Effect::Disconnect { launch } = effect {
                     prop_assert_eq!(Some(*launch), before.launch());
                 }
             }
@@ -265,7 +378,7 @@ proptest! {
         }
     }
 
-    /// After a stop nothing but a start brings a process back.
+    /// After a stop nothing but a start (or a restart someone asks for) brings a process back.
     #[test]
     fn nothing_restarts_after_a_stop(policy in any_policy(), before in prop::collection::vec(any_event(), 0..40), after in prop::collection::vec(any_event(), 0..60)) {
         let mut instance = Instance::default();
@@ -276,7 +389,8 @@ proptest! {
             }
         }
         instance = step(&ctx, &instance, Event::Stop).unwrap().instance;
-        for event in after.into_iter().filter(|event| *event != Event::Start) {
+        let asks = |event: &Event| matches!(event, Event::Start | Event::Restart { cause: RestartCause::Requested });
+        for event in after.into_iter().filter(|event| !asks(event)) {
             let next = step(&ctx, &instance, event).unwrap();
             let spawned = next.effects.iter().any(|effect| matches!(effect, Effect::Spawn { .. }));
             prop_assert!(!spawned);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,25 +13,30 @@ use tokio::sync::mpsc;
 
 use super::{Member, Role};
 use crate::app::Shared;
+use crate::app::places::Numbers;
+use crate::app::reported::Reported;
 use crate::process::{self, Happened, Origin, Owner, Process, ProcessRest, SavedProcess, tree};
 use crate::readiness::Probe;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedMember {
     pub(crate) id: u64,
-    index: u32,
+    pub(crate) index: u32,
     role: Role,
     /// Which of the specs of the application.
     pub(crate) spec: usize,
     machine: Instance,
     pub(crate) process: Option<SavedProcess>,
     retire: bool,
+    created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     last_exit: Option<LastExit>,
     last_stderr: Option<Vec<String>>,
     keys: BTreeSet<String>,
     hints: Vec<String>,
     online: bool,
+    reported: Reported,
+    pid_file: Option<PathBuf>,
     hooked: bool,
     drains: bool,
     disconnects: bool,
@@ -58,12 +64,15 @@ impl Member {
             machine: self.machine.clone(),
             process: self.process.as_ref().map(Process::save),
             retire: self.retire,
+            created_at: self.created_at,
             started_at: self.started_at,
             last_exit: self.last_exit.clone(),
             last_stderr: self.last_stderr.clone(),
             keys: self.keys.clone(),
             hints: self.hints.clone(),
             online: self.online,
+            reported: self.reported.clone(),
+            pid_file: self.pid_file.clone(),
             hooked: self.hooked,
             drains: self.policy.drains,
             disconnects: self.policy.disconnects,
@@ -74,20 +83,24 @@ impl Member {
     pub(crate) fn resume(
         saved: SavedMember,
         spec: Arc<AppSpec>,
+        numbers: Numbers,
         meanwhile: Meanwhile,
         shared: &Shared,
         news: &mpsc::Sender<(Origin, Happened)>,
         sockets: impl Fn(&str) -> Option<Arc<OwnedFd>>,
     ) -> Self {
-        let mut member = Self::new(saved.id, saved.index, saved.role, spec);
+        let mut member = Self::new(saved.id, saved.index, saved.role, spec, numbers);
         member.machine = saved.machine;
         member.retire = saved.retire;
+        member.created_at = saved.created_at;
         member.started_at = saved.started_at;
         member.last_exit = saved.last_exit;
         member.last_stderr = saved.last_stderr;
         member.keys = saved.keys;
         member.hints = saved.hints;
         member.online = saved.online;
+        member.reported = saved.reported;
+        member.pid_file = saved.pid_file;
         member.hooked = saved.hooked;
         member.policy.drains = saved.drains;
         member.policy.disconnects = saved.disconnects;

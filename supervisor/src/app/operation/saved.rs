@@ -1,20 +1,22 @@
 //! What is being done with an application, as the next supervisor has to know it. Who waits for it is gone by then; an
 //! agent that asks again joins it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_planning::supervision::replacement::Plan;
 use muster_supervisor_protocol::AppSpec;
 use serde::{Deserialize, Serialize};
 
-use super::{AfterStopping, Failure, Operation, Replacing, Stopping};
+use super::{AfterStopping, Failure, Kind, Operation, Replacing, Stopping};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::app) enum SavedOperation {
     Replacing {
         /// Which of the specs of the application.
         spec: usize,
-        restart: bool,
+        kind: Kind,
+        stopped: BTreeSet<u32>,
         plan: Plan,
         notes: Vec<String>,
         failure: Option<SavedFailure>,
@@ -34,8 +36,9 @@ impl Operation {
         match self {
             Self::Replacing(replacing) => SavedOperation::Replacing {
                 spec: number(&replacing.spec),
-                restart: replacing.restart,
-                plan: replacing.plan,
+                kind: replacing.kind,
+                stopped: replacing.stopped.clone(),
+                plan: replacing.plan.clone(),
                 notes: replacing.notes.clone(),
                 failure: replacing.failure.clone().map(SavedFailure),
             },
@@ -46,10 +49,11 @@ impl Operation {
     /// `None` when the spec is missing.
     pub(in crate::app) fn resume(saved: SavedOperation, specs: &[Arc<AppSpec>]) -> Option<Self> {
         Some(match saved {
-            SavedOperation::Replacing { spec, restart, plan, notes, failure } => {
+            SavedOperation::Replacing { spec, kind, stopped, plan, notes, failure } => {
                 Self::Replacing(Box::new(Replacing {
                     spec: Arc::clone(specs.get(spec)?),
-                    restart,
+                    kind,
+                    stopped,
                     plan,
                     replies: Vec::new(),
                     watchers: Vec::new(),

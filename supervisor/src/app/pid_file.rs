@@ -1,0 +1,71 @@
+//! The file that tells the process id of an instance.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use muster_supervisor_protocol::AppSpec;
+
+/// Where the process id of an instance is written, if anywhere. The numbers of several instances keep them apart.
+pub(super) fn path(spec: &AppSpec, index: u32, id: u32) -> Option<PathBuf> {
+    let path = Path::new(spec.pid_file.as_deref()?);
+    let number = match (&spec.pm2, spec.instances) {
+        (Some(_), _) => id,
+        (None, 2..) => index,
+        (None, _) => return Some(path.to_owned()),
+    };
+    let stem = path.file_stem()?.to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}-{number}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{number}"),
+    };
+    Some(path.with_file_name(name))
+}
+
+/// Writes it; without it an application runs as well.
+pub(super) fn write(path: &Path, pid: u32) {
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    if let Err(error) = folder.and_then(|()| fs::write(path, pid.to_string())) {
+        tracing::warn!(path = %path.display(), %error, "a process id cannot be written");
+    }
+}
+
+/// Removes it, unless it tells of another process by now.
+pub(super) fn remove(path: &Path, pid: u32) {
+    if fs::read_to_string(path).is_ok_and(|text| text.trim() == pid.to_string())
+        && let Err(error) = fs::remove_file(path)
+    {
+        tracing::warn!(path = %path.display(), %error, "a file with a process id cannot be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_instances_have_a_file_each() {
+        let mut spec = AppSpec::new("a", "/", "a.js");
+        assert_eq!(path(&spec, 0, 5), None);
+        spec.pid_file = Some("/run/a.pid".into());
+        assert_eq!(path(&spec, 0, 5), Some("/run/a.pid".into()));
+        spec.instances = 2;
+        assert_eq!(path(&spec, 1, 5), Some("/run/a-1.pid".into()));
+        spec.pm2 = Some(muster_supervisor_protocol::Pm2Origin {
+            home: "/root/.pm2".into(),
+            record: serde_json::Value::Null,
+        });
+        spec.pid_file = Some("/run/a".into());
+        assert_eq!(path(&spec, 1, 5), Some("/run/a-5".into()));
+    }
+
+    #[test]
+    fn only_the_own_file_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pids/a.pid");
+        write(&file, 7);
+        remove(&file, 8);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "7");
+        remove(&file, 7);
+        assert!(!file.exists());
+    }
+}
