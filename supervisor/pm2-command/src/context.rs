@@ -12,6 +12,28 @@ use crate::process::{self, Process};
 use crate::style::Style;
 use crate::{Failure, Home, daemon};
 
+/// Variables of the caller that belong to the process it is, not to those it starts: a command may be called by an
+/// application that runs here itself.
+const OF_THE_CALLER: [&str; 17] = [
+    "pm_id",
+    "name",
+    "namespace",
+    "status",
+    "unique_id",
+    "NODE_APP_INSTANCE",
+    "NODE_UNIQUE_ID",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "PM2_USAGE",
+    "PM2_SILENT",
+    "PM2_JSON_PROCESSING",
+    "PM2_PROGRAMMATIC",
+];
+
 /// Surroundings of one command.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -79,6 +101,14 @@ impl Context {
             env_name: self.flags.env.clone().filter(|name| !name.is_empty()),
             ..Surroundings::of_this_process()
         }
+    }
+
+    /// The caller's environment as an application may inherit it.
+    pub(crate) fn shell(&self) -> BTreeMap<String, String> {
+        (self.env.iter())
+            .filter(|(name, _)| !OF_THE_CALLER.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// A switch such as `PM2_CONCURRENT_ACTIONS`.

@@ -2,24 +2,22 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
 use clap::Parser;
 
 use crate::cli::{CommandLine, NotHere, Verb};
-use crate::output::print;
+use crate::flags::Flags;
+use crate::operate::Action;
+use crate::output::{Output, print};
 use crate::{
-    Context, Failure, adopt, attach, completion, deploy, inspect_app, logrotate, logs, modconf, monit, profile, pull, report,
-    scaffolding, serve, startup, sysinfos,
+    Context, Failure, adopt, attach, completion, control, daemon_verbs, deploy, describe, foreground,
+    inspect_app, logrotate, logs, modconf, monit, not_here, operate, profile, pull, report, saved_list, scaffolding, serve, show,
+    start, startup, sysinfos,
 };
 
 /// Runs the command `pm2` with these arguments (without the name of the program) and gives its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let mut words: Vec<OsString> = arguments.into_iter().collect();
-    let script_args = words.iter().position(|word| word == "--").map(|place| {
-        let rest = words.split_off(place);
-        rest.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
-    });
-    if words.iter().any(|word| word == "-v" || word == "--version") {
+    let (words, script_args) = parted(arguments);
+    if asks_for_version(&words) {
         print(concat!(env!("CARGO_PKG_VERSION"), "\n"));
         return 0;
     }
@@ -30,36 +28,73 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let line = match CommandLine::try_parse_from(std::iter::once(OsString::from("pm2")).chain(words)) {
         Ok(line) => line,
         Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             drop(error.print());
-            return u8::from(!asked);
+            return u8::from(error.use_stderr());
         }
     };
-    let outcome = Context::of_this_process(line.flags, script_args).and_then(|context| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(format!("this command cannot run: {error}")))?;
-        let outcome = runtime.block_on(dispatch(&context, line.verb));
-        // Whatever still reads standard input must not keep the command.
-        runtime.shutdown_background();
-        outcome.map_err(|failure| {
-            if !failure.message.is_empty() {
-                context.output.error(failure.to_string());
-            }
-            failure
-        })
-    });
-    match outcome {
-        Ok(()) => 0,
-        Err(failure) => failure.code,
-    }
+    let verb = line.verb;
+    let for_programs = matches!(verb, Verb::Jlist | Verb::Prettylist | Verb::Pid { .. } | Verb::Id { .. });
+    blocking(line.flags, script_args, |mut context| async move {
+        context.for_programs = for_programs;
+        dispatch(&context, verb).await
+    })
 }
 
 /// Runs the command `pm2-runtime` and gives its exit code.
 pub fn run_in_foreground(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let _ = arguments;
-    1
+    let (words, script_args) = parted(arguments);
+    if asks_for_version(&words) {
+        print(concat!(env!("CARGO_PKG_VERSION"), "\n"));
+        return 0;
+    }
+    foreground::runtime(words, script_args)
+}
+
+/// What stands before `--` and what behind it.
+fn parted(arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Option<Vec<String>>) {
+    let mut words: Vec<OsString> = arguments.into_iter().collect();
+    let script_args = words.iter().position(|word| word == "--").map(|place| {
+        let rest = words.split_off(place);
+        rest.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+    });
+    (words, script_args)
+}
+
+fn asks_for_version(words: &[OsString]) -> bool {
+    words.iter().any(|word| word == "-v" || word == "--version")
+}
+
+/// Runs a verb to its end and gives the exit code. One thread is enough for waiting.
+pub(crate) fn blocking<F: Future<Output = Result<(), Failure>>>(
+    flags: Flags,
+    script_args: Option<Vec<String>>,
+    verb: impl FnOnce(Context) -> F,
+) -> u8 {
+    let say = |failure: Failure, output: Option<Output>| {
+        if !failure.message.is_empty() {
+            match output {
+                Some(output) => output.error(failure.to_string()),
+                None => eprintln!("[PM2][ERROR] {failure}"),
+            }
+        }
+        failure.code
+    };
+    let context = match Context::of_this_process(flags, script_args) {
+        Ok(context) => context,
+        Err(failure) => return say(failure, None),
+    };
+    let output = context.output;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return say(Failure::new(format!("this command cannot run: {error}")), Some(output)),
+    };
+    let outcome = runtime.block_on(verb(context));
+    // Whatever still reads standard input must not keep the command.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => say(failure, Some(output)),
+    }
 }
 
 /// The usage that pm2 prints without a verb.
@@ -74,6 +109,38 @@ Access pm2 files in ~/.pm2
 
 async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Start(args) => start::run(context, args).await,
+        Verb::StartOrRestart(file) => start::start_or(context, &file.file, Action::Restart).await,
+        Verb::StartOrReload(file) | Verb::StartOrGracefulReload(file) => {
+            start::start_or(context, &file.file, Action::Reload).await
+        }
+        Verb::Stop(which) => operate::verb(context, Action::Stop, &which.selectors).await,
+        Verb::Restart(which) => operate::verb(context, Action::Restart, &which.selectors).await,
+        Verb::Delete(which) => operate::verb(context, Action::Delete, &which.selectors).await,
+        Verb::Reload(which) => operate::reload(context, &which.selector).await,
+        Verb::Scale { app_name, number, pm2_order } => {
+            control::scale(context, &app_name, &number, pm2_order).await
+        }
+        Verb::Reset(which) => control::reset(context, &which.selector).await,
+        Verb::SendSignal { signal, selector } => control::send_signal(context, &signal, &selector).await,
+        Verb::Trigger { selector, action_name, params } => {
+            control::trigger(context, &selector, &action_name, params).await
+        }
+        Verb::Id { name } => show::id(context, &name).await,
+        Verb::Pid { app_name } => show::pid(context, app_name.as_deref()).await,
+        Verb::Env { id } => show::env(context, &id).await,
+        Verb::List => show::table(context).await,
+        Verb::Jlist => show::json(context).await,
+        Verb::Prettylist => show::pretty(context).await,
+        Verb::Describe(which) => describe::describe(context, &which.selector).await,
+        Verb::Ping => daemon_verbs::ping(context).await,
+        Verb::Kill => daemon_verbs::kill(context).await,
+        Verb::Update => daemon_verbs::update(context).await,
+        Verb::Flush { api } => daemon_verbs::flush(context, api.as_deref()).await,
+        Verb::ReloadLogs => daemon_verbs::reload_logs(context).await,
+        Verb::Dump => saved_list::save(context).await,
+        Verb::Cleardump => saved_list::clear(context),
+        Verb::Resurrect => saved_list::resurrect(context).await,
         Verb::Deploy(args) => deploy::run(context, args).await,
         Verb::ProfileMem(args) | Verb::ProfileCpu(args) => profile::run(context, args).await,
         Verb::Inspect(args) => inspect_app::run(context, args).await,
@@ -104,6 +171,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
         Verb::NotHere(NotHere::Get(args)) => modconf::get(context, &args.words),
         Verb::NotHere(NotHere::Unset(args)) => modconf::unset(context, &args.words),
         Verb::NotHere(NotHere::Conf(args)) => modconf::conf(context, &args.words),
+        Verb::NotHere(verb) => Err(not_here::answer(&verb)),
         Verb::Unknown(_) => {
             context.output.line(format!(
                 "{}{}\n",
@@ -113,6 +181,5 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
             print(USAGE);
             Err(Failure::new(""))
         }
-        other => Err(Failure::new(format!("not here yet: {other:?}"))),
     }
 }

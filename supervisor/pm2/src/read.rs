@@ -54,6 +54,8 @@ pub struct Loaded {
     pub apps: Vec<Pm2App>,
     /// What pm2 would have taken without a word.
     pub warnings: Vec<Warning>,
+    /// What stands under `static` beside the applications: folders to serve. Null without.
+    pub statics: Value,
 }
 
 /// The format by the name of a file, as pm2 tells it: the ending may stand anywhere in the name.
@@ -149,10 +151,16 @@ pub fn parse(
         let surroundings = &Surroundings { env_name: None, ..surroundings.clone() };
         let context = Context { surroundings, files, cwd, deploy: None };
         let apps = dump::apps(records, &context, &mut warnings).map_err(invalid)?;
-        return Ok(Loaded { file: file.to_owned(), format: Format::Dump, apps, warnings });
+        return Ok(Loaded {
+            file: file.to_owned(),
+            format: Format::Dump,
+            apps,
+            warnings,
+            statics: Value::Null,
+        });
     }
     let document = document::parts(root);
-    let Document { apps: written, deploy, warnings: of_file } =
+    let Document { apps: written, deploy, statics, warnings: of_file } =
         document.map_err(|reason| ImportError::NoApplications { file: shown.clone(), reason })?;
     warnings.extend(of_file);
     let context = Context { surroundings, files, cwd, deploy: deploy.as_ref() };
@@ -170,10 +178,15 @@ pub fn parse(
         warnings.append(&mut checked.warnings);
     }
     if problems.is_empty() {
-        Ok(Loaded { file: file.to_owned(), format, apps, warnings })
+        Ok(Loaded { file: file.to_owned(), format, apps, warnings, statics })
     } else {
         Err(invalid(problems))
     }
+}
+
+/// Reads JSON as pm2's files may have it: with comments, trailing commas, names without quotes.
+pub fn read_json(text: &str, file: &Path) -> Result<Value, ImportError> {
+    json(text, &file.display().to_string())
 }
 
 fn json(text: &str, file: &str) -> Result<Value, ImportError> {
