@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_pm2::{Severity, differences};
+use muster_pm2::differences;
 use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client};
 use tokio::time::Instant;
 
@@ -112,18 +112,24 @@ fn tell(context: &Context, candidates: &[Candidate], taken: &[OwnedFd]) {
         out.line(format!("{} ({count} instance{s}): {how}", out.style.bold(&candidate.app.name)));
     }
     let apps: Vec<_> = candidates.iter().map(|candidate| candidate.app.clone()).collect();
-    // What a fleet file cannot say is no matter here.
-    let differing: Vec<_> =
-        differences(&apps).into_iter().filter(|found| found.severity != Severity::Lost).collect();
-    if !differing.is_empty() {
-        out.line("\nWhat is different here:");
+    out.line("\nWhat is different here:");
+    for candidate in candidates.iter().filter(|candidate| !candidate.app.shell_variables.is_empty()) {
+        out.line(format!(
+            "- {}: pm2 keeps variables of the shell that once started it ({}); here they are those of this shell",
+            candidate.app.name,
+            candidate.app.shell_variables.join(", "),
+        ));
     }
-    for found in differing {
+    // Most differences are about fleet files, which are no matter here.
+    for found in differences(&apps).into_iter().filter(|found| TRUE_HERE.contains(&found.field.as_str())) {
         let app = found.app.map(|app| format!("{app}: ")).unwrap_or_default();
         out.line(format!("- {app}{}: pm2: {}; here: {}", found.field, found.pm2, found.muster));
     }
     out.line("");
 }
+
+/// Differences between pm2 and a fleet that are as well between pm2 and this command.
+const TRUE_HERE: [&str; 5] = ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
 
 fn ask() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
