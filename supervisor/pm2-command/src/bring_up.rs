@@ -63,26 +63,6 @@ pub(crate) async fn new_ones(context: &Context, client: &mut Client, specs: &[Ap
     Ok(failed)
 }
 
-/// Starts what is there and stopped, and waits for it.
-pub(crate) async fn again(
-    context: &Context,
-    client: &mut Client,
-    spec: &AppSpec,
-    instances: Vec<u32>,
-) -> Result<bool, Failure> {
-    let target = Target { app: spec.name.clone(), instances };
-    client.carry_out(&Request::Start(target)).await.map_err(refused)?;
-    let outcomes = until_settled(client, std::slice::from_ref(spec)).await?;
-    let mut up = true;
-    for (name, outcome) in outcomes {
-        if let Outcome::Down { reason, last_stderr } = outcome {
-            say_failure(context, &name, &reason, &last_stderr);
-            up = false;
-        }
-    }
-    Ok(up)
-}
-
 /// Applies a spec over a connection of its own.
 pub(crate) async fn apply(context: &Context, spec: &AppSpec) -> Result<Applied, Failure> {
     let mut client = context.connect().await?;

@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::flags::Flags;
 use crate::{
-    adopt, attach, completion, deploy, inspect_app, logs, monit, profile, pull, report, scaffolding, serve,
-    startup, sysinfos,
+    adopt, attach, completion, deploy, inspect_app, logs, profile, pull, scaffolding, serve, startup, sysinfos,
 };
 
 /// pm2's verbs over Muster's supervisor, for one machine.
@@ -34,7 +33,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Selector {
     /// Name, id, namespace, /regex/ or all
-    #[arg(value_name = "id|name|namespace|all", allow_hyphen_values = true)]
+    #[arg(value_name = "id|name|namespace|all")]
     pub selector: String,
 }
 
@@ -42,7 +41,7 @@ pub(crate) struct Selector {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Selectors {
     /// Names, ids, namespaces, /regex/, all, a configuration file, or - for one on standard input
-    #[arg(value_name = "id|name|namespace|all|json|stdin", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "id|name|namespace|all|json|stdin", required = true)]
     pub selectors: Vec<String>,
 }
 
@@ -58,7 +57,7 @@ pub(crate) struct ConfigFile {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StartArgs {
     /// Scripts, configuration files, or known names, namespaces and ids; ecosystem.config.js when not given
-    #[arg(value_name = "name|namespace|file|ecosystem|id", allow_hyphen_values = true)]
+    #[arg(value_name = "name|namespace|file|ecosystem|id")]
     pub targets: Vec<String>,
     #[arg(long, hide = true)]
     pub fresh: bool,
@@ -126,7 +125,7 @@ pub(crate) enum Verb {
         /// Name of the application
         app_name: String,
         /// How many, +n or -n
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         number: String,
         /// Let the oldest instances go first, as pm2 does
         #[arg(long)]
@@ -155,7 +154,6 @@ pub(crate) enum Verb {
     #[command(name = "sendSignal")]
     SendSignal {
         /// Its name or number
-        #[arg(allow_hyphen_values = true)]
         signal: String,
         /// Id or name
         #[arg(value_name = "pm2_id|name")]

@@ -10,8 +10,8 @@ use crate::operate::Action;
 use crate::output::{Output, print};
 use crate::{
     Context, Failure, adopt, attach, completion, control, daemon_verbs, deploy, describe, foreground,
-    inspect_app, logrotate, logs, modconf, monit, not_here, operate, profile, pull, report, saved_list, scaffolding, serve, show,
-    start, startup, sysinfos,
+    inspect_app, logrotate, logs, modconf, monit, not_here, operate, profile, pull, report, saved_list,
+    scaffolding, serve, show, start, startup, sysinfos,
 };
 
 /// Runs the command `pm2` with these arguments (without the name of the program) and gives its exit code.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use muster_pm2::{ExecMode, InstancesGiven, LogFile, LogType, Pm2App, Watch, inherited_env};
 use muster_supervisor_protocol as protocol;
-use muster_supervisor_protocol::{AppSpec, LogFormat, LogRotation, LogSettings, Pm2Origin, Readiness};
+use muster_supervisor_protocol::{AppSpec, LogFormat, LogSettings, Pm2Origin, Readiness};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::origin::Record;
-use crate::{Context, Failure, accounts, node};
+use crate::{Context, Failure, accounts, modconf, node};
 
 /// What the supervisor shall run for an application. It is never started by being applied: see `start::bring_up`.
 pub(crate) fn build(context: &Context, app: &Pm2App) -> Result<AppSpec, Failure> {
@@ -90,7 +90,7 @@ pub(crate) fn build(context: &Context, app: &Pm2App) -> Result<AppSpec, Failure>
         user,
         group: app.gid.clone(),
         pid_file: Some(app.pid_file.to_string_lossy().into_owned()),
-        logs: logs(app),
+        logs: logs(context, app),
         pm2: Some(Pm2Origin {
             home: context.home.dir().to_string_lossy().into_owned(),
             record: record.value(),
@@ -149,7 +149,7 @@ fn watch(app: &Pm2App) -> Option<protocol::Watch> {
     Some(protocol::Watch { paths, ignore: app.ignore_watch.clone(), delay_ms: app.watch_delay_ms })
 }
 
-fn logs(app: &Pm2App) -> LogSettings {
+fn logs(context: &Context, app: &Pm2App) -> LogSettings {
     let file = |file: &LogFile| match file {
         LogFile::None => protocol::LogFile::None,
         LogFile::Path(path) => protocol::LogFile::Path(path.to_string_lossy().into_owned()),
@@ -167,7 +167,7 @@ fn logs(app: &Pm2App) -> LogSettings {
         format: if app.log_type == LogType::Json { LogFormat::Json } else { LogFormat::Raw },
         date_format: app.log_date_format.clone(),
         // What pm2-logrotate keeps; pm2 alone would fill the disk.
-        rotation: LogRotation { keep: 30, ..LogRotation::default() },
+        rotation: modconf::rotation(&context.home),
     }
 }
 
