@@ -8,12 +8,14 @@ mod sockets;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use muster_pm2::{Severity, differences};
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome};
+use muster_pm2::differences;
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client};
+use tokio::time::Instant;
 
 use crate::context::refused;
-use crate::{Context, Failure};
+use crate::{Context, Failure, bring_up};
 use plan::{Candidate, Sockets, Way};
 use rpc::Rpc;
 
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "path")]
     pub from: Option<PathBuf>,
 }
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
@@ -107,18 +112,24 @@ fn tell(context: &Context, candidates: &[Candidate], taken: &[OwnedFd]) {
         out.line(format!("{} ({count} instance{s}): {how}", out.style.bold(&candidate.app.name)));
     }
     let apps: Vec<_> = candidates.iter().map(|candidate| candidate.app.clone()).collect();
-    // What a fleet file cannot say is no matter here.
-    let differing: Vec<_> =
-        differences(&apps).into_iter().filter(|found| found.severity != Severity::Lost).collect();
-    if !differing.is_empty() {
-        out.line("\nWhat is different here:");
+    out.line("\nWhat is different here:");
+    for candidate in candidates.iter().filter(|candidate| !candidate.app.shell_variables.is_empty()) {
+        out.line(format!(
+            "- {}: pm2 keeps variables of the shell that once started it ({}); here they are those of this shell",
+            candidate.app.name,
+            candidate.app.shell_variables.join(", "),
+        ));
     }
-    for found in differing {
+    // Most differences are about fleet files, which are no matter here.
+    for found in differences(&apps).into_iter().filter(|found| TRUE_HERE.contains(&found.field.as_str())) {
         let app = found.app.map(|app| format!("{app}: ")).unwrap_or_default();
         out.line(format!("- {app}{}: pm2: {}; here: {}", found.field, found.pm2, found.muster));
     }
     out.line("");
 }
+
+/// Differences between pm2 and a fleet that are as well between pm2 and this command.
+const TRUE_HERE: [&str; 5] = ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
 
 fn ask() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
@@ -203,7 +214,29 @@ async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         client.adopt_sockets(&spec.name, &sockets).await.map_err(refused)?;
     }
-    crate::start::bring_up(context, &mut client, vec![spec.clone()]).await
+    let down = bring_up::new_ones(context, &mut client, std::slice::from_ref(spec)).await?;
+    if !down.is_empty() {
+        return Err(Failure::new("it does not come up here"));
+    }
+    if sockets.is_empty() || listens(&mut client, spec).await? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("it does not listen within {} ms", spec.listen_timeout_ms)))
+}
+
+/// Waits until an application that is up listens as well; pm2's processes end only then.
+async fn listens(client: &mut Client, spec: &AppSpec) -> Result<bool, Failure> {
+    let deadline = Instant::now() + Duration::from_millis(spec.listen_timeout_ms);
+    loop {
+        let apps = client.list().await.map_err(refused)?;
+        if apps.iter().any(|app| app.name == spec.name && !app.listening.is_empty()) {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Lets go of what could not be brought up.
