@@ -194,6 +194,7 @@ impl ProcessWatch {
             Kind::Deleted => ("process.deleted", Severity::Info),
             Kind::Missed => ("process.events_missed", Severity::Warning),
             Kind::MemoryRestart => ("process.memory_restart", Severity::Warning),
+            Kind::OutOfMemory => ("process.out_of_memory", Severity::Warning),
             Kind::CronRestart => ("process.cron_restart", Severity::Info),
             Kind::WatchRestart => ("process.watch_restart", Severity::Info),
             // Every start is followed by one of the others or by a process that simply runs.

@@ -5,6 +5,7 @@
 //! and decides nothing by itself: the rules are in `muster_planning::supervision`. Start with [`serve`]; one
 //! application is `app::App`.
 
+mod adopted;
 mod app;
 mod clock;
 mod cluster;

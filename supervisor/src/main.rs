@@ -1,6 +1,7 @@
 //! `muster-supervisor`: thin shell around the library.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,7 +10,8 @@ use muster_supervisor::commands::{self, CommandError, Deed};
 use muster_supervisor::{OwnLog, check_takeover, enclose, keep, serve};
 use tracing_subscriber::EnvFilter;
 
-/// Owns the Node.js processes of this machine.
+/// Owns the Node.js processes of this machine. `muster-supervisor pm2`, or a link to this program that is called `pm2`,
+/// understands the commands of pm2.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -30,6 +32,9 @@ enum Command {
         /// Write to this file and rotate it, instead of to standard error.
         #[arg(long, env = "MUSTER_SUPERVISOR_LOG")]
         log_file: Option<PathBuf>,
+        /// Leave the terminal and the session of whoever started this.
+        #[arg(long, hide = true)]
+        new_session: bool,
     },
     /// Replace the running supervisor by this (or another) binary; applications notice nothing.
     Upgrade {
@@ -113,7 +118,30 @@ struct Whom {
     state_dir: PathBuf,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let called = words.next().map(PathBuf::from);
+    // Before anything else is set up: scripts call these by the dozen.
+    match called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str) {
+        Some("pm2") => return muster_pm2_command::run(words).into(),
+        Some("pm2-runtime" | "pm2-docker") => return muster_pm2_command::run_in_foreground(words).into(),
+        _ => {}
+    }
+    match words.next().as_ref().and_then(|word| word.to_str()) {
+        Some("pm2") => return muster_pm2_command::run(words).into(),
+        Some("pm2-runtime") => return muster_pm2_command::run_in_foreground(words).into(),
+        _ => {}
+    }
+    match supervise() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn supervise() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let arguments = Arguments::parse();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
@@ -144,7 +172,13 @@ fn main() -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match arguments.command {
             Command::Keep { .. } | Command::Enclose | Command::CheckTakeover { .. } => {}
-            Command::Run { state_dir, resume, .. } => serve(&state_dir, resume).await?,
+            Command::Run { state_dir, resume, new_session, .. } => {
+                if new_session {
+                    // Refused when this process leads a group already, which comes to the same.
+                    rustix::process::setsid().ok();
+                }
+                serve(&state_dir, resume).await?;
+            }
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
             Command::Describe { app, state_dir } => commands::describe(&state_dir, &app).await?,

@@ -103,7 +103,9 @@ pub(crate) fn when_listening(spec: &AppSpec, port: Option<u16>) -> Check {
     let wanted = match &spec.readiness {
         Readiness::Listening => spec.port,
         Readiness::Tcp { port, .. } | Readiness::Http { port, .. } => port.or(spec.port),
-        Readiness::ReadyMessage | Readiness::Started => return Check::Wait,
+        // Whoever listens has got that far.
+        Readiness::Started => return Check::Ready,
+        Readiness::ReadyMessage => return Check::Wait,
     };
     if wanted.is_some() && wanted != port {
         return Check::Wait;

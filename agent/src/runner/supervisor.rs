@@ -173,6 +173,9 @@ impl SupervisorRunner {
             .arg("run")
             .arg("--state-dir")
             .arg(self.state.supervisor())
+            // It writes and rotates its own log; the pipes below are for what comes before or beside it, such as a panic.
+            .arg("--log-file")
+            .arg(self.log())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

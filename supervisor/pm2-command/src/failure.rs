@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A message for people and the exit code: pm2's 1 wherever it is truthful.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What happened, to what.
     pub message: String,
     /// What to do now.
@@ -15,13 +15,13 @@ pub struct Failure {
 
 impl Failure {
     /// With exit code 1 and no hint.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: 1 }
     }
 
     /// With what to do now.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }

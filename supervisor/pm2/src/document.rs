@@ -10,6 +10,7 @@ use crate::words::quoted;
 pub(crate) struct Document {
     pub(crate) apps: Vec<Value>,
     pub(crate) deploy: Option<Value>,
+    pub(crate) statics: Value,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -17,6 +18,7 @@ pub(crate) struct Document {
 pub(crate) fn parts(root: Value) -> Result<Document, String> {
     let mut warnings = Vec::new();
     let mut deploy = None;
+    let mut statics = Value::Null;
     let listed = match root {
         Value::Object(mut root) => {
             let key = ["apps", "pm2"]
@@ -24,13 +26,11 @@ pub(crate) fn parts(root: Value) -> Result<Document, String> {
                 .find(|key| root.get(*key).is_some_and(|v| !crate::coerce::falsy(v)));
             deploy = root.remove("deploy").filter(Value::is_object);
             beside(&root, deploy.is_some(), key, &mut warnings);
+            statics = root.remove("static").unwrap_or_default();
             match key {
                 Some(key) => root.remove(key).unwrap_or_default(),
                 None if root.is_empty() => return Err("it describes no application".to_owned()),
-                None => {
-                    root.remove("static");
-                    Value::Object(root)
-                }
+                None => Value::Object(root),
             }
         }
         other => other,
@@ -46,7 +46,7 @@ pub(crate) fn parts(root: Value) -> Result<Document, String> {
     if let Some(other) = apps.iter().find(|app| !app.is_object()) {
         return Err(format!("{} stands in the list of applications", kind(other)));
     }
-    Ok(Document { apps, deploy, warnings })
+    Ok(Document { apps, deploy, statics, warnings })
 }
 
 /// What stands beside the list of applications.

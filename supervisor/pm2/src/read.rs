@@ -54,6 +54,8 @@ pub struct Loaded {
     pub apps: Vec<Pm2App>,
     /// What pm2 would have taken without a word.
     pub warnings: Vec<Warning>,
+    /// What stands under `static` beside the applications: folders to serve. Null without.
+    pub statics: Value,
 }
 
 /// The format by the name of a file, as pm2 tells it: the ending may stand anywhere in the name.
@@ -80,6 +82,18 @@ pub fn dump_file(surroundings: &Surroundings) -> PathBuf {
 
 /// Reads a file of pm2's.
 pub fn load(file: &Path, surroundings: &Surroundings) -> Result<Loaded, ImportError> {
+    let (root, format, folder) = read(file, surroundings)?;
+    let cwd = surroundings.cwd.clone().unwrap_or(folder);
+    parse(root, file, format, &cwd, surroundings, &LocalFiles::new(&surroundings.env))
+}
+
+/// The whole document of a file of pm2's, whatever stands in it.
+pub fn document(file: &Path, surroundings: &Surroundings) -> Result<Value, ImportError> {
+    read(file, surroundings).map(|(root, _, _)| root)
+}
+
+/// The document, what it is written in, and the folder of the file.
+fn read(file: &Path, surroundings: &Surroundings) -> Result<(Value, Format, PathBuf), ImportError> {
     let shown = file.display().to_string();
     let format = format_of(file).ok_or_else(|| ImportError::UnknownFormat { file: shown.clone() })?;
     let unreadable =
@@ -108,8 +122,7 @@ pub fn load(file: &Path, surroundings: &Surroundings) -> Result<Loaded, ImportEr
         }
     };
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    let cwd = surroundings.cwd.clone().unwrap_or(folder);
-    parse(root, file, format, &cwd, surroundings, &LocalFiles::new(&surroundings.env))
+    Ok((root, format, folder))
 }
 
 /// Reads a document that is at hand already.
@@ -138,10 +151,16 @@ pub fn parse(
         let surroundings = &Surroundings { env_name: None, ..surroundings.clone() };
         let context = Context { surroundings, files, cwd, deploy: None };
         let apps = dump::apps(records, &context, &mut warnings).map_err(invalid)?;
-        return Ok(Loaded { file: file.to_owned(), format: Format::Dump, apps, warnings });
+        return Ok(Loaded {
+            file: file.to_owned(),
+            format: Format::Dump,
+            apps,
+            warnings,
+            statics: Value::Null,
+        });
     }
     let document = document::parts(root);
-    let Document { apps: written, deploy, warnings: of_file } =
+    let Document { apps: written, deploy, statics, warnings: of_file } =
         document.map_err(|reason| ImportError::NoApplications { file: shown.clone(), reason })?;
     warnings.extend(of_file);
     let context = Context { surroundings, files, cwd, deploy: deploy.as_ref() };
@@ -159,10 +178,15 @@ pub fn parse(
         warnings.append(&mut checked.warnings);
     }
     if problems.is_empty() {
-        Ok(Loaded { file: file.to_owned(), format, apps, warnings })
+        Ok(Loaded { file: file.to_owned(), format, apps, warnings, statics })
     } else {
         Err(invalid(problems))
     }
+}
+
+/// Reads JSON as pm2's files may have it: with comments, trailing commas, names without quotes.
+pub fn read_json(text: &str, file: &Path) -> Result<Value, ImportError> {
+    json(text, &file.display().to_string())
 }
 
 fn json(text: &str, file: &str) -> Result<Value, ImportError> {

@@ -1,9 +1,12 @@
 //! The client side: one connection, typed methods.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use tokio::io::BufReader;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use tokio::io::{BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -181,6 +184,26 @@ impl Client {
         }
     }
 
+    /// Gives listening sockets of an application that is applied next over this connection.
+    pub async fn adopt_sockets(
+        &mut self,
+        app: &str,
+        sockets: &[BorrowedFd<'_>],
+    ) -> Result<(), ClientError> {
+        let count = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
+        match self.call(&Request::AdoptSockets { app: app.to_owned(), count }).await? {
+            Reply::SendDescriptors => {}
+            other => return Err(unexpected(&other)),
+        }
+        send_descriptors(self.writer.as_ref(), sockets)
+            .await
+            .map_err(|error| ClientError::Framing(FramingError::Io(error)))?;
+        match self.receive().await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Every application, ordered by name.
     pub async fn list(&mut self) -> Result<Vec<AppStatus>, ClientError> {
         match self.call(&Request::List).await? {
@@ -230,6 +253,20 @@ impl Client {
     }
 }
 
+/// One byte with descriptors attached to it.
+async fn send_descriptors(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(descriptors));
+    stream
+        .async_io(Interest::WRITABLE, || {
+            rustix::net::sendmsg(stream, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)
+                .map_err(io::Error::from)
+        })
+        .await?;
+    Ok(())
+}
+
 fn unexpected(reply: &Reply) -> ClientError {
     let name = match reply {
         Reply::Pong(_) => "pong",
@@ -237,6 +274,7 @@ fn unexpected(reply: &Reply) -> ClientError {
         Reply::Applied(_) => "applied",
         Reply::Done => "done",
         Reply::Apps { .. } => "apps",
+        Reply::SendDescriptors => "send_descriptors",
         Reply::Specs { .. } => "specs",
         Reply::Triggered { .. } => "triggered",
         Reply::LogLine(_) => "log_line",

@@ -42,6 +42,11 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
         Self { inner, partial: Vec::new(), cap }
     }
 
+    /// What is read from.
+    pub fn get_ref(&self) -> &R {
+        &self.inner
+    }
+
     /// The next line without its end, or `None` at the end of the stream.
     pub async fn next_line(&mut self) -> Result<Option<Vec<u8>>, FramingError> {
         loop {

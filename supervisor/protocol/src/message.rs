@@ -86,6 +86,16 @@ pub enum Request {
         /// What.
         data: String,
     },
+    /// Here are listening sockets of an application that will be applied over this same connection: when its processes
+    /// listen on their addresses they get these instead of new ones. What is not used is let go when the connection
+    /// ends. Answered by [`Reply::SendDescriptors`]; then the client sends one byte with the descriptors attached
+    /// (`SCM_RIGHTS`), and [`Reply::Done`] follows.
+    AdoptSockets {
+        /// Application name.
+        app: String,
+        /// How many, at most [`MAX_ADOPTED_SOCKETS`].
+        count: u32,
+    },
     /// The specs in force, with their environments. Answered by [`Reply::Specs`].
     Specs {
         /// Only this application.
@@ -117,6 +127,9 @@ pub enum Request {
         binary: Option<String>,
     },
 }
+
+/// Sockets of one [`Request::AdoptSockets`].
+pub const MAX_ADOPTED_SOCKETS: u32 = 64;
 
 /// An application, or some of its instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +205,8 @@ pub enum Reply {
         /// Applications ordered by name.
         apps: Vec<AppStatus>,
     },
+    /// Intermediate: the descriptors of `AdoptSockets` are waited for.
+    SendDescriptors,
     /// Final reply to `Specs`.
     Specs {
         /// Specs in force, ordered by name.

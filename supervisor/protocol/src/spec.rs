@@ -387,7 +387,8 @@ pub enum Readiness {
         #[serde(default = "defaults::probe_timeout_ms")]
         timeout_ms: u64,
     },
-    /// It is still alive after `min_uptime_ms` (or half of `listen_timeout_ms` when that is shorter).
+    /// It is still alive after `min_uptime_ms` (or half of `listen_timeout_ms` when that is shorter), or, in cluster mode,
+    /// it listens before that.
     Started,
 }
 

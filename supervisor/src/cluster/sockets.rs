@@ -3,6 +3,7 @@
 //! All workers of an application share one socket per key. A worker that is gone leaves its connections in the queue
 //! of the socket, where its successor finds them.
 
+mod adopted;
 mod open;
 mod unix;
 
@@ -118,7 +119,10 @@ impl Sockets {
         if self.held.len() >= MAX_SOCKETS {
             return Err(refusal(query, Errno::MFILE));
         }
-        let (fd, bound) = open(query, asker).map_err(|errno| refusal(query, errno))?;
+        let (fd, bound) = match keeper.and_then(|(keeper, app)| adopted::take(&keeper.adopted, app, query)) {
+            Some(brought) => brought,
+            None => open(query, asker).map_err(|errno| refusal(query, errno))?,
+        };
         let fd = Arc::new(fd);
         let data = query.data.clone();
         let owner = asker.user.map(|user| user.uid);

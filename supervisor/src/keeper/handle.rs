@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::wire::{Frame, Inbox, Kind, send};
 use super::{PROCESS_NAME, SOCKET_NAME};
+use crate::adopted::Adopted;
 use crate::cluster::sockets::PARKED_UNDER;
 use crate::process::tree;
 use crate::process::watch::Watch;
@@ -38,6 +39,8 @@ pub(crate) struct Keeper {
     inner: Arc<Mutex<Inner>>,
     /// The connection was lost.
     lost: Arc<Notify>,
+    /// Listening sockets that were brought to us and wait for their application.
+    pub(crate) adopted: Adopted,
 }
 
 #[derive(Debug)]
@@ -105,7 +108,7 @@ impl Keeper {
         if inner.connection.is_none() {
             inner.start_and_tell();
         }
-        Self { inner: Arc::new(Mutex::new(inner)), lost: Arc::default() }
+        Self { inner: Arc::new(Mutex::new(inner)), lost: Arc::default(), adopted: Adopted::default() }
     }
 
     /// Parks a copy of a descriptor.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_supervisor_protocol::{
-    ErrorCode, FramingError, LineReader, MAX_REQUEST_BYTES, Pong, ProcessEvent, ProcessEventKind, Reply,
-    Request, Target, write_message,
+    ErrorCode, FramingError, LineReader, MAX_ADOPTED_SOCKETS, MAX_REQUEST_BYTES, Pong, ProcessEvent,
+    ProcessEventKind, Reply, Request, Target, write_message,
 };
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -15,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::adopted::{self, Offer};
 use crate::app::{Shared, Verb};
 use crate::registry::Ask;
 use crate::takeover;
@@ -78,6 +79,8 @@ impl UpgradeAsk {
 pub(super) struct Client {
     lines: LineReader<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
+    /// Sockets it brought for applications it is about to apply.
+    offers: Vec<Offer>,
 }
 
 /// The client has gone or must go.
@@ -100,7 +103,11 @@ impl Door {
             }
         }
         let (reader, writer) = stream.into_split();
-        let mut client = Client { lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES), writer };
+        let mut client = Client {
+            lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES),
+            writer,
+            offers: Vec::new(),
+        };
         while let Ok(request) = client.next_request().await {
             if self.closing() || self.answer(&mut client, request).await.is_err() {
                 return;
@@ -156,7 +163,29 @@ impl Door {
             Request::ReopenLogs => self.reopen_logs(client).await,
             Request::FlushLogs { app } => self.flush_logs(client, app).await,
             Request::Watch => self.watch(client).await,
+            Request::AdoptSockets { app, count } => self.adopt_sockets(client, app, count).await,
             Request::Upgrade { binary } => self.upgrade(client, binary.map(PathBuf::from)).await,
+        }
+    }
+
+    async fn adopt_sockets(&self, client: &mut Client, app: String, count: u32) -> Result<(), Gone> {
+        let refused = |message: String| Reply::Error { code: ErrorCode::BadRequest, message };
+        if count == 0 || count > MAX_ADOPTED_SOCKETS || !client.lines.get_ref().buffer().is_empty() {
+            let message = format!(
+                "send 1 to {MAX_ADOPTED_SOCKETS} sockets, and nothing else before they are asked for"
+            );
+            return client.send(&refused(message)).await;
+        }
+        client.send(&Reply::SendDescriptors).await?;
+        let stream = client.lines.get_ref().get_ref().as_ref();
+        match tokio::time::timeout(WRITE_LIMIT, adopted::receive(stream, count)).await {
+            Ok(Ok(sockets)) => {
+                let offer = self.shared.keeper.adopted.offer(&app, sockets);
+                client.offers.push(offer);
+                client.send(&Reply::Done).await
+            }
+            Ok(Err(error)) => client.send(&refused(format!("no sockets were taken: {error}"))).await,
+            Err(_) => Err(Gone),
         }
     }
 
