@@ -4,6 +4,7 @@
 //! spec replaces an old one ([`replacement::next`]). Must not know processes, clocks or sockets: times are
 //! milliseconds of a monotonic clock the caller reads. Start with [`State`].
 
+mod event;
 mod history;
 mod policy;
 pub mod replacement;
@@ -15,9 +16,10 @@ mod replacement_tests;
 #[cfg(test)]
 mod tests;
 
+pub use event::{Context, Effect, Event, Refused, Report, RestartCause, Step};
 pub use history::History;
 pub use policy::Policy;
 pub use state::{
     AfterStop, Exit, Instance, LaunchId, OutOfMemory, State, StopCause, StopStep, TimerId, signal_name,
 };
-pub use step::{Context, Effect, Event, Refused, Report, RestartCause, Step, step};
+pub use step::step;

@@ -27,19 +27,19 @@ pub(super) struct Trigger {
 }
 
 impl App {
-    /// Members that have a process. Whoever names one wants just that one.
-    fn running(&self, named: &[u32]) -> Result<Vec<&Member>, Reply> {
+    /// Members that have a process, or why not. Whoever names one wants just that one.
+    fn running(&self, named: &[u32]) -> Result<Vec<&Member>, String> {
         let meant = self.meant(named);
         let meant: Vec<&Member> = meant.iter().filter_map(|id| self.members.get(id)).collect();
         let running: Vec<&Member> = meant.iter().copied().filter(|member| member.process.is_some()).collect();
         let down = meant.iter().find(|member| member.process.is_none());
         match down {
-            Some(down) if !named.is_empty() || running.is_empty() => Err(wrong_state(format!(
+            Some(down) if !named.is_empty() || running.is_empty() => Err(format!(
                 "instance {} of {:?} is {}: start it first",
                 down.index,
                 self.name,
                 down.machine.state.kind().replace('_', " ")
-            ))),
+            )),
             _ => Ok(running),
         }
     }
@@ -53,18 +53,18 @@ impl App {
             members.iter().for_each(|member| member.order(Order::SignalOne(number)));
             Reply::Done
         });
-        answer(reply, done.unwrap_or_else(|refusal| refusal));
+        answer(reply, done.unwrap_or_else(wrong_state));
     }
 
     /// Members that hear messages.
-    fn hearing(&self, named: &[u32]) -> Result<Vec<&Member>, Reply> {
+    fn hearing(&self, named: &[u32]) -> Result<Vec<&Member>, String> {
         let members = self.running(named)?;
         let deaf = |member: &&&Member| member.process.as_ref().is_some_and(|process| !process.has_channel);
         match members.iter().find(deaf) {
-            Some(deaf) => Err(wrong_state(format!(
+            Some(deaf) => Err(format!(
                 "instance {} of {:?} has no IPC channel: only Node.js applications hear messages",
                 deaf.index, self.name
-            ))),
+            )),
             None => Ok(members),
         }
     }
@@ -74,7 +74,7 @@ impl App {
             members.iter().for_each(|member| member.order(Order::Message(message.clone())));
             Reply::Done
         });
-        answer(reply, done.unwrap_or_else(|refusal| refusal));
+        answer(reply, done.unwrap_or_else(wrong_state));
     }
 
     pub(super) fn trigger(
@@ -87,7 +87,7 @@ impl App {
     ) {
         let members = match self.hearing(named) {
             Ok(members) => members,
-            Err(refusal) => return answer(reply, refusal),
+            Err(why) => return answer(reply, wrong_state(why)),
         };
         let knowing: Vec<&Member> = members
             .iter()
@@ -160,7 +160,7 @@ impl App {
     pub(super) fn input(&mut self, named: &[u32], data: String, reply: oneshot::Sender<Reply>) {
         let members = match self.running(named) {
             Ok(members) => members,
-            Err(refusal) => return answer(reply, refusal),
+            Err(why) => return answer(reply, wrong_state(why)),
         };
         for member in &members {
             let gauge = member.process.as_ref().and_then(|process| process.input.as_ref());
