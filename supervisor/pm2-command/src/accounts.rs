@@ -20,8 +20,8 @@ pub(crate) fn resolve(app: &Pm2App) -> Result<(Option<String>, Option<String>), 
     }
     let passwd = fs::read_to_string("/etc/passwd")
         .map_err(|error| Failure::new(format!("/etc/passwd cannot be read: {error}")))?;
-    let home = home_of(&passwd, account)
-        .ok_or_else(|| Failure::new(format!("User {account} cannot be found")))?;
+    let home =
+        home_of(&passwd, account).ok_or_else(|| Failure::new(format!("User {account} cannot be found")))?;
     Ok((Some(account.clone()), Some(home)))
 }
 

@@ -129,12 +129,15 @@ fn tell(context: &Context, candidates: &[Candidate], taken: &[OwnedFd]) {
 }
 
 /// Differences between pm2 and a fleet that are as well between pm2 and this command.
-const TRUE_HERE: [&str; 5] = ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
+const TRUE_HERE: [&str; 5] =
+    ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
 
 fn ask() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("some applications have to be stopped for a moment, and nobody can be asked")
-            .hint("say --yes, or name the others"));
+        return Err(Failure::new(
+            "some applications have to be stopped for a moment, and nobody can be asked",
+        )
+        .hint("say --yes, or name the others"));
     }
     print!("Go on? [y/N] ");
     let mut answer = String::new();
@@ -198,7 +201,9 @@ async fn start_first(
     let held = held::hold(pm2.daemon, &ports).await;
     let left = held::answered(&candidate.pids, &ports).await;
     if left > 0 {
-        context.output.warn(format!("{left} connections were still open and are cut, as with a reload of pm2"));
+        context
+            .output
+            .warn(format!("{left} connections were still open and are cut, as with a reload of pm2"));
     }
     held::end(&candidate.pids, candidate.kill_timeout).await;
     // The first thing the daemon reads when it goes on: nothing is restarted.

@@ -15,7 +15,11 @@ const AT_ONCE: usize = 16;
 /// Registers and starts applications that are not there yet. What starts without a deadline starts at once; what has to
 /// say `ready` in time starts a few at a time, so that a busy machine does not make it late. Gives the names of those
 /// that did not come up, which was said already.
-pub(crate) async fn new_ones(context: &Context, client: &mut Client, specs: &[AppSpec]) -> Result<Vec<String>, Failure> {
+pub(crate) async fn new_ones(
+    context: &Context,
+    client: &mut Client,
+    specs: &[AppSpec],
+) -> Result<Vec<String>, Failure> {
     let mut failed = Vec::new();
     let mut known = Vec::new();
     let registered: Vec<(AppSpec, Result<Applied, Failure>)> = stream::iter(specs.iter().cloned())
@@ -47,8 +51,7 @@ pub(crate) async fn new_ones(context: &Context, client: &mut Client, specs: &[Ap
     }
     groups.extend(waits.chunks(context.parallel().max(1)));
     for group in groups {
-        let started: Vec<AppSpec> =
-            group.iter().filter(|spec| Record::of(spec).autostart).cloned().collect();
+        let started: Vec<AppSpec> = group.iter().filter(|spec| Record::of(spec).autostart).cloned().collect();
         for spec in &started {
             let request = Request::Start(Target::all(&spec.name));
             client.carry_out(&request).await.map_err(refused)?;

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::flags::Flags;
 use crate::{
-    adopt, attach, completion, deploy, inspect_app, logs, profile, pull, scaffolding, serve, startup, sysinfos,
+    adopt, attach, completion, deploy, inspect_app, logs, profile, pull, scaffolding, serve, startup,
+    sysinfos,
 };
 
 /// pm2's verbs over Muster's supervisor, for one machine.
@@ -252,7 +253,7 @@ pub(crate) enum Verb {
     NotHere(NotHere),
     /// Not a verb of pm2
     #[command(external_subcommand)]
-    Unknown(Vec<OsString>),
+    Unknown(#[expect(dead_code, reason = "clap gives it, and the answer does not repeat it")] Vec<OsString>),
 }
 
 /// Verbs that are answered with a message.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use muster_pm2::{Format, ImportError, LocalFiles, Loaded, Pm2App, Watch, load, parse};
+use muster_pm2::{Format, ImportError, Loaded, LocalFiles, Pm2App, Watch, load, parse};
 use serde_json::{Map, Value, json};
 
 use crate::{Context, Failure};
@@ -71,8 +71,8 @@ pub(crate) fn of_fields(
     let surroundings = context.surroundings();
     let files = LocalFiles::new(&context.env);
     let root = json!({"apps": [fields]});
-    let mut loaded = parse(root, Path::new(script), Format::Json, &context.cwd, &surroundings, &files)
-        .map_err(failure)?;
+    let mut loaded =
+        parse(root, Path::new(script), Format::Json, &context.cwd, &surroundings, &files).map_err(failure)?;
     say_warnings(context, &loaded);
     let mut app = loaded.apps.pop().ok_or_else(|| Failure::new("there is nothing to start"))?;
     if let Some(delay) = watch_delay(context)? {
@@ -199,8 +199,8 @@ fn surroundings(context: &Context) -> muster_pm2::Surroundings {
 fn finish(context: &Context, loaded: Loaded) -> Result<Vec<Pm2App>, Failure> {
     say_warnings(context, &loaded);
     let flags = &context.flags;
-    let only: Option<Vec<&str>> = (flags.only.as_deref())
-        .map(|only| only.split([',', ' ']).filter(|name| !name.is_empty()).collect());
+    let only: Option<Vec<&str>> =
+        (flags.only.as_deref()).map(|only| only.split([',', ' ']).filter(|name| !name.is_empty()).collect());
     let mut apps = loaded.apps;
     if !loaded.statics.is_null() {
         let made = crate::serve::static_section(context, &loaded.statics)?;
@@ -244,7 +244,8 @@ fn finish(context: &Context, loaded: Loaded) -> Result<Vec<Pm2App>, Failure> {
             context.output.warn(format!("Environment [{name}] is not defined in process file"));
         }
     }
-    let mut names: Vec<(&str, &str)> = apps.iter().map(|app| (app.name.as_str(), app.namespace.as_str())).collect();
+    let mut names: Vec<(&str, &str)> =
+        apps.iter().map(|app| (app.name.as_str(), app.namespace.as_str())).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(Failure::new(format!("two applications are called {:?}", pair[0].0))

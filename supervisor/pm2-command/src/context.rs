@@ -66,15 +66,7 @@ impl Context {
         let silent = flags.silent || env.get("PM2_SILENT").is_some_and(|value| value == "true");
         let home = Home::of(&env);
         let home = if home.dir().is_absolute() { home } else { Home::at(cwd.join(home.dir())) };
-        Ok(Self {
-            home,
-            cwd,
-            flags,
-            script_args,
-            output: Output { style, silent },
-            for_programs: false,
-            env,
-        })
+        Ok(Self { home, cwd, flags, script_args, output: Output { style, silent }, for_programs: false, env })
     }
 
     /// A connection to the supervisor, which is started when it is not running.
@@ -126,9 +118,8 @@ impl Context {
 /// An error of the supervisor in words for people.
 pub(crate) fn refused(error: ClientError) -> Failure {
     match error {
-        ClientError::Refused { code: ErrorCode::AwaitingApply, message } => {
-            Failure::new(message).hint("bring the saved list back with `pm2 resurrect`, or start the application anew")
-        }
+        ClientError::Refused { code: ErrorCode::AwaitingApply, message } => Failure::new(message)
+            .hint("bring the saved list back with `pm2 resurrect`, or start the application anew"),
         ClientError::Refused { message, .. } => Failure::new(message),
         ClientError::Closed => Failure::new("the daemon closed the connection before it answered")
             .hint("see pm2.log in the folder of pm2, and try again"),

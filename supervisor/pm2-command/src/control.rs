@@ -28,9 +28,7 @@ pub(crate) async fn scale(
         return Err(Failure::new(format!("Application {name} not found")));
     }
     let count = u32::try_from(there.len()).unwrap_or(u32::MAX);
-    let bad = || {
-        Failure::new(format!("{number:?} is no number of instances")).hint("write 4, +2 or -1")
-    };
+    let bad = || Failure::new(format!("{number:?} is no number of instances")).hint("write 4, +2 or -1");
     let wanted = match number.split_at_checked(1) {
         Some(("+", more)) => count.saturating_add(more.parse().map_err(|_| bad())?),
         Some(("-", fewer)) => count.saturating_sub(fewer.parse().map_err(|_| bad())?),
@@ -55,7 +53,9 @@ pub(crate) async fn scale(
     let gone = there.iter().filter(|process| after.processes.iter().all(|it| it.id() != process.id()));
     for process in gone {
         let id = process.id();
-        context.output.message(format!("Applying action deleteProcessId on app [{id}](ids: {})", words::ids(&[id])));
+        context
+            .output
+            .message(format!("Applying action deleteProcessId on app [{id}](ids: {})", words::ids(&[id])));
         done_with(context, process);
     }
     show(context, &mut client).await
@@ -106,7 +106,11 @@ pub(crate) async fn trigger(
     let mut client = context.connect().await?;
     let snapshot = Snapshot::take(&mut client).await?;
     let announced = |process: &&Process| {
-        process.instance.actions.iter().any(|it| it.get("action_name").and_then(Value::as_str) == Some(action))
+        process
+            .instance
+            .actions
+            .iter()
+            .any(|it| it.get("action_name").and_then(Value::as_str) == Some(action))
     };
     let places = select(&snapshot.processes, selector).map_err(|_| nobody())?;
     let receivers: Vec<&Process> =

@@ -76,11 +76,8 @@ fn spawn(home: &Home, env: &std::collections::BTreeMap<String, String>) -> Resul
     let binary = std::env::current_exe()
         .map_err(|error| Failure::new(format!("the path of this program cannot be found: {error}")))?;
     let path = home.daemon_log();
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(|error| unusable(&path, &error))?;
+    let log =
+        OpenOptions::new().create(true).append(true).open(&path).map_err(|error| unusable(&path, &error))?;
     let again = log.try_clone().map_err(|error| unusable(&path, &error))?;
     let inherited = env
         .iter()

@@ -30,13 +30,14 @@ pub(crate) async fn kill(context: &Context) -> Result<(), Failure> {
     if let Some(mut client) = context.connect_running().await {
         let snapshot = Snapshot::take(&mut client).await?;
         if snapshot.processes.is_empty() {
-            context.output.error_line(format!("{}No process found", context.output.style.yellow("[PM2][WARN] ")));
+            context
+                .output
+                .error_line(format!("{}No process found", context.output.style.yellow("[PM2][WARN] ")));
         } else {
             let ids: Vec<u32> = snapshot.processes.iter().map(|process| process.id()).collect();
-            context.output.message(format!(
-                "Applying action deleteProcessId on app [all](ids: {})",
-                words::ids(&ids)
-            ));
+            context
+                .output
+                .message(format!("Applying action deleteProcessId on app [all](ids: {})", words::ids(&ids)));
         }
         shut_down(context, client).await?;
         for process in &snapshot.processes {

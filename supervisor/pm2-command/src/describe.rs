@@ -1,6 +1,5 @@
 //! `pm2 describe`: one process as tables.
 
-
 use crate::js::Js;
 use crate::output::print;
 use crate::record::{Secrets, pm2_env};
@@ -22,10 +21,9 @@ pub(crate) async fn describe(context: &Context, selector: &str) -> Result<(), Fa
     };
     let found: Vec<_> = snapshot.processes.iter().filter(meant).collect();
     if found.is_empty() {
-        context.output.error_line(format!(
-            "{}{selector} doesn't exist",
-            context.output.style.yellow("[PM2][WARN] ")
-        ));
+        context
+            .output
+            .error_line(format!("{}{selector} doesn't exist", context.output.style.yellow("[PM2][WARN] ")));
         return Err(Failure::new(""));
     }
     for process in found {
@@ -117,8 +115,7 @@ fn tables(
         rows.push(("dropped log lines".into(), Cell::plain(instance.dropped_log_lines.to_string())));
     }
     let title = |text: &str| style.paint(&[Code::Bold, Code::Inverse], text) + "\n";
-    let mut text =
-        title(&format!(" Describing process with id {} - name {} ", process.id(), process.name));
+    let mut text = title(&format!(" Describing process with id {} - name {} ", process.id(), process.name));
     text.push_str(&two_columns(rows, style));
     if let Some(exit) = instance.last_exit.as_ref().filter(|exit| !exit.last_stderr.is_empty()) {
         text.push_str(&title(" Last lines of standard error before the last exit "));
@@ -146,7 +143,10 @@ fn tables(
     text.push_str(&title(" Divergent env variables from local env "));
     let Some(Js::Map(variables)) = env.get("env") else { return text };
     let divergent = variables.iter().filter(|(name, value)| {
-        context.env.get(name).is_some_and(|local| *local != value.shown() && !muster_pm2::looks_secret(name, local))
+        context
+            .env
+            .get(name)
+            .is_some_and(|local| *local != value.shown() && !muster_pm2::looks_secret(name, local))
     });
     let rows = divergent.map(|(name, value)| {
         let value: String = value.shown().chars().take(VALUE_AT_MOST).collect();

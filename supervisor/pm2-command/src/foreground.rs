@@ -20,7 +20,12 @@ const MISSES: u32 = 4;
 
 /// pm2-runtime: runs applications in the foreground and ends with them.
 #[derive(Debug, Parser)]
-#[command(name = "pm2-runtime", disable_version_flag = true, disable_help_subcommand = true, args_override_self = true)]
+#[command(
+    name = "pm2-runtime",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_override_self = true
+)]
 struct Runtime {
     /// `start`, then a script or a configuration file
     #[arg(value_name = "app.js|json_file", required = true)]
@@ -70,13 +75,14 @@ enum Shape {
 
 /// Runs the command `pm2-runtime`, whose exit code this is.
 pub(crate) fn runtime(words: Vec<OsString>, script_args: Option<Vec<String>>) -> u8 {
-    let mut runtime = match Runtime::try_parse_from(std::iter::once(OsString::from("pm2-runtime")).chain(words)) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            drop(error.print());
-            return u8::from(error.use_stderr());
-        }
-    };
+    let mut runtime =
+        match Runtime::try_parse_from(std::iter::once(OsString::from("pm2-runtime")).chain(words)) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                drop(error.print());
+                return u8::from(error.use_stderr());
+            }
+        };
     if runtime.targets.len() > 1 && runtime.targets[0] == "start" {
         runtime.targets.remove(0);
     }
@@ -99,8 +105,11 @@ pub(crate) fn runtime(words: Vec<OsString>, script_args: Option<Vec<String>>) ->
 
 /// `pm2 start ... --no-daemon`.
 pub(crate) async fn no_daemon(context: &Context, targets: &[String]) -> Result<(), Failure> {
-    context.output.line("pm2 launched in no-daemon mode (you can add DEBUG=\"*\" env variable to get more messages)");
-    let plan = Plan { targets: targets.to_vec(), shape: Shape::Formatted, auto_exit: false, delay: Duration::ZERO };
+    context
+        .output
+        .line("pm2 launched in no-daemon mode (you can add DEBUG=\"*\" env variable to get more messages)");
+    let plan =
+        Plan { targets: targets.to_vec(), shape: Shape::Formatted, auto_exit: false, delay: Duration::ZERO };
     plan.run(context).await
 }
 
@@ -123,9 +132,8 @@ struct Plan {
 
 impl Plan {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard: {error}")))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard: {error}")));
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut client = context.connect().await?;

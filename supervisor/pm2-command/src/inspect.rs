@@ -107,8 +107,8 @@ impl Inspector {
                 longest + SEPARATOR
             })
             .collect();
-        let to_the_right =
-            output.len() <= items.len() && items[..output.len()].iter().all(|item| matches!(item, Js::Number(_)));
+        let to_the_right = output.len() <= items.len()
+            && items[..output.len()].iter().all(|item| matches!(item, Js::Number(_)));
         let mut lines = Vec::new();
         for row in (0..counted).step_by(columns) {
             let end = (row + columns).min(counted);

@@ -83,7 +83,8 @@ impl Serialize for Js {
         match self {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Number(number) => {
+            Self::Number(number) =>
+            {
                 #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
                 if number.fract() == 0.0 && number.abs() < 9e15 {
                     serializer.serialize_i64(*number as i64)

@@ -94,7 +94,8 @@ fn row(snapshot: &Snapshot, process: &Process, layout: Layout) -> Vec<Cell> {
         ExecMode::Cluster => Cell::coloured("cluster", &[Code::Blue, Code::Bold]),
     };
     let uptime = if status == "online" { words::since(instance.uptime_ms) } else { "0".to_owned() };
-    let user = snapshot.specs.get(&process.name).and_then(|spec| spec.user.clone()).unwrap_or(record.username);
+    let user =
+        snapshot.specs.get(&process.name).and_then(|spec| spec.user.clone()).unwrap_or(record.username);
     let watching = match process.watching {
         true => Cell::coloured("enabled", &[Code::Green, Code::Bold]),
         false => Cell::coloured("disabled", &[Code::Grey]),

@@ -85,7 +85,8 @@ fn with_types_stripped(node: Chosen) -> Result<Chosen, Failure> {
 
 /// `node@20.1.0`: the version that nvm has, or installs.
 fn by_nvm(context: &Context, version: &str) -> Result<PathBuf, Failure> {
-    let plain = !version.is_empty() && version.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let plain =
+        !version.is_empty() && version.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
     if !plain {
         return Err(Failure::new(format!("node@{version} names no version of Node.js")));
     }
@@ -120,7 +121,8 @@ fn is_node(path: &Path) -> bool {
 
 /// What `node --version` says, without the `v`.
 fn version(node: &Path) -> Option<String> {
-    let output = Command::new(node).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output =
+        Command::new(node).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.trim().strip_prefix('v').map(str::to_owned)
 }

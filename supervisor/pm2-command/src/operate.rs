@@ -55,7 +55,8 @@ pub(crate) async fn verb(context: &Context, action: Action, selectors: &[String]
                 let snapshot = Snapshot::take(&mut client).await?;
                 for app in apps {
                     let places = select(&snapshot.processes, &app.name).unwrap_or_default();
-                    let chosen: Vec<&Process> = places.iter().map(|place| &snapshot.processes[*place]).collect();
+                    let chosen: Vec<&Process> =
+                        places.iter().map(|place| &snapshot.processes[*place]).collect();
                     carry_out(context, action, &snapshot, &chosen).await?;
                 }
             }
@@ -85,9 +86,7 @@ fn announce(context: &Context, action: Action) -> Result<(), Failure> {
         return Ok(());
     }
     if context.flags.env.is_some() {
-        return Err(Failure::new(
-            "Using --env [env] without passing the ecosystem.config.js does not work",
-        ));
+        return Err(Failure::new("Using --env [env] without passing the ecosystem.config.js does not work"));
     }
     if !context.flags.update_env {
         let text = "Use --update-env to update environment variables";
@@ -106,7 +105,11 @@ pub(crate) async fn operate(
     let snapshot = Snapshot::take(client).await?;
     let places = select(&snapshot.processes, selector).map_err(|no| {
         if no.warning() {
-            context.output.error_line(format!("{}{}", context.output.style.yellow("[PM2][WARN] "), no.message()));
+            context.output.error_line(format!(
+                "{}{}",
+                context.output.style.yellow("[PM2][WARN] "),
+                no.message()
+            ));
             return Failure::new("");
         }
         no.into()
@@ -151,7 +154,8 @@ async fn carry_out(
             for process in chosen {
                 done_with(context, process);
                 let spec = snapshot.specs.get(&process.name);
-                if let (Action::Stop, Some(pattern)) = (action, spec.and_then(|it| it.cron_restart.as_ref())) {
+                if let (Action::Stop, Some(pattern)) = (action, spec.and_then(|it| it.cron_restart.as_ref()))
+                {
                     context.output.info(format!(
                         "App {} stays stopped: cron restart {pattern} only restarts what runs",
                         process.name

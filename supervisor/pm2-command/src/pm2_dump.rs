@@ -10,8 +10,14 @@ use crate::origin::Record;
 use crate::{Context, Failure, spec};
 
 /// What pm2 puts into an environment for itself.
-const OF_PM2: [&str; 6] =
-    ["unique_id", "PM2_USAGE", "PM2_JSON_PROCESSING", "PM2_INTERACTOR_PROCESSING", "PM2_PROGRAMMATIC", "pm_id"];
+const OF_PM2: [&str; 6] = [
+    "unique_id",
+    "PM2_USAGE",
+    "PM2_JSON_PROCESSING",
+    "PM2_INTERACTOR_PROCESSING",
+    "PM2_PROGRAMMATIC",
+    "pm_id",
+];
 
 /// The applications of a dump. What cannot be started is said and left out.
 pub(crate) fn specs(context: &Context, file: &Path, records: &[Value]) -> Result<Vec<AppSpec>, Failure> {
@@ -32,7 +38,8 @@ pub(crate) fn specs(context: &Context, file: &Path, records: &[Value]) -> Result
         if let Some(Value::Object(env)) = records.iter().find(of_this).and_then(|record| record.get("env")) {
             spec.env.clear();
             for (name, value) in env {
-                let left_out = OF_PM2.contains(&name.as_str()) || *name == app.name || *name == app.instance_var;
+                let left_out =
+                    OF_PM2.contains(&name.as_str()) || *name == app.name || *name == app.instance_var;
                 let text = match value {
                     _ if left_out => continue,
                     Value::String(text) => text.clone(),

@@ -15,9 +15,15 @@ pub(crate) fn take(context: &Context) -> Result<Option<File>, Failure> {
         return Ok(None);
     }
     let path = context.home.dir().join("reload.lock");
-    let unusable = |error: std::io::Error| Failure::new(format!("{} cannot be used: {error}", path.display()));
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+    let unusable =
+        |error: std::io::Error| Failure::new(format!("{} cannot be used: {error}", path.display()));
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(unusable)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis());
     let now = u64::try_from(now).unwrap_or(u64::MAX);
     match file.try_lock() {

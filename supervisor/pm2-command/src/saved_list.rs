@@ -63,8 +63,7 @@ pub(crate) async fn resurrect(context: &Context) -> Result<(), Failure> {
         return show(context, &mut client).await;
     };
     let snapshot = Snapshot::take(&mut client).await?;
-    let missing: Vec<AppSpec> =
-        specs.into_iter().filter(|spec| snapshot.app(&spec.name).is_none()).collect();
+    let missing: Vec<AppSpec> = specs.into_iter().filter(|spec| snapshot.app(&spec.name).is_none()).collect();
     let failed = new_ones(context, &mut client, &missing).await?;
     for spec in missing.iter().filter(|spec| !failed.contains(&spec.name)) {
         for _ in 0..spec.instances {
@@ -86,9 +85,8 @@ fn records(home: &Home, snapshot: &Snapshot) -> Result<Vec<Value>, Failure> {
         for key in ["instances", "pm_id"] {
             record.remove(key);
         }
-        let stopped =
-            snapshot.app(&process.name).is_some_and(|app| app.desired == DesiredRun::Stopped)
-                || matches!(process.status(), "stopped" | "errored");
+        let stopped = snapshot.app(&process.name).is_some_and(|app| app.desired == DesiredRun::Stopped)
+            || matches!(process.status(), "stopped" | "errored");
         if !stopped {
             record.insert("status".to_owned(), json!("online"));
         }
@@ -270,8 +268,7 @@ fn keep_backup(dump: &Path) -> Result<(), Failure> {
 /// Whole or not at all, and only for its owner.
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let hidden = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&hidden)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&hidden)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&hidden, path)

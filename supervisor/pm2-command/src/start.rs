@@ -39,7 +39,11 @@ pub(crate) async fn run(context: &Context, args: StartArgs) -> Result<(), Failur
 }
 
 /// Everything that was named, one after the other.
-pub(crate) async fn targets(context: &Context, client: &mut Client, targets: &[String]) -> Result<(), Failure> {
+pub(crate) async fn targets(
+    context: &Context,
+    client: &mut Client,
+    targets: &[String],
+) -> Result<(), Failure> {
     let default = [DEFAULT_FILE.to_owned()];
     let targets = if targets.is_empty() { &default[..] } else { targets };
     for target in targets {
@@ -64,16 +68,6 @@ pub(crate) async fn document(context: &Context, document: Value) -> Result<(), F
     show(context, &mut client).await
 }
 
-/// Makes specs run that are not there yet, and waits for them.
-pub(crate) async fn bring_up(
-    context: &Context,
-    client: &mut Client,
-    specs: Vec<AppSpec>,
-) -> Result<(), Failure> {
-    let failed = new_ones(context, client, &specs).await?;
-    if failed.is_empty() { Ok(()) } else { Err(Failure::new(format!("{} did not come up", failed.join(", ")))) }
-}
-
 /// `startOrRestart`, `startOrReload`.
 pub(crate) async fn start_or(context: &Context, file: &str, action: Action) -> Result<(), Failure> {
     let mut client = context.connect().await?;
@@ -90,8 +84,11 @@ pub(crate) async fn start_or(context: &Context, file: &str, action: Action) -> R
 /// A script, or what is there already under this name, namespace or id.
 async fn script(context: &Context, client: &mut Client, target: &str) -> Result<(), Failure> {
     let snapshot = Snapshot::take(client).await?;
-    let names_something = !target.contains('/') && (numeric(target) || Path::new(target).extension().is_none());
-    if names_something && (numeric(target) || target == "all" || select(&snapshot.processes, target).is_ok()) {
+    let expression = target.len() > 2 && target.starts_with('/') && target.ends_with('/');
+    let names_something =
+        expression || (!target.contains('/') && (numeric(target) || Path::new(target).extension().is_none()));
+    if names_something && (numeric(target) || target == "all" || select(&snapshot.processes, target).is_ok())
+    {
         operate(context, client, Action::Restart, target).await?;
         context.output.message("Process successfully started");
         return Ok(());
@@ -183,9 +180,9 @@ pub(crate) async fn applications(
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|spec| spec.name.as_str()).collect();
         context.output.warn(format!("Applications {} not running, starting...", names.join(", ")));
-        let waits = missing.iter().filter(|spec| {
-            spec.readiness == muster_supervisor_protocol::Readiness::ReadyMessage
-        });
+        let waits = missing
+            .iter()
+            .filter(|spec| spec.readiness == muster_supervisor_protocol::Readiness::ReadyMessage);
         for spec in waits {
             context.output.warn(format!(
                 "App {} has option 'wait_ready' set, waiting for app to be ready...",

@@ -23,9 +23,6 @@ impl Style {
         Self { colours }
     }
 
-    /// Without any.
-    pub(crate) const PLAIN: Self = Self { colours: false };
-
     /// Whether there are colours.
     pub(crate) fn colours(self) -> bool {
         self.colours
@@ -59,11 +56,6 @@ impl Style {
     /// Yellow.
     pub(crate) fn yellow(self, text: &str) -> String {
         self.paint(&[Code::Yellow], text)
-    }
-
-    /// Grey.
-    pub(crate) fn grey(self, text: &str) -> String {
-        self.paint(&[Code::Grey], text)
     }
 
     /// Bold.
@@ -118,13 +110,9 @@ impl Code {
             Self::Bold => "\x1b[22m",
             Self::Italic => "\x1b[23m",
             Self::Inverse => "\x1b[27m",
-            Self::Red
-            | Self::Green
-            | Self::Yellow
-            | Self::Blue
-            | Self::Cyan
-            | Self::White
-            | Self::Grey => "\x1b[39m",
+            Self::Red | Self::Green | Self::Yellow | Self::Blue | Self::Cyan | Self::White | Self::Grey => {
+                "\x1b[39m"
+            }
         }
     }
 }

@@ -76,6 +76,7 @@ fn rule(widths: &[usize], left: char, middle: char, right: char) -> String {
 }
 
 fn row(cells: &[Cell], widths: &[usize], style: Style) -> String {
-    let drawn: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| cell.drawn(*width, style)).collect();
+    let drawn: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| cell.drawn(*width, style)).collect();
     format!("│{}│\n", drawn.join("│"))
 }

@@ -28,7 +28,8 @@ fn a_configuration_comes_by_standard_input() {
     let pm2 = Pm2::new();
     pm2.file("a.js", IDLE);
     let mut command = pm2.command(&Pm2::program(), &["pm2", "start", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"{apps: [{script: 'a.js', /* why */ name: 'piped',}]}").unwrap();
     said(child.wait_with_output().unwrap()).ok();
     assert_eq!(pm2.states("piped"), ["online"]);
@@ -39,9 +40,29 @@ fn flags_describe_an_application() {
     let pm2 = Pm2::new();
     pm2.file("sub/a.js", IDLE);
     pm2.with(&[
-        "start", "sub/a.js", "--name", "flags", "--namespace", "team", "-o", "o.log", "-e", "/dev/null", "--time",
-        "--kill-timeout", "3000", "--max-memory-restart", "200M", "--cron", "0 4 * * *", "--node-args",
-        "--max-old-space-size=100", "--", "--port", "80", "a b",
+        "start",
+        "sub/a.js",
+        "--name",
+        "flags",
+        "--namespace",
+        "team",
+        "-o",
+        "o.log",
+        "-e",
+        "/dev/null",
+        "--time",
+        "--kill-timeout",
+        "3000",
+        "--max-memory-restart",
+        "200M",
+        "--cron",
+        "0 4 * * *",
+        "--node-args",
+        "--max-old-space-size=100",
+        "--",
+        "--port",
+        "80",
+        "a b",
     ])
     .ok();
     let env = pm2.of("flags")[0]["pm2_env"].clone();
@@ -51,7 +72,10 @@ fn flags_describe_an_application() {
     assert_eq!(env["pm_out_log_path"], json!(pm2.app().join("o.log")));
     assert_eq!(env["pm_err_log_path"], "/dev/null");
     assert_eq!((&env["kill_timeout"], &env["max_memory_restart"]), (&json!(3000), &json!(209_715_200)));
-    assert_eq!((env["cron_restart"].as_str(), env["log_date_format"].as_str()), (Some("0 4 * * *"), Some("YYYY-MM-DDTHH:mm:ss")));
+    assert_eq!(
+        (env["cron_restart"].as_str(), env["log_date_format"].as_str()),
+        (Some("0 4 * * *"), Some("YYYY-MM-DDTHH:mm:ss"))
+    );
     // A flag of restart changes what is there, and only that.
     pm2.run("restart flags --kill-timeout 500").ok();
     let env = pm2.of("flags")[0]["pm2_env"].clone();
@@ -82,5 +106,5 @@ fn command_lines_and_binaries_are_started_as_they_are() {
     assert_eq!(pm2.of("sleep")[0]["pm2_env"]["exec_interpreter"], "none");
     pm2.run("start nothere.js").failed(1).says("Script not found: ");
     pm2.file("a.js", IDLE);
-    pm2.run("start a.js --interpreter nothere").failed(1).says("NOT AVAILABLE IN PATH");
+    pm2.run("start a.js --interpreter nothere").failed(1).says("NOT AVAILABLE in PATH");
 }

@@ -33,8 +33,16 @@ fn the_mode_and_the_log_files_follow_from_instances() {
         assert_eq!(records.len(), count, "{name}");
         for record in records {
             let env = &record["pm2_env"];
-            assert_eq!((env["exec_mode"].as_str(), env["status"].as_str()), (Some(mode), Some("stopped")), "{name}");
-            let file = if merged { format!("{name}-out.log") } else { format!("{name}-out-{}.log", record["pm_id"]) };
+            assert_eq!(
+                (env["exec_mode"].as_str(), env["status"].as_str()),
+                (Some(mode), Some("stopped")),
+                "{name}"
+            );
+            let file = if merged {
+                format!("{name}-out.log")
+            } else {
+                format!("{name}-out-{}.log", record["pm_id"])
+            };
             let path = env["pm_out_log_path"].as_str().unwrap();
             assert!(path.ends_with(&format!("/logs/{file}")), "{name}: {path}");
         }
@@ -65,7 +73,18 @@ fn exits_that_mean_stop_are_no_failure() {
     let pm2 = Pm2::new();
     pm2.file("job.js", "setTimeout(() => process.exit(+process.argv[2]), 50);");
     pm2.with(&["start", "job.js", "--name", "coded", "--stop-exit-codes", "3", "--", "3"]).ok();
-    pm2.with(&["start", "job.js", "--name", "once", "--no-autorestart", "--restart-delay", "1000", "--", "0"]).ok();
+    pm2.with(&[
+        "start",
+        "job.js",
+        "--name",
+        "once",
+        "--no-autorestart",
+        "--restart-delay",
+        "1000",
+        "--",
+        "0",
+    ])
+    .ok();
     for name in ["coded", "once"] {
         until("it is stopped", || (pm2.states(name) == ["stopped"]).then_some(()));
         assert_eq!(pm2.of(name)[0]["pm2_env"]["restart_time"], 0, "{name}");
@@ -133,7 +152,9 @@ fn the_shell_is_filtered() {
         {"name": "none", "script": "a.js", "autostart": false},
     ]));
     pm2.run("start apps.json").ok();
-    for (name, secret, x) in [("all", false, false), ("exact", true, false), ("part", false, true), ("none", true, true)] {
+    for (name, secret, x) in
+        [("all", false, false), ("exact", true, false), ("part", false, true), ("none", true, true)]
+    {
         let env = pm2.of(name)[0]["pm2_env"]["env"].clone();
         assert_eq!((env.get("SECRETX").is_some(), env.get("X").is_some()), (secret, x), "{name}");
     }
@@ -169,5 +190,7 @@ fn what_ignores_the_signal_is_killed_with_its_children() {
     let child: u32 = std::fs::read_to_string(pm2.app().join("child")).unwrap().parse().unwrap();
     pm2.run("stop deaf").ok();
     assert_eq!(pm2.states("deaf"), ["stopped"]);
-    until("the child is gone", || (!std::path::Path::new(&format!("/proc/{child}/cwd")).exists()).then_some(()));
+    until("the child is gone", || {
+        (!std::path::Path::new(&format!("/proc/{child}/cwd")).exists()).then_some(())
+    });
 }

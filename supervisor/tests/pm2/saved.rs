@@ -70,7 +70,8 @@ fn a_list_that_pm2_saved_comes_back() {
     pm2.file("http.js", IDLE);
     pm2.file("tick.js", IDLE);
     std::fs::create_dir_all(pm2.home()).unwrap();
-    let dump = DUMP.replace("@APP@", pm2.app().to_str().unwrap()).replace("@HOME@", pm2.home().to_str().unwrap());
+    let dump =
+        DUMP.replace("@APP@", pm2.app().to_str().unwrap()).replace("@HOME@", pm2.home().to_str().unwrap());
     std::fs::write(pm2.home().join("dump.pm2"), dump).unwrap();
     pm2.run("resurrect").ok();
     assert_eq!(pm2.states("api"), ["online", "online"]);

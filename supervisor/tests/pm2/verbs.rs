@@ -83,7 +83,10 @@ fn signals_messages_and_actions_arrive() {
     pm2.run("start a.js").ok();
     pm2.run("sendSignal SIGUSR2 a").ok().says("successfully sent signal SIGUSR2 to process name a");
     until("the signal arrived", || pm2.app().join("signal").exists().then_some(()));
-    pm2.run("trigger a double 21").ok().says("1 processes have received command double").says("[a:0:default]=\"2121\"");
+    pm2.run("trigger a double 21")
+        .ok()
+        .says("1 processes have received command double")
+        .says("[a:0:default]=\"2121\"");
     pm2.run("trigger a unknown").failed(1).says("Not any process has received a command");
     assert_eq!(pm2.of("a")[0]["pm2_env"]["axm_monitor"]["Orders"]["value"], 3);
     pm2.run("describe a").ok().says("double").says("Orders");

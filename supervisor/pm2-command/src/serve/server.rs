@@ -145,7 +145,9 @@ fn page_for(site: &Site, request: &Request) -> Result<Page, Refused> {
         Ok((path, Found::File(file))) => {
             return Ok(Page::File { file, name: path.clone(), status: StatusCode::OK });
         }
-        Ok((_, Found::Folder(_))) if !decoded.ends_with('/') => return Ok(Page::AddSlash(slashed(request.uri()))),
+        Ok((_, Found::Folder(_))) if !decoded.ends_with('/') => {
+            return Ok(Page::AddSlash(slashed(request.uri())));
+        }
         Ok((path, Found::Folder(folder))) => {
             let at_root = path.as_os_str().is_empty();
             let index = if at_root && !listing { homepage.as_str() } else { "index.html" };

@@ -71,12 +71,8 @@ WantedBy=multi-user.target
 /// The command as the user, for scripts that run as root.
 fn as_user(service: &Service, verb: &str) -> String {
     let Service { user, pm2_home, program, path, .. } = service;
-    let command = format!(
-        "PATH={} PM2_HOME={} exec {} pm2 {verb}",
-        quote(path),
-        quote(pm2_home),
-        quote(program)
-    );
+    let command =
+        format!("PATH={} PM2_HOME={} exec {} pm2 {verb}", quote(path), quote(pm2_home), quote(program));
     if user == "root" {
         format!("sh -c {}", quote(&command))
     } else {
