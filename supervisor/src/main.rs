@@ -1,6 +1,6 @@
 //! `muster-supervisor`: thin shell around the library.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -119,17 +119,22 @@ struct Whom {
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os();
-    let called = words.next().map(PathBuf::from);
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let called = words.first().map(Path::new).and_then(Path::file_name).and_then(OsStr::to_str);
+    let word = |place: usize| words.get(place).and_then(|word| word.to_str());
+    // Whatever this program is called, what it starts of itself are supervisors.
+    let internal = matches!(word(1), Some("run" | "keep" | "check-takeover"))
+        && word(2).is_some_and(|flag| flag.starts_with("--"));
     // Before anything else is set up: scripts call these by the dozen.
-    match called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str) {
-        Some("pm2") => return muster_pm2_command::run(words).into(),
-        Some("pm2-runtime" | "pm2-docker") => return muster_pm2_command::run_in_foreground(words).into(),
-        _ => {}
-    }
-    match words.next().as_ref().and_then(|word| word.to_str()) {
-        Some("pm2") => return muster_pm2_command::run(words).into(),
-        Some("pm2-runtime") => return muster_pm2_command::run_in_foreground(words).into(),
+    let rest = |from: usize| words.iter().skip(from).cloned();
+    match (called, word(1)) {
+        _ if internal => {}
+        (Some("pm2"), _) => return muster_pm2_command::run(rest(1)).into(),
+        (Some("pm2-runtime" | "pm2-docker"), _) => {
+            return muster_pm2_command::run_in_foreground(rest(1)).into();
+        }
+        (_, Some("pm2")) => return muster_pm2_command::run(rest(2)).into(),
+        (_, Some("pm2-runtime")) => return muster_pm2_command::run_in_foreground(rest(2)).into(),
         _ => {}
     }
     match supervise() {

@@ -253,7 +253,7 @@ pub(crate) enum Verb {
     NotHere(NotHere),
     /// Not a verb of pm2
     #[command(external_subcommand)]
-    Unknown(Vec<OsString>),
+    Unknown(#[expect(dead_code, reason = "clap gives it, and the answer does not repeat it")] Vec<OsString>),
 }
 
 /// Verbs that are answered with a message.

@@ -77,3 +77,14 @@ pub(crate) fn select(processes: &[Process], selector: &str) -> Result<Vec<usize>
     }
     if found.is_empty() { Err(NoMatch::Unknown(selector.to_owned())) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::numeric;
+
+    #[test]
+    fn numbers_are_told_as_javascript_tells_them() {
+        assert!(numeric("0") && numeric("12") && numeric(" 7 "));
+        assert!(!numeric("web") && !numeric("1a") && !numeric("inf") && !numeric("1,2"));
+    }
+}

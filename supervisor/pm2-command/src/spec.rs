@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::origin::Record;
 use crate::{Context, Failure, accounts, modconf, node};
 
-/// What the supervisor shall run for an application. It is never started by being applied: see `start::bring_up`.
+/// What the supervisor shall run for an application. It is never started by being applied: see `bring_up`.
 pub(crate) fn build(context: &Context, app: &Pm2App) -> Result<AppSpec, Failure> {
     if !app.script_found && app.command_line.is_none() {
         return Err(Failure::new(format!("Script not found: {}", app.script_path.display())));

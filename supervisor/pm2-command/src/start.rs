@@ -68,20 +68,6 @@ pub(crate) async fn document(context: &Context, document: Value) -> Result<(), F
     show(context, &mut client).await
 }
 
-/// Makes specs run that are not there yet, and waits for them.
-pub(crate) async fn bring_up(
-    context: &Context,
-    client: &mut Client,
-    specs: Vec<AppSpec>,
-) -> Result<(), Failure> {
-    let failed = new_ones(context, client, &specs).await?;
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::new(format!("{} did not come up", failed.join(", "))))
-    }
-}
-
 /// `startOrRestart`, `startOrReload`.
 pub(crate) async fn start_or(context: &Context, file: &str, action: Action) -> Result<(), Failure> {
     let mut client = context.connect().await?;
@@ -98,8 +84,9 @@ pub(crate) async fn start_or(context: &Context, file: &str, action: Action) -> R
 /// A script, or what is there already under this name, namespace or id.
 async fn script(context: &Context, client: &mut Client, target: &str) -> Result<(), Failure> {
     let snapshot = Snapshot::take(client).await?;
+    let expression = target.len() > 2 && target.starts_with('/') && target.ends_with('/');
     let names_something =
-        !target.contains('/') && (numeric(target) || Path::new(target).extension().is_none());
+        expression || (!target.contains('/') && (numeric(target) || Path::new(target).extension().is_none()));
     if names_something && (numeric(target) || target == "all" || select(&snapshot.processes, target).is_ok())
     {
         operate(context, client, Action::Restart, target).await?;

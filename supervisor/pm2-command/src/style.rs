@@ -23,9 +23,6 @@ impl Style {
         Self { colours }
     }
 
-    /// Without any.
-    pub(crate) const PLAIN: Self = Self { colours: false };
-
     /// Whether there are colours.
     pub(crate) fn colours(self) -> bool {
         self.colours
@@ -59,11 +56,6 @@ impl Style {
     /// Yellow.
     pub(crate) fn yellow(self, text: &str) -> String {
         self.paint(&[Code::Yellow], text)
-    }
-
-    /// Grey.
-    pub(crate) fn grey(self, text: &str) -> String {
-        self.paint(&[Code::Grey], text)
     }
 
     /// Bold.
