@@ -129,12 +129,15 @@ fn tell(context: &Context, candidates: &[Candidate], taken: &[OwnedFd]) {
 }
 
 /// Differences between pm2 and a fleet that are as well between pm2 and this command.
-const TRUE_HERE: [&str; 5] = ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
+const TRUE_HERE: [&str; 5] =
+    ["unhandledRejection", "pmx", "reload", "environment of a restart", "crash loops"];
 
 fn ask() -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("some applications have to be stopped for a moment, and nobody can be asked")
-            .hint("say --yes, or name the others"));
+        return Err(Failure::new(
+            "some applications have to be stopped for a moment, and nobody can be asked",
+        )
+        .hint("say --yes, or name the others"));
     }
     print!("Go on? [y/N] ");
     let mut answer = String::new();
@@ -163,7 +166,7 @@ async fn adopt(
         Way::StopFirst { .. } => {
             pm2.call_each("stopProcessId", &candidate.ids).await?;
             match apply(context, &spec, &[]).await {
-                Ok(()) => pm2.call_each("deleteProcessId", &candidate.ids).await,
+                Ok(_) => pm2.call_each("deleteProcessId", &candidate.ids).await,
                 Err(failure) => {
                     forget(context, name).await;
                     pm2.call_each("startProcessId", &candidate.ids).await?;
@@ -189,16 +192,32 @@ async fn start_first(
     spec: &AppSpec,
     taken: &[OwnedFd],
 ) -> Result<(), Failure> {
-    if let Err(failure) = apply(context, spec, taken).await {
-        forget(context, &candidate.app.name).await;
-        return Err(failure);
-    }
     let ports = sockets::ports(taken);
+    match apply(context, spec, taken).await {
+        Ok(Up::Listens) => {}
+        // The daemon's sockets may all be those of others.
+        Ok(Up::Silent) if sockets::connections(&candidate.pids, &ports) == 0 => {
+            context.output.warn(format!(
+                "{} listens nowhere and is taken for an application without a port",
+                spec.name
+            ));
+        }
+        Ok(Up::Silent) => {
+            forget(context, &spec.name).await;
+            return Err(Failure::new(format!("it does not listen within {} ms", spec.listen_timeout_ms)));
+        }
+        Err(failure) => {
+            forget(context, &spec.name).await;
+            return Err(failure);
+        }
+    }
     // From here on only ours accept; pm2's workers answer what they have.
     let held = held::hold(pm2.daemon, &ports).await;
     let left = held::answered(&candidate.pids, &ports).await;
     if left > 0 {
-        context.output.warn(format!("{left} connections were still open and are cut, as with a reload of pm2"));
+        context
+            .output
+            .warn(format!("{left} connections were still open and are cut, as with a reload of pm2"));
     }
     held::end(&candidate.pids, candidate.kill_timeout).await;
     // The first thing the daemon reads when it goes on: nothing is restarted.
@@ -208,7 +227,7 @@ async fn start_first(
 }
 
 /// Makes it run here, with pm2's sockets where it asks for their addresses.
-async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result<(), Failure> {
+async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result<Up, Failure> {
     let mut client = context.connect().await?;
     if !sockets.is_empty() {
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -218,10 +237,15 @@ async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result
     if !down.is_empty() {
         return Err(Failure::new("it does not come up here"));
     }
-    if sockets.is_empty() || listens(&mut client, spec).await? {
-        return Ok(());
-    }
-    Err(Failure::new(format!("it does not listen within {} ms", spec.listen_timeout_ms)))
+    Ok(if !sockets.is_empty() && listens(&mut client, spec).await? { Up::Listens } else { Up::Silent })
+}
+
+/// How an application came up.
+enum Up {
+    /// It listens on a socket we hold.
+    Listens,
+    /// It does not, or opens its port itself.
+    Silent,
 }
 
 /// Waits until an application that is up listens as well; pm2's processes end only then.

@@ -60,12 +60,13 @@ pub(crate) async fn send(context: &Context, id: &str, line: &str) -> Result<(), 
 }
 
 async fn target(context: &Context, id: &str) -> Result<Target, Failure> {
-    let number: u32 = id
-        .trim()
-        .parse()
-        .map_err(|_| Failure::new("pm_id must be a process number (not a process name)").hint("`pm2 list` shows the ids"))?;
+    let number: u32 = id.trim().parse().map_err(|_| {
+        Failure::new("pm_id must be a process number (not a process name)").hint("`pm2 list` shows the ids")
+    })?;
     let mut client = context.connect().await?;
     let processes = context.processes(&mut client).await?;
     let process = processes.iter().find(|process| process.id() == number);
-    process.map(crate::process::Process::target).ok_or_else(|| Failure::new(format!("Process with pm_id {id} not found")))
+    process
+        .map(crate::process::Process::target)
+        .ok_or_else(|| Failure::new(format!("Process with pm_id {id} not found")))
 }

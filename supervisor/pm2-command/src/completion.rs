@@ -24,9 +24,34 @@ const SCRIPT: &str = include_str!("completion.sh");
 
 /// Verbs that take the name of an application.
 const ABOUT_APPLICATIONS: [&str; 28] = [
-    "start", "stop", "restart", "reload", "gracefulReload", "delete", "del", "scale", "reset", "describe", "desc", "info",
-    "show", "logs", "flush", "env", "id", "pid", "inspect", "sendSignal", "send", "attach", "trigger", "pull",
-    "forward", "backward", "adopt", "monitor",
+    "start",
+    "stop",
+    "restart",
+    "reload",
+    "gracefulReload",
+    "delete",
+    "del",
+    "scale",
+    "reset",
+    "describe",
+    "desc",
+    "info",
+    "show",
+    "logs",
+    "flush",
+    "env",
+    "id",
+    "pid",
+    "inspect",
+    "sendSignal",
+    "send",
+    "attach",
+    "trigger",
+    "pull",
+    "forward",
+    "backward",
+    "adopt",
+    "monitor",
 ];
 
 /// Runs it.
@@ -92,7 +117,8 @@ fn profile(context: &Context) -> Result<PathBuf, Failure> {
 
 fn install(context: &Context) -> Result<(), Failure> {
     let path = profile(context)?;
-    let failed = |error: std::io::Error| Failure::new(format!("{} cannot be changed: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(format!("{} cannot be changed: {error}", path.display()));
     let there = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -111,7 +137,8 @@ fn uninstall(context: &Context) -> Result<(), Failure> {
     let path = profile(context)?;
     // A link (people keep these files elsewhere) stays one.
     let path = path.canonicalize().unwrap_or(path);
-    let failed = |error: std::io::Error| Failure::new(format!("{} cannot be changed: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(format!("{} cannot be changed: {error}", path.display()));
     let there = match fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         other => other.map_err(failed)?,

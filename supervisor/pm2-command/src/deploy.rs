@@ -76,7 +76,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         .and_then(|deploy| deploy.get(&env))
         .filter(|section| section.is_object())
         .cloned()
-        .ok_or_else(|| Failure::new(format!("{env} environment is not defined in {} file", file.display())))?;
+        .ok_or_else(|| {
+            Failure::new(format!("{env} environment is not defined in {} file", file.display()))
+        })?;
     if section.get("post-deploy").and_then(Value::as_str).is_none_or(str::is_empty) {
         let file = crate::shell::quote(&file.to_string_lossy());
         let env = crate::shell::quote(&env);
@@ -87,7 +89,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let (act, force) = act(&words)?;
     if let Act::Config(key) = &act {
         let shown = key.as_ref().map_or(Some(&section), |key| section.get(key));
-        println!("{}", shown.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default());
+        println!(
+            "{}",
+            shown
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .unwrap_or_default()
+        );
         return Ok(());
     }
     println!("--> Deploying to {env} environment");
@@ -95,7 +102,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         println!("--> on host {}", host.name);
         let deployment = Deployment { context, settings: &settings, host };
         let done = carry_out(&deployment, &act, force || context.flags.force).await;
-        done.map_err(|failure| Failure { message: format!("Deploy failed\n{}", failure.message), ..failure })?;
+        done.map_err(|failure| Failure {
+            message: format!("Deploy failed\n{}", failure.message),
+            ..failure
+        })?;
     }
     println!("--> Success");
     Ok(())
@@ -153,10 +163,7 @@ async fn check_for_local_changes(context: &Context) -> Result<(), Failure> {
     for (command, otherwise) in [
         ("git --no-pager diff --exit-code --quiet", "commit or stash your changes before deploying"),
         ("git --no-pager diff --exit-code --quiet --cached", "commit your staged changes before deploying"),
-        (
-            "[ -z \"$(git rev-list '@{upstream}..' -n 1 2>/dev/null)\" ]",
-            "push your changes before deploying",
-        ),
+        ("[ -z \"$(git rev-list '@{upstream}..' -n 1 2>/dev/null)\" ]", "push your changes before deploying"),
     ] {
         local(context, command).await.map_err(|_| Failure::new(otherwise).hint("or say --force"))?;
     }

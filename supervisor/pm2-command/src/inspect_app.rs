@@ -35,7 +35,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let spec = specs.iter().find(|spec| spec.name == process.name);
         let interpreter = spec.and_then(|spec| spec.interpreter.as_deref()).unwrap_or_default();
         // Any other program would be ended by the signal.
-        if !Path::new(interpreter).file_name().is_some_and(|name| name.to_string_lossy().starts_with("node")) {
+        if !Path::new(interpreter).file_name().is_some_and(|name| name.to_string_lossy().starts_with("node"))
+        {
             context.output.warn(format!("{} is not run by Node.js and has no debugger", process.name));
             continue;
         }
@@ -57,10 +58,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Some(address) => {
                 opened += 1;
                 let port = address.rsplit_once(':').map_or("9229", |(_, port)| port);
-                context.output.message(format!("Inspect enabled on {} (id {id}) at {address} => go to chrome : chrome://inspect !!!", process.name));
-                context.output.message(format!("From another machine: ssh -L {port}:{address} <this machine>"));
+                context.output.message(format!(
+                    "Inspect enabled on {} (id {id}) at {address} => go to chrome : chrome://inspect !!!",
+                    process.name
+                ));
+                context
+                    .output
+                    .message(format!("From another machine: ssh -L {port}:{address} <this machine>"));
             }
-            None => context.output.warn(format!("{} (id {id}) opened no debugger; it may be open already", process.name)),
+            None => context
+                .output
+                .warn(format!("{} (id {id}) opened no debugger; it may be open already", process.name)),
         }
     }
     if opened == 0 {

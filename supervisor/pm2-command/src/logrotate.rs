@@ -11,13 +11,15 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("the path of this program is not known: {error}")))?;
     let user = context.flags.user.clone().unwrap_or_else(|| "root".to_owned());
     if !rustix::process::geteuid().is_root() {
-        let user = context.flags.user.clone().or_else(|| context.env.get("USER").cloned()).unwrap_or_default();
-        return Err(Failure::new("You have to run this command as root. Execute the following command:").hint(format!(
-            "      sudo env PATH=$PATH PM2_HOME={} {} pm2 logrotate -u {}",
-            quote(&context.home.dir().to_string_lossy()),
-            quote(&program.to_string_lossy()),
-            quote(&user),
-        )));
+        let user =
+            context.flags.user.clone().or_else(|| context.env.get("USER").cloned()).unwrap_or_default();
+        return Err(Failure::new("You have to run this command as root. Execute the following command:")
+            .hint(format!(
+                "      sudo env PATH=$PATH PM2_HOME={} {} pm2 logrotate -u {}",
+                quote(&context.home.dir().to_string_lossy()),
+                quote(&program.to_string_lossy()),
+                quote(&user),
+            )));
     }
     let written = write(Path::new("/etc/logrotate.d"), context, &user, &program)?;
     context.output.message(format!("Logrotate configuration added to {}", written.display()));
@@ -33,18 +35,17 @@ fn write(folder: &Path, context: &Context, user: &str, program: &Path) -> Result
         return Err(Failure::new(format!("{user:?} is not the name of a user")).hint("name one with -u USER"));
     }
     if !folder.is_dir() {
-        return Err(Failure::new(format!("{} does not exist", folder.display())).hint("install logrotate first"));
+        return Err(
+            Failure::new(format!("{} does not exist", folder.display())).hint("install logrotate first")
+        );
     }
     let home = context.home.dir().to_string_lossy().into_owned();
     if home.contains(['"', '\n', '\\']) {
         return Err(Failure::new(format!("{home:?} cannot be written into a configuration of logrotate")));
     }
     // Names in quotes; patterns work in them all the same.
-    let reopen = format!(
-        "PM2_HOME={} exec {} pm2 reloadLogs",
-        quote(&home),
-        quote(&program.to_string_lossy())
-    );
+    let reopen =
+        format!("PM2_HOME={} exec {} pm2 reloadLogs", quote(&home), quote(&program.to_string_lossy()));
     let reopen = if user == "root" {
         format!("sh -c {}", quote(&reopen))
     } else {

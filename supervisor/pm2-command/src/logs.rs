@@ -147,7 +147,9 @@ async fn again(context: &Context) -> Result<Client, Failure> {
             return Ok(client);
         }
         if Instant::now() >= deadline {
-            return Err(Failure::new("the daemon is gone").hint("start applications again, or `pm2 resurrect`"));
+            return Err(
+                Failure::new("the daemon is gone").hint("start applications again, or `pm2 resurrect`")
+            );
         }
         tokio::time::sleep(PAUSE).await;
     }

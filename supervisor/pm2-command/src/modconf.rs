@@ -175,7 +175,8 @@ fn read(home: &Home) -> Result<Map<String, Value>, Failure> {
     let path = home.dir().join("module_conf.json");
     match fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| {
-            Failure::new(format!("{} is not what pm2 writes: {error}", path.display())).hint("mend or remove it")
+            Failure::new(format!("{} is not what pm2 writes: {error}", path.display()))
+                .hint("mend or remove it")
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Map::new()),
         Err(error) => Err(Failure::new(format!("{} cannot be read: {error}", path.display()))),
@@ -196,7 +197,9 @@ fn tell(context: &Context, conf: &Map<String, Value>, path: &[String]) -> Result
     if module == LOGROTATE {
         match rest.first().and_then(|key| NOT_MAPPED.iter().find(|(name, _)| name == key)) {
             Some((key, why)) => context.output.warn(format!("{key} is kept and has no effect: {why}")),
-            None => context.output.message("Logs of applications that are started from now on are rotated so"),
+            None => {
+                context.output.message("Logs of applications that are started from now on are rotated so")
+            }
         }
     } else if !rest.is_empty() {
         context.output.warn(format!("{module} is kept for pm2: modules do not run here"));
@@ -269,7 +272,15 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_logrotate_reads_them() {
-        for (text, bytes) in [("10M", Some(10 << 20)), ("1g", Some(1 << 30)), ("512", Some(512)), ("10 K", Some(10_240)), ("x", None), ("0", None), ("", None)] {
+        for (text, bytes) in [
+            ("10M", Some(10 << 20)),
+            ("1g", Some(1 << 30)),
+            ("512", Some(512)),
+            ("10 K", Some(10_240)),
+            ("x", None),
+            ("0", None),
+            ("", None),
+        ] {
             assert_eq!(size_bytes(text), bytes, "{text}");
         }
     }

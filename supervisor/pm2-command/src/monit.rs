@@ -39,7 +39,9 @@ enum News {
 /// Shows the dashboard until somebody leaves it.
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        return Err(Failure::new("monit needs a terminal").hint("`pm2 list`, `pm2 jlist` and `pm2 logs` do without"));
+        return Err(
+            Failure::new("monit needs a terminal").hint("`pm2 list`, `pm2 jlist` and `pm2 logs` do without")
+        );
     }
     drop(context.connect().await?);
     let failed = |error: std::io::Error| Failure::new(format!("the terminal cannot be used: {error}"));

@@ -59,7 +59,8 @@ async fn move_app(context: &Context, name: &str, to: &To) -> Result<(), Failure>
     let places = select(&processes, name)?;
     let app = processes[places[0]].name.clone();
     let specs = client.specs(Some(app.clone())).await.map_err(refused)?;
-    let spec = specs.first().ok_or_else(|| Failure::new(format!("No processes with this name or id : {name}")))?;
+    let spec =
+        specs.first().ok_or_else(|| Failure::new(format!("No processes with this name or id : {name}")))?;
     context.output.message(format!("Updating repository for process name {app}"));
     let Some(commit) = update(context, spec, to).await? else {
         context.output.message(format!("Already up-to-date: {app}"));
@@ -89,7 +90,8 @@ async fn update(context: &Context, spec: &AppSpec, to: &To) -> Result<Option<Str
     let root = PathBuf::from(root);
     let git = Git { context, folder: &root };
     // Moving would destroy what nobody has committed.
-    if !context.flags.force && !git.ask(&["status", "--porcelain", "--untracked-files=no"]).await?.is_empty() {
+    if !context.flags.force && !git.ask(&["status", "--porcelain", "--untracked-files=no"]).await?.is_empty()
+    {
         return Err(Failure::new(format!("{} has changes that are not committed", root.display()))
             .hint("commit or stash them, or say --force to lose them"));
     }
@@ -127,8 +129,14 @@ async fn update(context: &Context, spec: &AppSpec, to: &To) -> Result<Option<Str
 }
 
 /// Files whose `post_update` counts.
-const FILES: [&str; 6] =
-    ["ecosystem.json", "process.json", "package.json", "ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.json"];
+const FILES: [&str; 6] = [
+    "ecosystem.json",
+    "process.json",
+    "package.json",
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "ecosystem.config.json",
+];
 
 fn post_update(context: &Context, root: &Path, app: &str) -> Vec<String> {
     let commands = |file: &&str| {
@@ -190,7 +198,8 @@ mod tests {
     }
 
     fn sh(folder: &Path, script: &str) {
-        let done = std::process::Command::new("bash").args(["-ec", script]).current_dir(folder).status().unwrap();
+        let done =
+            std::process::Command::new("bash").args(["-ec", script]).current_dir(folder).status().unwrap();
         assert!(done.success(), "{script}");
     }
 
@@ -215,7 +224,10 @@ mod tests {
         }
 
         fn push(&self, version: &str) {
-            sh(&self.dir.path().join("work"), &format!("echo {version} > version; git commit -qam x; git push -q ../repo.git main"));
+            sh(
+                &self.dir.path().join("work"),
+                &format!("echo {version} > version; git commit -qam x; git push -q ../repo.git main"),
+            );
         }
     }
 

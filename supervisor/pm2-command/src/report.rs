@@ -17,7 +17,9 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let mut client = context.connect().await?;
     let pong = client.ping().await.map_err(crate::context::refused)?;
     let processes = context.processes(&mut client).await?;
-    let mut text = String::from("```\n--- PM2 report ----------------------------------------------------------------\n");
+    let mut text = String::from(
+        "```\n--- PM2 report ----------------------------------------------------------------\n",
+    );
     let mut field = |name: &str, value: String| text.push_str(&format!("{name:<20} : {value}\n"));
     field("Date", chrono::Local::now().to_rfc2822());
     field("daemon version", pong.version);

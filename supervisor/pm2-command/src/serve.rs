@@ -101,10 +101,11 @@ fn default_name(settings: &Settings) -> String {
 /// Variables of the caller win over arguments, as with pm2.
 fn settings_of(context: &Context, args: &Args) -> Result<Settings, Failure> {
     let switch = |name: &str| context.switch(name).map(str::to_owned);
-    let port = match switch("PM2_SERVE_PORT").or_else(|| args.port_argument.clone()).or_else(|| args.port.clone()) {
-        Some(text) => settings::port(&text)?,
-        None => DEFAULT_PORT,
-    };
+    let port =
+        match switch("PM2_SERVE_PORT").or_else(|| args.port_argument.clone()).or_else(|| args.port.clone()) {
+            Some(text) => settings::port(&text)?,
+            None => DEFAULT_PORT,
+        };
     let path = switch("PM2_SERVE_PATH").or_else(|| args.path.clone()).unwrap_or_else(|| ".".to_owned());
     let asked = args.basic_auth || args.basic_auth_username.is_some() || args.basic_auth_password.is_some();
     let basic_auth = if asked {

@@ -31,8 +31,7 @@ pub(crate) fn write_atomically(path: &Path, text: &str, mode: u32) -> io::Result
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let write = || {
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         file.write_all(text.as_bytes())?;
         // The caller's umask shall not decide who may read it.
         file.set_permissions(fs::Permissions::from_mode(mode))?;

@@ -167,7 +167,9 @@ impl Machine {
         let user = args.user.clone().or_else(own).or_else(|| self.user_by_id()).unwrap_or_default();
         let valid = |c: char| c.is_ascii_alphanumeric() || "._-@\\".contains(c);
         if user.is_empty() || user.starts_with('-') || !user.chars().all(valid) {
-            return Err(Failure::new(format!("{user:?} is not the name of a user")).hint("name one with -u USER"));
+            return Err(
+                Failure::new(format!("{user:?} is not the name of a user")).hint("name one with -u USER")
+            );
         }
         Ok(user)
     }
@@ -194,12 +196,10 @@ impl Machine {
             (None, false) if own => home.dir().to_owned(),
             // Ours would be root's list, started as somebody else.
             (None, false) => {
-                let (_, of_user) = self
-                    .passwd(|fields| fields.first() == Some(&user))
-                    .ok_or_else(|| {
-                        Failure::new(format!("user {user:?} is not in /etc/passwd"))
-                            .hint("name its home folder with --hp PATH")
-                    })?;
+                let (_, of_user) = self.passwd(|fields| fields.first() == Some(&user)).ok_or_else(|| {
+                    Failure::new(format!("user {user:?} is not in /etc/passwd"))
+                        .hint("name its home folder with --hp PATH")
+                })?;
                 Path::new(&of_user).join(".pm2")
             }
         };
@@ -211,9 +211,22 @@ impl Machine {
             user: user.to_owned(),
             pm2_home: single_line(&pm2_home.to_string_lossy())?,
             program: single_line(&self.program.to_string_lossy())?,
-            path: single_line(self.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str))?,
+            path: single_line(&self.path_of_applications())?,
             wait_ip: args.wait_ip,
         })
+    }
+
+    /// The caller's PATH and the usual folders, each once.
+    fn path_of_applications(&self) -> String {
+        let own = self.env.get("PATH").map_or("", String::as_str);
+        let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let mut folders: Vec<&str> = Vec::new();
+        for folder in own.split(':').chain(usual) {
+            if folder.starts_with('/') && !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        folders.join(":")
     }
 
     fn destination(&self, init: Init, service: &str) -> PathBuf {
@@ -238,16 +251,19 @@ impl Machine {
             println!("[PM2] Init System found: {}", found.word());
         }
         let Some(platform) = platform else {
-            return found.ok_or_else(|| Failure::new("Init system not found").hint("name it: pm2 startup systemd"));
+            return found
+                .ok_or_else(|| Failure::new("Init system not found").hint("name it: pm2 startup systemd"));
         };
         let wanted = match platform {
             "systemd" | "ubuntu" | "centos" | "arch" | "oracle" => Init::Systemd,
             "openrc" | "gentoo" => Init::OpenRc,
             "upstart" | "ubuntu14" | "ubuntu12" => Init::SystemV { chkconfig: false },
             "systemv" | "amazon" | "centos6" => Init::SystemV { chkconfig: true },
-            "launchd" | "macos" | "darwin" | "rcd" | "freebsd" | "rcd-openbsd" | "openbsd" | "smf" | "sunos"
-            | "solaris" => {
-                return Err(Failure::new(format!("{platform} is not an init system of Linux, and this supervisor runs on Linux only")));
+            "launchd" | "macos" | "darwin" | "rcd" | "freebsd" | "rcd-openbsd" | "openbsd" | "smf"
+            | "sunos" | "solaris" => {
+                return Err(Failure::new(format!(
+                    "{platform} is not an init system of Linux, and this supervisor runs on Linux only"
+                )));
             }
             other => {
                 return Err(Failure::new(format!("Unknown platform / init system name {other:?}"))
@@ -279,7 +295,8 @@ impl Machine {
         println!("[PM2] [-] Executing: {shown}...");
         let failed = |why: String| Failure::new(format!("{shown} failed: {why}"));
         let path = self.path();
-        let program = which(&command[0], &path).ok_or_else(|| failed(format!("{} is not installed", command[0])))?;
+        let program =
+            which(&command[0], &path).ok_or_else(|| failed(format!("{} is not installed", command[0])))?;
         let output = Command::new(program)
             .args(&command[1..])
             .env("PATH", &path)
@@ -337,7 +354,9 @@ fn service_name(args: &Wanted, user: &str) -> Result<String, Failure> {
     let name = args.service_name.clone().unwrap_or_else(|| format!("pm2-{}", user.replace('\\', "-")));
     let valid = |c: char| c.is_ascii_alphanumeric() || ":_.-@".contains(c);
     if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {
-        return Err(Failure::new(format!("{name:?} is not the name of a service: letters, digits, : _ . - @")));
+        return Err(Failure::new(format!(
+            "{name:?} is not the name of a service: letters, digits, : _ . - @"
+        )));
     }
     Ok(name)
 }

@@ -33,35 +33,49 @@ pub(crate) fn facts() -> Value {
     let system = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let mut facts = Map::new();
-    facts.insert("os".to_owned(), json!({
-        "hostname": text(system.nodename()),
-        "kernel": format!("{} {}", text(system.sysname()), text(system.release())),
-        "arch": text(system.machine()),
-        "name": release_name(),
-    }));
+    facts.insert(
+        "os".to_owned(),
+        json!({
+            "hostname": text(system.nodename()),
+            "kernel": format!("{} {}", text(system.sysname()), text(system.release())),
+            "arch": text(system.machine()),
+            "name": release_name(),
+        }),
+    );
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, m)| m.to_owned()));
-    facts.insert("cpu".to_owned(), json!({
-        "model": model,
-        "count": std::thread::available_parallelism().map_or(1, usize::from),
-        "load": loads(),
-    }));
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, m)| m.to_owned()));
+    facts.insert(
+        "cpu".to_owned(),
+        json!({
+            "model": model,
+            "count": std::thread::available_parallelism().map_or(1, usize::from),
+            "load": loads(),
+        }),
+    );
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = |name: &str| {
         let line = meminfo.lines().find(|line| line.split(':').next() == Some(name))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1_024)
     };
-    facts.insert("memory".to_owned(), json!({
-        "total": memory("MemTotal"),
-        "available": memory("MemAvailable"),
-        "swap_total": memory("SwapTotal"),
-        "swap_free": memory("SwapFree"),
-    }));
+    facts.insert(
+        "memory".to_owned(),
+        json!({
+            "total": memory("MemTotal"),
+            "available": memory("MemAvailable"),
+            "swap_total": memory("SwapTotal"),
+            "swap_free": memory("SwapFree"),
+        }),
+    );
     if let Ok(disk) = rustix::fs::statvfs("/") {
-        facts.insert("disk".to_owned(), json!({
-            "total": disk.f_blocks * disk.f_frsize,
-            "available": disk.f_bavail * disk.f_frsize,
-        }));
+        facts.insert(
+            "disk".to_owned(),
+            json!({
+                "total": disk.f_blocks * disk.f_frsize,
+                "available": disk.f_bavail * disk.f_frsize,
+            }),
+        );
     }
     let uptime = fs::read_to_string("/proc/uptime").ok();
     let seconds = uptime.and_then(|text| text.split('.').next()?.parse::<u64>().ok());

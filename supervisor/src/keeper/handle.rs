@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::adopted::Adopted;
 use super::wire::{Frame, Inbox, Kind, send};
 use super::{PROCESS_NAME, SOCKET_NAME};
+use crate::adopted::Adopted;
 use crate::cluster::sockets::PARKED_UNDER;
 use crate::process::tree;
 use crate::process::watch::Watch;

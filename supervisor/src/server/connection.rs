@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use muster_supervisor_protocol::{
     ErrorCode, FramingError, LineReader, LogLine, LogStreamName, LogsRequest, MAX_ADOPTED_SOCKETS,
-    MAX_REQUEST_BYTES, Pong,
-    ProcessEvent, ProcessEventKind, Reply, Request, Target, write_message,
+    MAX_REQUEST_BYTES, Pong, ProcessEvent, ProcessEventKind, Reply, Request, Target, write_message,
 };
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
@@ -104,7 +103,11 @@ impl Door {
             }
         }
         let (reader, writer) = stream.into_split();
-        let mut client = Client { lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES), writer, offers: Vec::new() };
+        let mut client = Client {
+            lines: LineReader::new(BufReader::new(reader), MAX_REQUEST_BYTES),
+            writer,
+            offers: Vec::new(),
+        };
         while let Ok(request) = client.next_request().await {
             if self.closing() || self.answer(&mut client, request).await.is_err() {
                 return;
@@ -170,7 +173,9 @@ impl Door {
     async fn adopt_sockets(&self, client: &mut Client, app: String, count: u32) -> Result<(), Gone> {
         let refused = |message: String| Reply::Error { code: ErrorCode::BadRequest, message };
         if count == 0 || count > MAX_ADOPTED_SOCKETS || !client.lines.get_ref().buffer().is_empty() {
-            let message = format!("send 1 to {MAX_ADOPTED_SOCKETS} sockets, and nothing else before they are asked for");
+            let message = format!(
+                "send 1 to {MAX_ADOPTED_SOCKETS} sockets, and nothing else before they are asked for"
+            );
             return client.send(&refused(message)).await;
         }
         client.send(&Reply::SendDescriptors).await?;

@@ -51,7 +51,10 @@ fn a_cluster_application_moves_under_load_without_a_failed_request() {
     assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["ours", "pm2"]);
     let list = machine.jlist();
     assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
-    assert!(list.as_array().unwrap().iter().all(|process| process["pm2_env"]["status"] == "online"), "{list}");
+    assert!(
+        list.as_array().unwrap().iter().all(|process| process["pm2_env"]["status"] == "online"),
+        "{list}"
+    );
     assert!(machine.home().join("dump.pm2").exists());
 }
 
@@ -82,7 +85,9 @@ fn an_application_that_does_not_come_up_here_goes_back_to_pm2() {
     // Refuses to run for us.
     broken["script"] = json!(machine.write(
         "broken.js",
-        &format!("if (process.env.NODE_APP_INSTANCE) {{ console.error('not here'); process.exit(1) }}\n{APP}")
+        &format!(
+            "if (process.env.NODE_APP_INSTANCE) {{ console.error('not here'); process.exit(1) }}\n{APP}"
+        )
     ));
     let _pm2 = pm2_runs(&machine, &json!([broken]));
     answers(port);

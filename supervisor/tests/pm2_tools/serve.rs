@@ -17,5 +17,9 @@ fn a_folder_is_served_by_a_managed_application() {
         assert_eq!(get(port, path).unwrap().0, status, "{path}");
     }
     let list = machine.jlist();
-    assert_eq!((&list[0]["name"], &list[0]["pm2_env"]["status"]), (&"pages".into(), &"online".into()), "{list}");
+    assert_eq!(
+        (&list[0]["name"], &list[0]["pm2_env"]["status"]),
+        (&"pages".into(), &"online".into()),
+        "{list}"
+    );
 }

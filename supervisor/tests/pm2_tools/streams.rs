@@ -26,13 +26,17 @@ fn logs_look_as_those_of_pm2_and_end_when_asked_to() {
         let said = machine.run(&["logs", "--nostream"]);
         (said.contains("0|web  | begin\n") && said.contains("0|web  | oops\n")).then_some(said)
     });
-    let header = "[TAILING] Tailing last 15 lines for [all] processes (change the value with --lines option)\n";
+    let header =
+        "[TAILING] Tailing last 15 lines for [all] processes (change the value with --lines option)\n";
     assert!(said.contains(header), "{said}");
     assert_eq!(machine.run(&["logs", "web", "--nostream", "--raw", "--out"]).lines().last(), Some("begin"));
     assert_eq!(machine.run(&["logs", "/^we/", "--nostream", "--raw", "--err"]).lines().last(), Some("oops"));
     let json = machine.run(&["logs", "0", "--nostream", "--json", "--out"]);
     let line: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
-    assert_eq!((&line["message"], &line["type"], &line["process_id"]), (&"begin".into(), &"out".into(), &0.into()));
+    assert_eq!(
+        (&line["message"], &line["type"], &line["process_id"]),
+        (&"begin".into(), &"out".into(), &0.into())
+    );
     assert!(!machine.try_run(&["logs", "nobody", "--nostream"]).status.success());
 }
 
@@ -41,9 +45,8 @@ fn somebody_talks_to_a_process() {
     let machine = Machine::new();
     machine.write("app.js", ECHO);
     machine.run(&["start", "app.js", "--name", "web"]);
-    let mut attached = Ends(
-        machine.pm2(&["attach", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap(),
-    );
+    let mut attached =
+        Ends(machine.pm2(&["attach", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
     let heard = lines(&mut attached);
     let mut stdin = attached.0.stdin.take().unwrap();
     until("the process answers", || {

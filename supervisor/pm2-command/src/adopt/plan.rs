@@ -51,12 +51,15 @@ pub(super) fn candidates(
     surroundings: &Surroundings,
 ) -> Result<Vec<Candidate>, Failure> {
     // pm2's own modules are not applications.
-    let records: Vec<&Value> = records.iter().filter(|record| !truthy(&record["pm2_env"]["pmx_module"])).collect();
+    let records: Vec<&Value> =
+        records.iter().filter(|record| !truthy(&record["pm2_env"]["pmx_module"])).collect();
     let known: BTreeSet<&str> = records.iter().filter_map(|record| record["name"].as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
         let known: Vec<&str> = known.into_iter().collect();
-        return Err(Failure::new(format!("pm2 runs no application {unknown:?}"))
-            .hint(format!("it runs: {}", if known.is_empty() { "nothing".to_owned() } else { known.join(", ") })));
+        return Err(Failure::new(format!("pm2 runs no application {unknown:?}")).hint(format!(
+            "it runs: {}",
+            if known.is_empty() { "nothing".to_owned() } else { known.join(", ") }
+        )));
     }
     let wanted: Vec<&Value> = records
         .into_iter()
@@ -101,8 +104,9 @@ pub(super) fn candidates(
 fn apps(records: &[&Value], surroundings: &Surroundings) -> Result<Vec<Pm2App>, Failure> {
     let dump: Vec<Value> = records.iter().map(|record| saved(record)).collect();
     let files = LocalFiles::new(&surroundings.env);
-    let loaded = parse(Value::Array(dump), Path::new("dump.pm2"), Format::Dump, Path::new("/"), surroundings, &files)
-        .map_err(|error| Failure::new(format!("pm2's list cannot be used: {error}")))?;
+    let loaded =
+        parse(Value::Array(dump), Path::new("dump.pm2"), Format::Dump, Path::new("/"), surroundings, &files)
+            .map_err(|error| Failure::new(format!("pm2's list cannot be used: {error}")))?;
     Ok(loaded.apps)
 }
 

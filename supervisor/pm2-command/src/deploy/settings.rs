@@ -44,9 +44,8 @@ impl Settings {
     /// Of the section of an environment; `home` is what `~` means in the path of a key.
     pub(super) fn of(section: &Value, home: &str) -> Result<Self, Failure> {
         let text = |key: &str| text(section, key);
-        let required = |key: &str| {
-            text(key).ok_or_else(|| Failure::new(format!("the deploy section lacks {key:?}")))
-        };
+        let required =
+            |key: &str| text(key).ok_or_else(|| Failure::new(format!("the deploy section lacks {key:?}")));
         let hosts = match section.get("host") {
             Some(Value::Array(hosts)) => hosts.iter().map(|host| host_of(section, host, home)).collect(),
             Some(host) => host_of(section, host, home).map(|host| vec![host]),
@@ -113,7 +112,9 @@ fn env(section: &Value) -> Result<Vec<(String, String)>, Failure> {
             let name = name.to_uppercase();
             let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(valid) || name.starts_with(|c: char| c.is_ascii_digit()) {
-                return Err(Failure::new(format!("{name:?} in \"env\" of the deploy section is no variable")));
+                return Err(Failure::new(format!(
+                    "{name:?} in \"env\" of the deploy section is no variable"
+                )));
             }
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             Ok((name, value))
@@ -184,7 +185,10 @@ mod tests {
         let ssh = |place: usize| settings.hosts[place].ssh.as_ref().map(|words| words.join(" "));
         let a = "-o StrictHostKeyChecking=no -A -i /home/me/.ssh/id -- deploy@a.example";
         assert_eq!(ssh(0).unwrap(), a);
-        assert_eq!(ssh(1).unwrap(), "-o StrictHostKeyChecking=no -A -p 2222 -i /home/me/.ssh/id -- root@b.example");
+        assert_eq!(
+            ssh(1).unwrap(),
+            "-o StrictHostKeyChecking=no -A -p 2222 -i /home/me/.ssh/id -- root@b.example"
+        );
         assert_eq!(ssh(2), None);
         assert_eq!((settings.path.as_str(), settings.fast), ("/var/www/shop", true));
         assert_eq!(settings.exports(), r"export NODE_ENV='it'\''s' && ");

@@ -18,7 +18,12 @@ fn sh(folder: &Path, script: &str) -> String {
         .current_dir(folder)
         .env_clear()
         .envs([("PATH", PATH), ("HOME", folder.to_str().unwrap())])
-        .envs([("GIT_AUTHOR_NAME", "a"), ("GIT_AUTHOR_EMAIL", "a@a"), ("GIT_COMMITTER_NAME", "a"), ("GIT_COMMITTER_EMAIL", "a@a")])
+        .envs([
+            ("GIT_AUTHOR_NAME", "a"),
+            ("GIT_AUTHOR_EMAIL", "a@a"),
+            ("GIT_COMMITTER_NAME", "a"),
+            ("GIT_COMMITTER_EMAIL", "a@a"),
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
@@ -109,7 +114,10 @@ async fn a_failing_test_brings_the_former_release_back() {
     lab.deploy("production").await.unwrap();
     lab.commit("two");
     let failure = lab.deploy("production").await.unwrap_err();
-    assert!(failure.message.contains("test hook failed") && failure.message.contains("reverted"), "{failure}");
+    assert!(
+        failure.message.contains("test hook failed") && failure.message.contains("reverted"),
+        "{failure}"
+    );
     assert_eq!(lab.on_host("current/version"), "one\n");
 }
 
@@ -129,7 +137,9 @@ async fn unknown_environments_and_words_are_named() {
     let lab = lab("");
     let failure = lab.deploy("staging").await.unwrap_err();
     assert_eq!(failure.message, "staging environment is not defined in ecosystem.config.json file");
-    for words in ["production revert none", "production --upload-pack=x", "production a b c", "production exec"] {
+    for words in
+        ["production revert none", "production --upload-pack=x", "production a b c", "production exec"]
+    {
         assert!(lab.deploy(words).await.is_err(), "{words}");
     }
     lab.deploy("help").await.unwrap();

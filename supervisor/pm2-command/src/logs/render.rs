@@ -149,8 +149,8 @@ mod tests {
             value,
             json!({"message": "a \"b\"", "timestamp": "2026-03-07T15:04:09.042Z", "type": "out", "process_id": 3, "app_name": "web"})
         );
-        let formatted = Renderer::new(Style::Formatted, None, false)
-            .line(&line("web", LogStreamName::Err, "x"), Some(3));
+        let formatted =
+            Renderer::new(Style::Formatted, None, false).line(&line("web", LogStreamName::Err, "x"), Some(3));
         assert!(formatted.starts_with("timestamp=2026-03-0"), "{formatted}");
         assert!(formatted.ends_with(" app=web id=3 type=error message=x\n"), "{formatted}");
     }

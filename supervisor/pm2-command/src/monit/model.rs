@@ -99,7 +99,8 @@ impl Model {
             lines.pop_front();
         }
         lines.push_back((line.stream, plain(&line.line)));
-        let shown = self.chosen().is_some_and(|row| row.app == line.app && row.instance.index == line.instance);
+        let shown =
+            self.chosen().is_some_and(|row| row.app == line.app && row.instance.index == line.instance);
         // Who reads further up shall not lose the place.
         if shown && self.board == Board::Logs && self.scroll > 0 {
             self.scroll = (self.scroll + 1).min(LINES_KEPT);
@@ -194,7 +195,11 @@ pub(super) fn metric(value: &Value) -> String {
     }
 }
 
-fn metadata(app: &AppStatus, instance: &InstanceStatus, spec: Option<&AppSpec>) -> Vec<(&'static str, String)> {
+fn metadata(
+    app: &AppStatus,
+    instance: &InstanceStatus,
+    spec: Option<&AppSpec>,
+) -> Vec<(&'static str, String)> {
     let record = spec.and_then(|spec| spec.pm2.as_ref()).map(|origin| &origin.record);
     let recorded = |key: &str| record.and_then(|record| record.get(key)).and_then(Value::as_str);
     let or_na = |text: String| if text.is_empty() { "N/A".to_owned() } else { text };
@@ -286,9 +291,11 @@ pub(super) mod tests {
                     "metrics": {"Heap Size": {"value": "12.5", "unit": "MiB"}, "plain": 7}})
             })
             .collect();
-        serde_json::from_value(json!({"name": name, "namespace": "default", "release": "1.2.0", "release_id": "r",
+        serde_json::from_value(
+            json!({"name": name, "namespace": "default", "release": "1.2.0", "release_id": "r",
             "spec_digest": "d", "exec_mode": "cluster", "desired": "running", "replacing": false,
-            "instances": instances}))
+            "instances": instances}),
+        )
         .unwrap()
     }
 

@@ -13,8 +13,7 @@ use super::model::{Board, Model, Row, metric, status};
 const NAME_WIDTH: usize = 15;
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
-    let [boards, footer] =
-        Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
+    let [boards, footer] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
     let [top, bottom] =
         Layout::vertical([Constraint::Percentage(70), Constraint::Percentage(30)]).areas(boards);
     let columns = [Constraint::Percentage(30), Constraint::Percentage(70)];
@@ -43,9 +42,7 @@ fn draw_processes(frame: &mut Frame<'_>, model: &Model, area: Rect) {
         return;
     }
     let items = model.rows.iter().map(|row| ListItem::new(process(row)));
-    let list = List::new(items)
-        .block(block)
-        .highlight_style(Style::new().bg(Color::Blue).fg(Color::White));
+    let list = List::new(items).block(block).highlight_style(Style::new().bg(Color::Blue).fg(Color::White));
     let mut state = ListState::default().with_selected(Some(model.selected()));
     frame.render_stateful_widget(list, area, &mut state);
 }

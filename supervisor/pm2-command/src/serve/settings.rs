@@ -40,8 +40,10 @@ impl Settings {
                 (set("PM2_SERVE_BASIC_AUTH_USERNAME"), set("PM2_SERVE_BASIC_AUTH_PASSWORD"))
             else {
                 // Serving to everybody what was meant for a few would be worse than not serving.
-                return Err(Failure::new("basic auth is asked for, but the user name or the password is missing")
-                    .hint("give both --basic-auth-username and --basic-auth-password"));
+                return Err(Failure::new(
+                    "basic auth is asked for, but the user name or the password is missing",
+                )
+                .hint("give both --basic-auth-username and --basic-auth-password"));
             };
             Some(BasicAuth { username: username.to_owned(), password: password.to_owned() })
         } else {

@@ -170,7 +170,11 @@ mod tests {
         assert!(matches!(root.find(Path::new("")), Ok(Found::Folder(_))));
         for path in ["out", "up/secret", "up"] {
             assert!(matches!(root.find(Path::new(path)), Err(Refused::Forbidden)), "{path}");
-            assert_eq!(root.open_checked(Path::new(path), OFlags::RDONLY).unwrap_err(), Errno::XDEV, "{path}");
+            assert_eq!(
+                root.open_checked(Path::new(path), OFlags::RDONLY).unwrap_err(),
+                Errno::XDEV,
+                "{path}"
+            );
         }
         assert!(root.open_checked(Path::new("in"), OFlags::RDONLY).is_ok());
         assert!(matches!(root.find(Path::new("none")), Err(Refused::Missing)));

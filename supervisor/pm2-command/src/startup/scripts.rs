@@ -36,7 +36,7 @@ pub(super) fn systemd(service: &Service) -> String {
         "After=network.target"
     };
     let home = variable("PM2_HOME", pm2_home);
-    let path = variable("PATH", &format!("{path}:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"));
+    let path = variable("PATH", path);
     let program = word(program);
     // In `PIDFile=` specifiers count, quotes do not.
     let pid_file = format!("{pm2_home}/pm2.pid").replace('%', "%%");
@@ -71,12 +71,8 @@ WantedBy=multi-user.target
 /// The command as the user, for scripts that run as root.
 fn as_user(service: &Service, verb: &str) -> String {
     let Service { user, pm2_home, program, path, .. } = service;
-    let command = format!(
-        "PATH={} PM2_HOME={} exec {} pm2 {verb}",
-        quote(path),
-        quote(pm2_home),
-        quote(program)
-    );
+    let command =
+        format!("PATH={} PM2_HOME={} exec {} pm2 {verb}", quote(path), quote(pm2_home), quote(program));
     if user == "root" {
         format!("sh -c {}", quote(&command))
     } else {

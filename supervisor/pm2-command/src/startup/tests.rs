@@ -15,10 +15,15 @@ fn lab(programs: &[&str], superuser: bool) -> Lab {
     for folder in ["etc/systemd/system", "etc/init.d", "bin"] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\ndeploy:x:1000:1000::/home/deploy:/bin/sh\n").unwrap();
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0::/root:/bin/sh\ndeploy:x:1000:1000::/home/deploy:/bin/sh\n",
+    )
+    .unwrap();
     for program in programs {
         let path = root.join("bin").join(program);
-        let script = format!("#!/bin/sh\necho {program} \"$@\" >> {}/calls\n[ ! -e {0}/fail ]\n", root.display());
+        let script =
+            format!("#!/bin/sh\necho {program} \"$@\" >> {}/calls\n[ ! -e {0}/fail ]\n", root.display());
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }

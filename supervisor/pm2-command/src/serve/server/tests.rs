@@ -34,7 +34,10 @@ fn site(change: impl FnOnce(&mut Settings)) -> Fixture {
 }
 
 impl Fixture {
-    async fn send(&self, request: axum::http::request::Builder) -> (StatusCode, axum::http::HeaderMap, String) {
+    async fn send(
+        &self,
+        request: axum::http::request::Builder,
+    ) -> (StatusCode, axum::http::HeaderMap, String) {
         let response = self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
@@ -82,7 +85,10 @@ async fn what_is_missing_is_answered_by_the_page_for_it() {
     assert_eq!(site.get("/docs/deep/").await, (404, "nothing here".into()));
     assert_eq!(site.get("/.env").await, (404, "nothing here".into()));
     let (status, headers, _) = site.send(Request::builder().uri("/docs?x=1")).await;
-    assert_eq!((status, &headers[LOCATION]), (StatusCode::MOVED_PERMANENTLY, &HeaderValue::from_static("/docs/?x=1")));
+    assert_eq!(
+        (status, &headers[LOCATION]),
+        (StatusCode::MOVED_PERMANENTLY, &HeaderValue::from_static("/docs/?x=1"))
+    );
     // Two slashes in front would send the browser to another host.
     let (_, headers, _) = site.send(Request::builder().uri("//docs")).await;
     assert_eq!(headers[LOCATION], "/docs/");
@@ -112,7 +118,10 @@ async fn ranges_conditions_and_head_are_answered() {
     assert_eq!((status, body.as_str()), (StatusCode::PARTIAL_CONTENT, "234"));
     assert_eq!(headers[CONTENT_RANGE], "bytes 2-4/10");
     let (status, headers, body) = site.send(Request::builder().uri("/app.js").method("HEAD")).await;
-    assert_eq!((status, body.as_str(), &headers[CONTENT_LENGTH]), (StatusCode::OK, "", &HeaderValue::from(10)));
+    assert_eq!(
+        (status, body.as_str(), &headers[CONTENT_LENGTH]),
+        (StatusCode::OK, "", &HeaderValue::from(10))
+    );
     let modified = headers[LAST_MODIFIED].clone();
     let (status, _, _) =
         site.send(Request::builder().uri("/app.js").header(IF_MODIFIED_SINCE, modified)).await;
@@ -120,7 +129,10 @@ async fn ranges_conditions_and_head_are_answered() {
     let (status, _, _) = site.send(Request::builder().uri("/app.js").header(RANGE, "bytes=90-")).await;
     assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
     let (status, headers, _) = site.send(Request::builder().uri("/app.js").method("POST")).await;
-    assert_eq!((status, &headers[ALLOW]), (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET, HEAD")));
+    assert_eq!(
+        (status, &headers[ALLOW]),
+        (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET, HEAD"))
+    );
 }
 
 #[tokio::test]
