@@ -46,6 +46,14 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Failure::new(format!("no pm2 runs with the folder {}", from.display()))
             .hint("name its folder with --from PATH; a saved list is brought back by `pm2 resurrect`")
     })?;
+    if pm2.uid != rustix::process::geteuid().as_raw() {
+        // Ours would run as somebody else than the applications did, with another environment.
+        return Err(Failure::new(format!(
+            "that pm2 runs as the user {}, and this command does not",
+            pm2.uid
+        ))
+        .hint("run it as that user"));
+    }
     let records = pm2.list().await?;
     let (taken, state) = take(pm2.daemon);
     let mut candidates = plan::candidates(&records, &args.names, &state, &context.surroundings())?;
@@ -90,7 +98,7 @@ fn take(daemon: u32) -> (Vec<OwnedFd>, Sockets) {
         Ok(taken) => (taken, Sockets::Taken),
         Err(errno) => {
             let why = format!(
-                "the kernel does not let this user take the sockets pm2 listens on ({errno}; run this as root, or allow it with `sysctl kernel.yama.ptrace_scope=0` meanwhile)"
+                "the kernel does not let this user take the sockets pm2 listens on ({errno}); where Yama is the reason, `sudo sysctl kernel.yama.ptrace_scope=0` allows it meanwhile"
             );
             (Vec::new(), Sockets::Denied(why))
         }
