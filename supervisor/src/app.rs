@@ -3,6 +3,7 @@
 //! Everything that concerns an application goes through [`App::run`]: commands of clients, news of its processes, and
 //! timers. So there is nothing to lock. Decisions are those of `muster_planning::supervision`; this carries them out.
 
+mod automatic;
 mod awaited;
 mod exit;
 mod instances;
@@ -38,6 +39,8 @@ use crate::logs::{FileWriter, LogHub};
 use crate::process::{Happened, Origin};
 use crate::registry::FromApp;
 use crate::saved::ProcessLedger;
+use crate::watch::FileNews;
+use automatic::Automatic;
 use awaited::Awaited;
 use member::{Member, Role};
 use messages::Trigger;
@@ -127,6 +130,12 @@ enum Alarm {
     Member { member: u64, timer: TimerId },
     /// An action had the time to answer.
     Trigger { number: u64 },
+    /// It may be time for `cron_restart`.
+    Cron,
+    /// To look at the memory of the processes.
+    Memory,
+    /// Files changed, and no other changed since for a while.
+    Files,
 }
 
 /// News of processes that wait for us; a process that has more to tell waits.
@@ -158,6 +167,9 @@ pub(crate) struct App {
     awaited: Vec<Awaited>,
     /// Clients that wait for answers to an action.
     triggers: Vec<Trigger>,
+    automatic: Automatic,
+    file_news: mpsc::Receiver<FileNews>,
+    file_news_sender: mpsc::Sender<FileNews>,
     /// By time (of the clock) and a number of their own.
     alarms: BTreeMap<(u64, u64), Alarm>,
     last_failure: Option<String>,
@@ -185,6 +197,7 @@ impl App {
     ) -> (mpsc::UnboundedSender<Command>, Self) {
         let (sender, commands) = mpsc::unbounded_channel();
         let (news_sender, news) = mpsc::channel(NEWS_CAPACITY);
+        let (file_news_sender, file_news) = mpsc::channel(NEWS_CAPACITY);
         let app = Self {
             name,
             shared,
@@ -204,6 +217,9 @@ impl App {
             waiting: VecDeque::new(),
             awaited: Vec::new(),
             triggers: Vec::new(),
+            automatic: Automatic::default(),
+            file_news,
+            file_news_sender,
             alarms: BTreeMap::new(),
             last_failure: None,
             ended: false,
@@ -225,6 +241,7 @@ impl App {
                     None => self.ended = true,
                 },
                 Some((origin, happened)) = self.news.recv() => self.hear(origin, happened),
+                Some(news) = self.file_news.recv() => self.hear_of_files(news),
                 () = sleep_until(next_alarm) => self.fire_alarms(),
             }
             if let Some(done) = self.handing_over.take() {
@@ -256,6 +273,9 @@ impl App {
             match entry.remove() {
                 Alarm::Member { member, timer } => self.feed(member, Event::TimerFired { timer }),
                 Alarm::Trigger { number } => self.end_trigger(number),
+                Alarm::Cron => self.cron_due(),
+                Alarm::Memory => self.look_at_memory(),
+                Alarm::Files => self.files_changed(),
             }
         }
     }
@@ -323,6 +343,7 @@ impl App {
         self.answer_awaited();
         self.advance();
         self.forget_retired();
+        self.follow_spec();
         let alive = |member: &Member| {
             !matches!(member.machine.state, State::Stopped { .. } | State::CrashLooping { .. })
         };
@@ -346,7 +367,7 @@ impl App {
         let members = &self.members;
         self.alarms.retain(|_, alarm| match alarm {
             Alarm::Member { member, .. } => members.contains_key(member),
-            Alarm::Trigger { .. } => true,
+            Alarm::Trigger { .. } | Alarm::Cron | Alarm::Memory | Alarm::Files => true,
         });
         if self.operation.is_none() {
             let (members, instances) = (&self.members, &self.instances);

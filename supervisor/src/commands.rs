@@ -1,11 +1,16 @@
-//! What a person can ask on the machine itself: `muster-supervisor list`, `logs` and `upgrade`.
+//! What a person can ask on the machine itself: `muster-supervisor list`, `describe`, `logs`, `upgrade`, and the plain verbs.
+
+mod table;
+mod verbs;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::SecondsFormat;
-use muster_supervisor_protocol::{AppStatus, Client, ClientError, LogLine, LogStreamName, LogsRequest};
+use muster_supervisor_protocol::{Client, ClientError, LogLine, LogStreamName, LogsRequest};
+
+pub use verbs::{Deed, describe, perform};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +21,42 @@ pub enum CommandError {
     /// The supervisor goes on as it was.
     #[error("the supervisor was not upgraded: {0}")]
     NotUpgraded(String),
+    /// There is no such application.
+    #[error("there is no application {name:?}; {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// The supervisor refused.
+    #[error("{0}")]
+    Refused(String),
+    /// It was done, and what was started does not work.
+    #[error("{reason}{}", last_lines(last_stderr))]
+    Failed {
+        /// Why.
+        reason: String,
+        /// What it wrote last.
+        last_stderr: Vec<String>,
+    },
     /// Standard output failed.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+}
+
+fn last_lines(lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        lines => format!("; last lines of its stderr:\n  {}", lines.join("\n  ")),
+    }
 }
 
 /// Prints what runs.
 pub async fn list(state_dir: &Path) -> Result<(), CommandError> {
     let mut client = connect(state_dir).await?;
     let apps = client.list().await.map_err(CommandError::Client)?;
-    print(&table(&apps))
+    print(&table::list(&apps))
 }
 
 /// How long the upgraded supervisor may take to answer.
@@ -91,67 +122,4 @@ fn log_line(line: &LogLine) -> String {
     };
     let at = line.at.to_rfc3339_opts(SecondsFormat::Millis, true);
     format!("{at} {}/{} {stream}: {}\n", line.app, line.instance, line.line)
-}
-
-fn table(apps: &[AppStatus]) -> String {
-    let header = [
-        "APPLICATION",
-        "RELEASE",
-        "INSTANCE",
-        "STATE",
-        "PID",
-        "UPTIME",
-        "RESTARTS",
-        "CPU %",
-        "MEMORY MB",
-        "LISTENING",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for app in apps {
-        let listening = app.listening.join(", ");
-        if app.instances.is_empty() {
-            let state = if app.awaiting_apply { "waits for the agent" } else { "not running" };
-            rows.push(
-                [&app.name, &app.release, "-", state, "-", "-", "-", "-", "-", &listening]
-                    .map(str::to_owned)
-                    .to_vec(),
-            );
-        }
-        for instance in &app.instances {
-            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-            let megabytes = instance.memory_bytes as f64 / 1_048_576.0;
-            rows.push(vec![
-                app.name.clone(),
-                instance.release.clone(),
-                instance.index.to_string(),
-                instance.state.to_string(),
-                instance.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-                uptime(instance.uptime_ms),
-                instance.restarts.to_string(),
-                format!("{:.1}", instance.cpu_percent),
-                format!("{megabytes:.1}"),
-                listening.clone(),
-            ]);
-        }
-    }
-    let widths: Vec<usize> =
-        (0..header.len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn uptime(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    match seconds {
-        0..=59 => format!("{seconds}s"),
-        60..=3_599 => format!("{}m{}s", seconds / 60, seconds % 60),
-        3_600..=86_399 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
-        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3_600),
-    }
 }

@@ -10,6 +10,7 @@ mod app;
 mod clock;
 mod cluster;
 pub mod commands;
+mod cron;
 mod keeper;
 mod logs;
 mod private_socket;
@@ -19,6 +20,7 @@ mod registry;
 mod saved;
 mod server;
 mod takeover;
+mod watch;
 
 pub use keeper::{KeepError, keep};
 pub use server::{ServeError, serve};

@@ -1,12 +1,13 @@
 //! `muster-supervisor`: thin shell around the library.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use muster_supervisor::{check_takeover, commands, keep, serve};
+use muster_supervisor::commands::{self, CommandError, Deed};
+use muster_supervisor::{check_takeover, keep, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Owns the Node.js processes of this machine. `muster-supervisor pm2`, or a link to this program that is called `pm2`,
@@ -60,6 +61,43 @@ enum Command {
         #[arg(long)]
         state_dir: PathBuf,
     },
+    /// Show everything that is known about an application.
+    Describe {
+        /// The application.
+        app: String,
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
+    },
+    /// Stop an application or an instance and keep it.
+    Stop(Whom),
+    /// Start what is stopped.
+    Start(Whom),
+    /// Stop and start again, whatever state it is in.
+    Restart(Whom),
+    /// Replace by fresh processes; the old ones go when the new ones are ready.
+    Reload(Whom),
+    /// Stop and forget.
+    Delete(Whom),
+    /// Begin to count restarts from zero.
+    Reset(Whom),
+    /// Have this many instances; the newest go first.
+    Scale {
+        #[command(flatten)]
+        whom: Whom,
+        /// How many.
+        instances: u32,
+        /// Let the oldest go first.
+        #[arg(long)]
+        oldest_first: bool,
+    },
+    /// Send a signal to the main processes.
+    Signal {
+        #[command(flatten)]
+        whom: Whom,
+        /// Its name or number.
+        signal: String,
+    },
     /// Show what applications wrote.
     Logs {
         /// Only this application.
@@ -76,18 +114,33 @@ enum Command {
     },
 }
 
+/// Whom a verb is about.
+#[derive(Debug, clap::Args)]
+struct Whom {
+    /// The application, or one instance of it: `shop:1`.
+    whom: String,
+    /// State directory of the supervisor.
+    #[arg(long)]
+    state_dir: PathBuf,
+}
+
 fn main() -> ExitCode {
-    let mut words = std::env::args_os();
-    let called = words.next().map(PathBuf::from);
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let called = words.first().map(Path::new).and_then(Path::file_name).and_then(OsStr::to_str);
+    let word = |place: usize| words.get(place).and_then(|word| word.to_str());
+    // Whatever this program is called, what it starts of itself are supervisors.
+    let internal = matches!(word(1), Some("run" | "keep" | "check-takeover"))
+        && word(2).is_some_and(|flag| flag.starts_with("--"));
     // Before anything else is set up: scripts call these by the dozen.
-    match called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str) {
-        Some("pm2") => return muster_pm2_command::run(words).into(),
-        Some("pm2-runtime" | "pm2-docker") => return muster_pm2_command::run_in_foreground(words).into(),
-        _ => {}
-    }
-    match words.next().as_ref().and_then(|word| word.to_str()) {
-        Some("pm2") => return muster_pm2_command::run(words).into(),
-        Some("pm2-runtime") => return muster_pm2_command::run_in_foreground(words).into(),
+    let rest = |from: usize| words.iter().skip(from).cloned();
+    match (called, word(1)) {
+        _ if internal => {}
+        (Some("pm2"), _) => return muster_pm2_command::run(rest(1)).into(),
+        (Some("pm2-runtime" | "pm2-docker"), _) => {
+            return muster_pm2_command::run_in_foreground(rest(1)).into();
+        }
+        (_, Some("pm2")) => return muster_pm2_command::run(rest(2)).into(),
+        (_, Some("pm2-runtime")) => return muster_pm2_command::run_in_foreground(rest(2)).into(),
         _ => {}
     }
     match supervise() {
@@ -106,7 +159,7 @@ fn supervise() -> anyhow::Result<()> {
     match &arguments.command {
         Command::Keep { state_dir } => return Ok(keep(state_dir)?),
         Command::CheckTakeover { format } => return check_takeover(*format).map_err(anyhow::Error::msg),
-        Command::Run { .. } | Command::Upgrade { .. } | Command::List { .. } | Command::Logs { .. } => {}
+        _ => {}
     }
     // One thread: the work is waiting, and every further thread would cost memory on every machine of the fleet.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -125,10 +178,25 @@ fn supervise() -> anyhow::Result<()> {
             }
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
+            Command::Describe { app, state_dir } => commands::describe(&state_dir, &app).await?,
+            Command::Stop(whom) => perform(whom, Deed::Stop).await?,
+            Command::Start(whom) => perform(whom, Deed::Start).await?,
+            Command::Restart(whom) => perform(whom, Deed::Restart).await?,
+            Command::Reload(whom) => perform(whom, Deed::Reload).await?,
+            Command::Delete(whom) => perform(whom, Deed::Delete).await?,
+            Command::Reset(whom) => perform(whom, Deed::Reset).await?,
+            Command::Scale { whom, instances, oldest_first } => {
+                perform(whom, Deed::Scale { instances, oldest_first }).await?;
+            }
+            Command::Signal { whom, signal } => perform(whom, Deed::Signal(signal)).await?,
             Command::Logs { app, state_dir, lines, follow } => {
                 commands::logs(&state_dir, app, lines, follow).await?;
             }
         }
         Ok(())
     })
+}
+
+async fn perform(whom: Whom, deed: Deed) -> Result<(), CommandError> {
+    commands::perform(&whom.state_dir, &whom.whom, deed).await
 }

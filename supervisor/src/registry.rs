@@ -8,6 +8,7 @@ use muster_supervisor_protocol::{AppSpec, AppStatus, DesiredRun, ErrorCode, Prog
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::{App, Before, Command, SavedState, Shared, Verb};
+use crate::cron;
 use crate::process::{tree, users};
 use crate::saved::{SavedApp, SavedApps};
 
@@ -191,6 +192,9 @@ impl Registry {
                 spec.kill_signal
             ));
         }
+        if let Some(Err(problem)) = spec.cron_restart.as_deref().map(cron::parse) {
+            problems.push(format!("cron_restart: {problem}"));
+        }
         if let Err(problem) = users::resolve(&spec) {
             problems.push(format!("user: {problem}"));
         }
@@ -296,6 +300,7 @@ impl Registry {
                 listening: Vec::new(),
                 next_cron_restart: None,
                 watching: false,
+                watch_failure: None,
                 last_failure: None,
                 instances: Vec::new(),
             })

@@ -136,6 +136,7 @@ fn status(spec: &AppSpec) -> AppStatus {
         listening: Vec::new(),
         next_cron_restart: None,
         watching: false,
+        watch_failure: None,
         last_failure: None,
         instances: (0..spec.instances).map(instance).collect(),
     }

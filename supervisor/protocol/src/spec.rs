@@ -106,8 +106,8 @@ pub struct AppSpec {
     /// Exit codes after which the instance stays stopped. Death by signal counts as code 0.
     #[serde(default)]
     pub stop_exit_codes: Vec<i32>,
-    /// Restart every running instance at these times (cron pattern of 5 or 6 fields, the machine's time zone). What is
-    /// stopped stays stopped.
+    /// Restart every instance at these times (cron pattern of 5 or 6 fields, the machine's time zone). What was stopped
+    /// on purpose stays stopped; a job that ended by itself is run again.
     #[serde(default)]
     pub cron_restart: Option<String>,
     /// Reload an instance whose resident memory is above this at one of the looks taken every 30 s. [`Limits`] are what

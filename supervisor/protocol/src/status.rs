@@ -40,6 +40,9 @@ pub struct AppStatus {
     /// Files are watched.
     #[serde(default)]
     pub watching: bool,
+    /// Why files are not watched although the spec asks for it, or not all of them.
+    #[serde(default)]
+    pub watch_failure: Option<String>,
     /// Why the last apply failed, while no later one succeeded.
     #[serde(default)]
     pub last_failure: Option<String>,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use muster_planning::supervision::TimerId;
 use muster_supervisor_protocol::{AppSpec, DesiredRun};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub(crate) struct SavedState {
     instances: BTreeSet<u32>,
     stopped: BTreeSet<u32>,
     places: Vec<SavedPlace>,
+    next_cron: Option<DateTime<Utc>>,
     next_id: u64,
     sockets: Vec<SavedSocket>,
     operation: Option<SavedOperation>,
@@ -108,8 +110,8 @@ impl App {
         let waiting = self.waiting.iter().filter_map(command).collect();
         let timers = self.alarms.iter().filter_map(|((at, number), alarm)| match alarm {
             Alarm::Member { member, timer } => Some((*at, *number, *member, *timer)),
-            // Who waits for the answers is gone by then.
-            Alarm::Trigger { .. } => None,
+            // Who waits for the answers is gone by then, and the rest is arranged anew.
+            Alarm::Trigger { .. } | Alarm::Cron | Alarm::Memory | Alarm::Files => None,
         });
         SavedState {
             spec,
@@ -118,6 +120,7 @@ impl App {
             instances: self.instances.clone(),
             stopped: self.stopped.clone(),
             places: self.save_places(),
+            next_cron: self.automatic.next_cron,
             next_id: self.next_id,
             sockets: self.sockets.save(),
             operation,
@@ -176,6 +179,7 @@ impl App {
         app.instances = state.instances;
         app.stopped = state.stopped;
         app.resume_places(state.places);
+        app.automatic.next_cron = state.next_cron;
         app.next_id = state.next_id;
         app.last_failure = state.last_failure;
         app.sockets = Sockets::resume(state.sockets, &app.name, &app.shared.keeper);

@@ -30,8 +30,9 @@ impl App {
             replacing: incoming.is_some(),
             awaiting_apply: false,
             listening: self.sockets.describe(),
-            next_cron_restart: None,
-            watching: false,
+            next_cron_restart: self.automatic.next_cron,
+            watching: self.automatic.watching,
+            watch_failure: self.automatic.watch_failure.clone(),
             last_failure: self.last_failure.clone(),
             instances: instances.into_iter().map(|(_, status)| status).collect(),
         })

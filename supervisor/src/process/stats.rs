@@ -49,7 +49,8 @@ impl Sampler {
     }
 }
 
-fn resident_bytes(pid: u32) -> u64 {
+/// Memory of a process that is not swapped out.
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
     let pages: u64 = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
     pages.saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4096))

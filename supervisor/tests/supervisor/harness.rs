@@ -22,7 +22,12 @@ impl Supervisor {
     }
 
     pub(crate) async fn start_in(dir: tempfile::TempDir) -> Self {
-        let child = Self::command(dir.path()).spawn().unwrap();
+        Self::start_with(dir, &[]).await
+    }
+
+    /// With variables in its environment.
+    pub(crate) async fn start_with(dir: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
+        let child = Self::command(dir.path()).envs(variables.iter().copied()).spawn().unwrap();
         let supervisor = Self { dir, child };
         until("the supervisor answers", async || {
             let mut client = Client::connect(supervisor.socket()).await.ok()?;

@@ -5,8 +5,11 @@
 mod harness;
 mod load;
 
+mod automatic;
+mod bad_input;
 mod clients;
 mod cluster;
+mod commands;
 mod fork;
 mod kill;
 mod lifecycle;

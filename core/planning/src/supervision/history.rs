@@ -45,7 +45,11 @@ impl History {
             return false;
         }
         self.unstable_at_ms.push_back(now_ms);
-        self.unstable_restarts() >= policy.max_restarts
+        // The time to get ready grows, so these can be farther apart than the window is long.
+        let never_ready = policy.exp_backoff_restart_delay_ms == 0
+            && self.timeouts_in_a_row > 0
+            && self.timeouts_in_a_row >= policy.max_restarts;
+        never_ready || self.unstable_restarts() >= policy.max_restarts
     }
 
     /// Wait before the next restart; grows when the policy says so.

@@ -152,6 +152,21 @@ fn a_process_that_never_gets_ready_is_ended_and_then_gets_more_time() {
 }
 
 #[test]
+fn what_never_gets_ready_is_given_up_after_max_restarts_however_long_it_takes() {
+    let mut driver = Driver::new(policy());
+    driver.send(Event::Start);
+    let mut rounds = 0;
+    while driver.kind() == "starting" {
+        driver.fire();
+        driver.exit_after(10, 0);
+        rounds += 1;
+    }
+    assert_eq!((driver.kind(), rounds), ("crash_looping", 16));
+    let State::CrashLooping { reason } = &driver.instance.state else { panic!() };
+    assert!(reason.starts_with("was not ready within"), "{reason}");
+}
+
+#[test]
 fn ending_a_worker_goes_through_every_step_and_then_kills() {
     let mut driver = Driver::new(Policy { drains: true, disconnects: true, ..policy() });
     driver.send(Event::Start);
