@@ -15,7 +15,7 @@ use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client};
 use tokio::time::Instant;
 
 use crate::context::refused;
-use crate::{Context, Failure, bring_up};
+use crate::{Context, Failure, start};
 use plan::{Candidate, Sockets, Way};
 use rpc::Rpc;
 
@@ -241,10 +241,7 @@ async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         client.adopt_sockets(&spec.name, &sockets).await.map_err(refused)?;
     }
-    let down = bring_up::new_ones(context, &mut client, std::slice::from_ref(spec)).await?;
-    if !down.is_empty() {
-        return Err(Failure::new("it does not come up here"));
-    }
+    start::bring_up(context, &mut client, vec![spec.clone()]).await?;
     Ok(if !sockets.is_empty() && listens(&mut client, spec).await? { Up::Listens } else { Up::Silent })
 }
 

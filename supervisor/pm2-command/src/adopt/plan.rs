@@ -85,7 +85,7 @@ pub(super) fn candidates(
         let pids = own.iter().filter_map(|record| number(record, "pid")).filter(|pid| *pid > 0).collect();
         let online = |record: &&&Value| record["pm2_env"]["status"] == "online";
         let cluster = own.iter().all(|record| record["pm2_env"]["exec_mode"] == "cluster_mode");
-        let way = if !own.iter().any(|record| online(&record)) {
+        let way = if !own.iter().any(|record| online(record)) {
             Way::Stopped
         } else if !cluster {
             Way::StopFirst { because: "in fork mode each process opens its port itself".to_owned() }
