@@ -15,7 +15,7 @@ use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client};
 use tokio::time::Instant;
 
 use crate::context::refused;
-use crate::{Context, Failure, bring_up};
+use crate::{Context, Failure, start};
 use plan::{Candidate, Sockets, Way};
 use rpc::Rpc;
 
@@ -46,6 +46,14 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Failure::new(format!("no pm2 runs with the folder {}", from.display()))
             .hint("name its folder with --from PATH; a saved list is brought back by `pm2 resurrect`")
     })?;
+    if pm2.uid != rustix::process::geteuid().as_raw() {
+        // Ours would run as somebody else than the applications did, with another environment.
+        return Err(Failure::new(format!(
+            "that pm2 runs as the user {}, and this command does not",
+            pm2.uid
+        ))
+        .hint("run it as that user"));
+    }
     let records = pm2.list().await?;
     let (taken, state) = take(pm2.daemon);
     let mut candidates = plan::candidates(&records, &args.names, &state, &context.surroundings())?;
@@ -90,7 +98,7 @@ fn take(daemon: u32) -> (Vec<OwnedFd>, Sockets) {
         Ok(taken) => (taken, Sockets::Taken),
         Err(errno) => {
             let why = format!(
-                "the kernel does not let this user take the sockets pm2 listens on ({errno}; run this as root, or allow it with `sysctl kernel.yama.ptrace_scope=0` meanwhile)"
+                "the kernel does not let this user take the sockets pm2 listens on ({errno}); where Yama is the reason, `sudo sysctl kernel.yama.ptrace_scope=0` allows it meanwhile"
             );
             (Vec::new(), Sockets::Denied(why))
         }
@@ -166,7 +174,7 @@ async fn adopt(
         Way::StopFirst { .. } => {
             pm2.call_each("stopProcessId", &candidate.ids).await?;
             match apply(context, &spec, &[]).await {
-                Ok(()) => pm2.call_each("deleteProcessId", &candidate.ids).await,
+                Ok(_) => pm2.call_each("deleteProcessId", &candidate.ids).await,
                 Err(failure) => {
                     forget(context, name).await;
                     pm2.call_each("startProcessId", &candidate.ids).await?;
@@ -192,11 +200,25 @@ async fn start_first(
     spec: &AppSpec,
     taken: &[OwnedFd],
 ) -> Result<(), Failure> {
-    if let Err(failure) = apply(context, spec, taken).await {
-        forget(context, &candidate.app.name).await;
-        return Err(failure);
-    }
     let ports = sockets::ports(taken);
+    match apply(context, spec, taken).await {
+        Ok(Up::Listens) => {}
+        // The daemon's sockets may all be those of others.
+        Ok(Up::Silent) if sockets::connections(&candidate.pids, &ports) == 0 => {
+            context.output.warn(format!(
+                "{} listens nowhere and is taken for an application without a port",
+                spec.name
+            ));
+        }
+        Ok(Up::Silent) => {
+            forget(context, &spec.name).await;
+            return Err(Failure::new(format!("it does not listen within {} ms", spec.listen_timeout_ms)));
+        }
+        Err(failure) => {
+            forget(context, &spec.name).await;
+            return Err(failure);
+        }
+    }
     // From here on only ours accept; pm2's workers answer what they have.
     let held = held::hold(pm2.daemon, &ports).await;
     let left = held::answered(&candidate.pids, &ports).await;
@@ -213,20 +235,22 @@ async fn start_first(
 }
 
 /// Makes it run here, with pm2's sockets where it asks for their addresses.
-async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result<(), Failure> {
+async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result<Up, Failure> {
     let mut client = context.connect().await?;
     if !sockets.is_empty() {
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         client.adopt_sockets(&spec.name, &sockets).await.map_err(refused)?;
     }
-    let down = bring_up::new_ones(context, &mut client, std::slice::from_ref(spec)).await?;
-    if !down.is_empty() {
-        return Err(Failure::new("it does not come up here"));
-    }
-    if sockets.is_empty() || listens(&mut client, spec).await? {
-        return Ok(());
-    }
-    Err(Failure::new(format!("it does not listen within {} ms", spec.listen_timeout_ms)))
+    start::bring_up(context, &mut client, vec![spec.clone()]).await?;
+    Ok(if !sockets.is_empty() && listens(&mut client, spec).await? { Up::Listens } else { Up::Silent })
+}
+
+/// How an application came up.
+enum Up {
+    /// It listens on a socket we hold.
+    Listens,
+    /// It does not, or opens its port itself.
+    Silent,
 }
 
 /// Waits until an application that is up listens as well; pm2's processes end only then.

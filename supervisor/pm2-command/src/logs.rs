@@ -106,6 +106,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         raw: style == Style::Raw,
         ids: ids(&processes),
         wanted,
+        stream: args.stream(),
     };
     if lines > 0 && matches!(style, Style::Prefixed { .. } | Style::Raw) {
         let es = if selector == "all" { "es" } else { "" };
@@ -244,6 +245,7 @@ struct Viewer {
     raw: bool,
     ids: BTreeMap<(String, u32), u32>,
     wanted: Wanted,
+    stream: Option<LogStreamName>,
 }
 
 impl Viewer {
@@ -258,7 +260,7 @@ impl Viewer {
             tokio::select! {
                 line = stream.next() => match line? {
                     Some(line) => {
-                        if self.wanted.means(&line) && last.take(&line) {
+                        if self.means(&line) && last.take(&line) {
                             self.print(context, &line).await;
                         }
                     }
@@ -267,6 +269,11 @@ impl Viewer {
                 event = next(events.as_deref_mut()) => self.tell(&event?),
             }
         }
+    }
+
+    /// The supervisor chose already; an older one knows fewer conditions.
+    fn means(&self, line: &LogLine) -> bool {
+        self.wanted.means(line) && self.stream.is_none_or(|stream| stream == line.stream)
     }
 
     async fn print(&mut self, context: &Context, line: &LogLine) {

@@ -228,7 +228,7 @@ mod tests {
 
     fn context(dir: &std::path::Path) -> Context {
         let mut context = Context::of_this_process(crate::flags::Flags::default(), None).unwrap();
-        context.home = Home::at(dir);
+        context.home = Home::at(dir.to_owned());
         context
     }
 

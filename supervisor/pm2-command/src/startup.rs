@@ -211,9 +211,22 @@ impl Machine {
             user: user.to_owned(),
             pm2_home: single_line(&pm2_home.to_string_lossy())?,
             program: single_line(&self.program.to_string_lossy())?,
-            path: single_line(self.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str))?,
+            path: single_line(&self.path_of_applications())?,
             wait_ip: args.wait_ip,
         })
+    }
+
+    /// The caller's PATH and the usual folders, each once.
+    fn path_of_applications(&self) -> String {
+        let own = self.env.get("PATH").map_or("", String::as_str);
+        let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let mut folders: Vec<&str> = Vec::new();
+        for folder in own.split(':').chain(usual) {
+            if folder.starts_with('/') && !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        folders.join(":")
     }
 
     fn destination(&self, init: Init, service: &str) -> PathBuf {

@@ -185,11 +185,7 @@ impl Client {
     }
 
     /// Gives listening sockets of an application that is applied next over this connection.
-    pub async fn adopt_sockets(
-        &mut self,
-        app: &str,
-        sockets: &[BorrowedFd<'_>],
-    ) -> Result<(), ClientError> {
+    pub async fn adopt_sockets(&mut self, app: &str, sockets: &[BorrowedFd<'_>]) -> Result<(), ClientError> {
         let count = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
         match self.call(&Request::AdoptSockets { app: app.to_owned(), count }).await? {
             Reply::SendDescriptors => {}

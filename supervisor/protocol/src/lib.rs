@@ -18,7 +18,8 @@ mod status;
 pub use client::{Client, ClientError, EventStream, LogStream};
 pub use framing::{FramingError, LineReader, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, write_message};
 pub use message::{
-    Applied, ApplyOutcome, ErrorCode, LogsRequest, MAX_ADOPTED_SOCKETS, Pong, Progress, Reply, Request, Target, TriggerAnswer,
+    Applied, ApplyOutcome, ErrorCode, LogsRequest, MAX_ADOPTED_SOCKETS, Pong, Progress, Reply, Request,
+    Target, TriggerAnswer,
 };
 pub use spec::{
     AppSpec, ExecMode, InvalidListenAddress, Limits, ListenAddress, LogFile, LogFormat, LogRotation,

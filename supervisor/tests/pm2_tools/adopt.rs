@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::machine::{Ends, Load, Machine, free_port, get, text, until};
 
-const APP: &str = "require('http').createServer((request, response) => {
+/// Under pm2 it ends with the daemon, whose end is the end of the test.
+const APP: &str = "if (!process.env.NODE_APP_INSTANCE) process.on('disconnect', () => process.exit())
+require('http').createServer((request, response) => {
     setTimeout(() => response.end(`${process.env.NODE_APP_INSTANCE ? 'ours' : 'pm2'}`), 2)
 }).listen(process.env.PORT, '127.0.0.1')";
 

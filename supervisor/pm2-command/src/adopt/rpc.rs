@@ -23,6 +23,8 @@ pub(super) struct Rpc {
     answers: BTreeMap<u64, Vec<u8>>,
     /// Process id of the daemon.
     pub(super) daemon: u32,
+    /// Whom it runs as.
+    pub(super) uid: u32,
     socket: PathBuf,
 }
 
@@ -31,8 +33,9 @@ impl Rpc {
     pub(super) async fn connect(pm2_home: &Path) -> Option<Self> {
         let socket = pm2_home.join("rpc.sock");
         let stream = UnixStream::connect(&socket).await.ok()?;
-        let daemon = u32::try_from(stream.peer_cred().ok()?.pid()?).ok()?;
-        Some(Self { stream, calls: 0, answers: BTreeMap::new(), daemon, socket })
+        let peer = stream.peer_cred().ok()?;
+        let (daemon, uid) = (u32::try_from(peer.pid()?).ok()?, peer.uid());
+        Some(Self { stream, calls: 0, answers: BTreeMap::new(), daemon, uid, socket })
     }
 
     /// The records of its processes, as `pm2 jlist` prints them.

@@ -40,7 +40,9 @@ pub(crate) async fn run(env: &BTreeMap<String, String>) -> Result<(), Failure> {
     let root =
         Root::open(&settings.path).map_err(|error| Failure::new(format!("cannot serve {path}: {error}")))?;
     let address = settings.address();
-    let listener = listener(env, &address).await?;
+    let listener = TcpListener::bind(&address)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {address}: {error}")))?;
     let bound = listener.local_addr().map_or(address, |bound: SocketAddr| bound.to_string());
     println!("Exposing {path} directory on {bound}");
     let site = Arc::new(Site { root, settings });
@@ -50,28 +52,6 @@ pub(crate) async fn run(env: &BTreeMap<String, String>) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(format!("serving {path} failed: {error}")))
 }
-
-/// The socket the supervisor holds for us (`LISTEN_FDS`), so that a reload refuses nobody; else one of our own.
-async fn listener(env: &BTreeMap<String, String>, address: &str) -> Result<TcpListener, Failure> {
-    let own_pid = std::process::id().to_string();
-    let given = env.get("LISTEN_FDS").is_some_and(|count| count != "0")
-        && env.get("LISTEN_PID").is_none_or(|pid| *pid == own_pid);
-    let failed = |error: std::io::Error| Failure::new(format!("cannot listen on {address}: {error}"));
-    if !given {
-        return TcpListener::bind(address).await.map_err(failed);
-    }
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-    let socket = own
-        .and_then(|own| {
-            rustix::process::pidfd_getfd(own, FIRST_PASSED, rustix::process::PidfdGetfdFlags::empty())
-        })
-        .map_err(|errno| failed(errno.into()))?;
-    let listener = std::net::TcpListener::from(socket);
-    listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)
-}
-
-/// `sd_listen_fds(3)`: descriptors begin here.
-const FIRST_PASSED: i32 = 3;
 
 async fn asked_to_end() {
     let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -36,7 +36,7 @@ pub(super) fn systemd(service: &Service) -> String {
         "After=network.target"
     };
     let home = variable("PM2_HOME", pm2_home);
-    let path = variable("PATH", &format!("{path}:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"));
+    let path = variable("PATH", path);
     let program = word(program);
     // In `PIDFile=` specifiers count, quotes do not.
     let pid_file = format!("{pm2_home}/pm2.pid").replace('%', "%%");

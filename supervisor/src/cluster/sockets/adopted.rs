@@ -11,6 +11,9 @@ use super::open::FLAG_IPV6_ONLY;
 use crate::adopted::Adopted;
 use crate::cluster::protocol::{AddressType, QueryServer};
 
+/// libuv: do not accept IPv4 on an IPv6 socket.
+const IPV6_ONLY: u64 = 1;
+
 /// The socket of an application at the address it asks for.
 pub(super) fn take(adopted: &Adopted, app: &str, query: &QueryServer) -> Option<(OwnedFd, Bound)> {
     let (fd, bound) = adopted.take(app, |fd| fits(fd, query))?;
@@ -37,7 +40,7 @@ fn fits(fd: &OwnedFd, query: &QueryServer) -> Option<Bound> {
                 Some(address) => bound.ip() == address.parse::<std::net::IpAddr>().ok()?,
                 None => bound.ip().is_unspecified(),
             };
-            let v6_only = query.flags.unwrap_or(0) & FLAG_IPV6_ONLY != 0;
+            let v6_only = query.flags.unwrap_or(0) & IPV6_ONLY != 0;
             let families = match sockopt::socket_domain(fd).ok()? {
                 AddressFamily::INET6 => sockopt::ipv6_v6only(fd).ok()? == v6_only,
                 _ => true,
