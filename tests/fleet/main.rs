@@ -2,6 +2,7 @@
 
 mod availability;
 mod convergence;
+mod fields;
 mod identity;
 mod processes;
 mod rollouts;

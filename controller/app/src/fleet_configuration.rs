@@ -32,8 +32,9 @@ pub struct ConfigurationDiff {
     pub changes: Vec<Change>,
     /// Nodes whose assignment would change.
     pub affected_nodes: Vec<String>,
-    /// What is not wrong in the files, but would leave a node as it is: a secret without a value, for example.
-    pub warnings: Vec<String>,
+    /// What is not wrong in the files, and most likely not meant; and what would leave a node as it is: a secret without a
+    /// value, for example.
+    pub warnings: Vec<InputProblem>,
 }
 
 /// What applying did.
@@ -138,7 +139,8 @@ impl App {
         wanted: FleetFiles,
     ) -> Result<ConfigurationDiff, AppError> {
         actor.require(Permission::FleetView)?;
-        let parsed = parse(&wanted.files).await?;
+        let mut parsed = parse(&wanted.files).await?;
+        let of_files = std::mem::take(&mut parsed.warnings).into_iter().map(problem);
         let mut tx = self.compile_begin().await?;
         let (version, attached, former) = match muster_db::fleet_configurations::current(&mut tx).await? {
             Some(c) => (c.version, attachments(&c.configuration, &c.files), c.configuration),
@@ -153,15 +155,17 @@ impl App {
         let applied =
             self.configuration_put(&mut tx, &mut announcements, &actor.name, parsed, wanted).await?;
         tx.rollback().await.map_err(muster_db::DbError::from)?;
-        let warnings = applied
-            .not_compiled
-            .into_iter()
-            .map(|(node, reason)| {
-                format!(
-                    "node {node} will keep its assignment, because a new one cannot be compiled: {reason}"
-                )
-            })
-            .collect();
+        let of_nodes = applied.not_compiled.into_iter().map(|(node, reason)| InputProblem {
+            file: None,
+            line: None,
+            column: None,
+            path: String::new(),
+            message: format!(
+                "node {node} will keep its assignment, because a new one cannot be compiled: {reason}"
+            ),
+            hint: None,
+        });
+        let warnings = of_files.chain(of_nodes).collect();
         Ok(ConfigurationDiff {
             current_version: version,
             changes,

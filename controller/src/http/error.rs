@@ -80,7 +80,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     words
 }
 
-fn input_error(problem: InputProblem) -> InputError {
+pub(crate) fn input_error(problem: InputProblem) -> InputError {
     let InputProblem { file, line, column, path, message, hint } = problem;
     InputError { file, line, column, path, message, hint }
 }

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Whether a setting is on as it is without a word: then it is not written down.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn on(value: &bool) -> bool {
     *value
 }
@@ -33,7 +32,6 @@ const fn yes() -> bool {
 }
 
 /// Whether a setting is off as it is without a word.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn off(value: &bool) -> bool {
     !*value
 }

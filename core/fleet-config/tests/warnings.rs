@@ -14,8 +14,8 @@ fn warnings(application: &str) -> Vec<String> {
 #[test]
 fn each_has_its_place_and_files_with_warnings_are_taken() {
     for (application, expected) in [
-        ("{script: a.js, watch: true}", "2:25: a release never changes on a node"),
-        ("{script: a.js, watch: [src, /etc/shop]}", "2:25: a release never changes on a node"),
+        ("{script: a.js, watch: true}", "2:23: a release never changes on a node"),
+        ("{script: a.js, watch: [src, /etc/shop]}", "2:23: a release never changes on a node"),
         ("{script: a.js, ignore_watch: [tmp]}", "`ignore_watch` without `watch` does nothing"),
         ("{script: a.py, wait_ready: true}", "`wait_ready` needs a program that speaks over the channel"),
         ("{script: a.js, disable_logs: true, out_file: /var/log/a.log}", "nothing is written to `out_file`"),

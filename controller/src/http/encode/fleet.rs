@@ -1,6 +1,7 @@
 //! The fleet configuration, secrets, invitations.
 
 use crate::http::encode::roles;
+use crate::http::error::input_error;
 use muster_api_types as api;
 use muster_app::{
     Change, ChangeKind, ConfigurationApplied, ConfigurationDiff, ConfigurationVersion, EnrolmentState,
@@ -38,7 +39,7 @@ pub(crate) fn configuration_diff(diff: ConfigurationDiff) -> api::FleetConfigura
         current_version,
         changes: changes.into_iter().map(change).collect(),
         affected_nodes,
-        warnings: warnings.into_iter().map(warning).collect(),
+        warnings: warnings.into_iter().map(input_error).collect(),
     }
 }
 
@@ -95,8 +96,4 @@ pub(crate) fn enrolment(summary: EnrolmentSummary) -> api::Enrolment {
         expires_at: summary.expires_at,
         enrolled_at: summary.enrolled_at,
     }
-}
-
-fn warning(message: String) -> api::InputError {
-    api::InputError { file: None, line: None, column: None, path: String::new(), message, hint: None }
 }

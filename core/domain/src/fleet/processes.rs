@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// The signal that asks a process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(clippy::upper_case_acronyms, reason = "these are their names")]
 pub enum KillSignal {
     /// Hang up.
     SIGHUP,

@@ -276,15 +276,13 @@ fn restarts(app: &Pm2App, carried: &Carried, findings: &mut Findings<'_>) {
         );
         findings.todo("take autostart out if it shall run, or the whole application if it shall not");
     }
-    if !app.autorestart {
-        if app.restart_delay_ms > 0 {
-            findings.add(
-                Improved,
-                "restart_delay",
-                "with autorestart: false, it stays `waiting restart` for ever (measured)",
-                "it ends as stopped",
-            );
-        }
+    if !app.autorestart && app.restart_delay_ms > 0 {
+        findings.add(
+            Improved,
+            "restart_delay",
+            "with autorestart: false, it stays `waiting restart` for ever (measured)",
+            "it ends as stopped",
+        );
     }
     if let Some(ms) = app.exp_backoff_restart_delay_ms {
         let pm2 = format!("waits {}, then 1.5 times longer each time, at most 15 s", span(ms));
