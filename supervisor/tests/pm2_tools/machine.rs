@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Bound of every wait: far above what anything needs, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than any answer of the applications here takes.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
 pub(crate) struct Machine {
     dir: tempfile::TempDir,
 }
@@ -114,7 +117,7 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// `GET path` over a connection of its own; status and body.
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
