@@ -83,7 +83,7 @@ mod tests {
     fn files_are_renamed_and_opened_anew_instead_of_truncated() {
         let dir = tempfile::tempdir().unwrap();
         let mut context = Context::of_this_process(crate::flags::Flags::default(), None).unwrap();
-        context.home = crate::Home::at("/home/deploy/.pm2".into());
+        context.home = crate::Home::at("/home/deploy/.pm2");
         let program = Path::new("/usr/bin/muster-supervisor");
         let path = write(dir.path(), &context, "deploy", program).unwrap();
         let text = std::fs::read_to_string(path).unwrap();

@@ -68,6 +68,20 @@ pub(crate) async fn document(context: &Context, document: Value) -> Result<(), F
     show(context, &mut client).await
 }
 
+/// Makes specs run that are not there yet, and waits for them.
+pub(crate) async fn bring_up(
+    context: &Context,
+    client: &mut Client,
+    specs: Vec<AppSpec>,
+) -> Result<(), Failure> {
+    let failed = new_ones(context, client, &specs).await?;
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("{} did not come up", failed.join(", "))))
+    }
+}
+
 /// `startOrRestart`, `startOrReload`.
 pub(crate) async fn start_or(context: &Context, file: &str, action: Action) -> Result<(), Failure> {
     let mut client = context.connect().await?;

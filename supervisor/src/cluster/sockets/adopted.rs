@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
 
 use super::Bound;
-use super::open::FLAG_IPV6_ONLY;
 use crate::adopted::Adopted;
 use crate::cluster::protocol::{AddressType, QueryServer};
 

@@ -13,7 +13,7 @@ use crate::cluster::protocol::{AddressType, QueryServer};
 /// Node's own default; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 511;
 /// libuv: do not accept IPv4 on an IPv6 socket.
-pub(super) const FLAG_IPV6_ONLY: u64 = 1;
+const FLAG_IPV6_ONLY: u64 = 1;
 /// libuv: `reuseAddr` of a datagram socket.
 const FLAG_UDP_REUSEADDR: u64 = 4;
 /// Ports below need a privilege, unless the machine says otherwise.
