@@ -277,7 +277,7 @@ async fn instances_of_pm2_users_find_what_pm2_gives_them() {
     );
     supervisor.run(&worker(&supervisor, "first", QUIET)).await;
     supervisor.run(&pm2(worker(&supervisor, "second", &source))).await;
-    let log = supervisor.dir.path().join("logs/second/0-out.log");
+    let log = supervisor.dir.path().join("logs/second/1-out.log");
     until("it has said it", async || {
         (std::fs::read_to_string(&log).ok()? == "1 second /nowhere/.pm2 0\n").then_some(())
     })
