@@ -230,7 +230,9 @@ async fn start_first(
     held::end(&candidate.pids, candidate.kill_timeout).await;
     // The first thing the daemon reads when it goes on: nothing is restarted.
     let sent = pm2.send_each("deleteProcessId", &candidate.ids).await;
-    drop(held);
+    if let Some(held) = held {
+        held.release(pm2.daemon, &ports);
+    }
     pm2.receive_each("deleteProcessId", &sent?).await
 }
 

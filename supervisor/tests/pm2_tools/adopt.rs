@@ -49,10 +49,10 @@ fn a_cluster_application_moves_under_load_and_is_never_refused() {
     assert!(said.contains("web moved"), "{said}");
     load.answer(200);
     let (failures, bodies) = load.stop();
-    // Never refused, never cut. The daemon may take a connection in the very moment in which it goes on, before it sees
-    // that its workers are gone; that one is not answered.
+    // Never refused, never cut. What the daemon takes in the very instant in which it goes on, before it sees that its
+    // workers are gone, is not answered: as a rule nothing, on a busy machine one connection.
     assert!(failures.iter().all(|failure| failure.contains("os error 11")), "{failures:?}");
-    assert!(failures.len() <= 8, "{failures:?}");
+    assert!(failures.len() <= 2, "{failures:?}");
     assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["ours", "pm2"]);
     let list = machine.jlist();
     assert_eq!(list.as_array().unwrap().len(), 2, "{list}");

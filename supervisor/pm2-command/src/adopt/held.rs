@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::time::Instant;
 
-use super::sockets::{connections, pid_of};
+use super::sockets::{connections, pid_of, queued};
 
-/// Connections that the daemon has accepted are with it for about a millisecond each.
-const HOLD_ATTEMPTS: u32 = 400;
+/// How long the daemon may take to hand over what it has accepted.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
+/// How long the queue of the socket may take to be empty for a moment.
+const QUEUE_LIMIT: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 /// Other applications of the daemon have to wait for new connections as long as it is held.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -29,24 +31,59 @@ impl Drop for Held {
     }
 }
 
-/// Holds the daemon at a moment in which it has no accepted connection in its hands. Under a load that leaves no such
-/// moment it is held anyway.
+impl Held {
+    /// Lets the daemon go on at a moment in which it finds no connection to accept.
+    pub(super) fn release(self, daemon: u32, ports: &BTreeSet<u16>) {
+        let deadline = std::time::Instant::now() + QUEUE_LIMIT;
+        // No timer: the moment is short.
+        while queued(daemon, ports) > 0 && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A process that can open no further descriptor, so that it accepts nothing, and loses nothing either: what it does not
+/// accept stays in the queue of the socket, which is ours as well. It may again when this is dropped.
+struct Full {
+    pid: Pid,
+    before: Rlimit,
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        // It is gone: then there is nothing to give back.
+        prlimit(Some(self.pid), Resource::Nofile, self.before.clone()).ok();
+    }
+}
+
+impl Full {
+    fn make(daemon: u32, pid: Pid) -> Option<Self> {
+        let limits = std::fs::read_to_string(format!("/proc/{daemon}/limits")).ok()?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        // `unlimited` is no number, and no limit.
+        let maximum = line.split_whitespace().nth(1)?.parse().ok();
+        let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(0), maximum }).ok()?;
+        Some(Self { pid, before })
+    }
+}
+
+/// Holds the daemon when it has no accepted connection in its hands: first it accepts none any more, then it hands over
+/// what it has.
 pub(super) async fn hold(daemon: u32, ports: &BTreeSet<u16>) -> Option<Held> {
     let pid = pid_of(daemon).ok()?;
-    for attempt in 1.. {
-        kill_process(pid, Signal::STOP).ok()?;
-        let held = Held { pid };
-        // The signal takes effect when the process next leaves the kernel.
-        while !stopped(daemon) {
-            tokio::time::sleep(MOMENT / 10).await;
-        }
-        if attempt == HOLD_ATTEMPTS || connections(&[daemon], ports) == 0 {
-            return Some(held);
-        }
-        drop(held);
+    let full = Full::make(daemon, pid);
+    let deadline = Instant::now() + HAND_OVER_LIMIT;
+    while connections(&[daemon], ports) > 0 && Instant::now() < deadline {
         tokio::time::sleep(MOMENT).await;
     }
-    None
+    kill_process(pid, Signal::STOP).ok()?;
+    let held = Held { pid };
+    // The signal takes effect when the process next leaves the kernel.
+    while !stopped(daemon) {
+        tokio::time::sleep(MOMENT).await;
+    }
+    drop(full);
+    Some(held)
 }
 
 /// Waits until the workers have answered what they were asked; gives how many connections are left.
@@ -104,8 +141,11 @@ mod tests {
     #[tokio::test]
     async fn a_process_is_held_and_goes_on() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let limits = || std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let before = limits();
         let held = hold(child.id(), &BTreeSet::new()).await.unwrap();
         assert_eq!(state(child.id()), Some('T'));
+        assert_eq!(limits(), before);
         drop(held);
         while state(child.id()) == Some('T') {
             tokio::time::sleep(MOMENT).await;

@@ -53,6 +53,21 @@ pub(super) fn connections(pids: &[u32], ports: &BTreeSet<u16>) -> usize {
         .sum()
 }
 
+/// How many connections wait to be accepted on these ports of a process.
+pub(super) fn queued(pid: u32, ports: &BTreeSet<u16>) -> u32 {
+    const LISTEN: &str = "0A";
+    let tables = ["tcp", "tcp6"]
+        .map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default());
+    let waiting = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, LISTEN, queues, ..] = fields.as_slice() else { return None };
+        let port = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
+        let (_, received) = queues.split_once(':')?;
+        ports.contains(&port).then(|| u32::from_str_radix(received, 16).unwrap_or(0))
+    };
+    tables.iter().flat_map(|table| table.lines().skip(1)).filter_map(waiting).sum()
+}
+
 /// The ports of listening sockets.
 pub(super) fn ports(sockets: &[OwnedFd]) -> BTreeSet<u16> {
     let port = |socket: &OwnedFd| {
@@ -106,6 +121,10 @@ mod tests {
         // The client's end has another local port.
         assert_eq!(connections(&own, &ports), 1);
         assert_eq!(connections(&own, &BTreeSet::from([1])), 0);
+        assert_eq!(queued(own[0], &ports), 0);
+        let waiting = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(queued(own[0], &ports), 1);
+        drop((waiting, listener.accept().unwrap()));
         drop(server);
         drop(client);
         assert_eq!(connections(&own, &ports), 0);
