@@ -1,6 +1,7 @@
 //! `muster-supervisor`: thin shell around the library.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -126,15 +127,10 @@ fn main() -> ExitCode {
     let internal = matches!(word(1), Some("run" | "keep" | "check-takeover"))
         && word(2).is_some_and(|flag| flag.starts_with("--"));
     // Before anything else is set up: scripts call these by the dozen.
-    let rest = |from: usize| words.iter().skip(from).cloned();
     match (called, word(1)) {
         _ if internal => {}
-        (Some("pm2"), _) => return muster_pm2_command::run(rest(1)).into(),
-        (Some("pm2-runtime" | "pm2-docker"), _) => {
-            return muster_pm2_command::run_in_foreground(rest(1)).into();
-        }
-        (_, Some("pm2")) => return muster_pm2_command::run(rest(2)).into(),
-        (_, Some("pm2-runtime")) => return muster_pm2_command::run_in_foreground(rest(2)).into(),
+        (Some(name @ ("pm2" | "pm2-runtime" | "pm2-docker")), _) => return pm2(name, &words[1..]),
+        (_, Some(name @ ("pm2" | "pm2-runtime"))) => return pm2(name, &words[2..]),
         _ => {}
     }
     match supervise() {
@@ -144,6 +140,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Becomes the program that understands pm2's commands.
+fn pm2(name: &str, words: &[OsString]) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(own) => own.with_file_name("muster-pm2"),
+        Err(error) => {
+            eprintln!("the path of this program cannot be found: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let error = std::process::Command::new(&program).arg0(name).args(words).exec();
+    eprintln!(
+        "{} cannot be executed: {error}\nmuster-supervisor and muster-pm2 belong together: install both in one folder",
+        program.display()
+    );
+    ExitCode::FAILURE
 }
 
 fn supervise() -> anyhow::Result<ExitCode> {

@@ -73,8 +73,7 @@ fn prepare(home: &Home) -> Result<(), Failure> {
 }
 
 fn spawn(home: &Home, env: &std::collections::BTreeMap<String, String>) -> Result<Child, Failure> {
-    let binary = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("the path of this program cannot be found: {error}")))?;
+    let binary = crate::program::supervisor()?;
     let path = home.daemon_log();
     let log =
         OpenOptions::new().create(true).append(true).open(&path).map_err(|error| unusable(&path, &error))?;

@@ -65,15 +65,14 @@ pub(crate) async fn shut_down(context: &Context, mut client: Client) -> Result<(
     }
 }
 
-/// `pm2 update`: this program takes over from the one that runs, and applications notice nothing.
+/// `pm2 update`: the supervisor beside this program takes over from the one that runs, and applications notice nothing.
 pub(crate) async fn update(context: &Context) -> Result<(), Failure> {
     let Some(mut client) = context.connect_running().await else {
         let mut client = context.connect().await?;
         return show(context, &mut client).await;
     };
     let before = client.ping().await.map_err(refused)?;
-    let binary = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("the path of this program cannot be found: {error}")))?;
+    let binary = crate::program::supervisor()?;
     client.upgrade(Some(binary.to_string_lossy().into_owned())).await.map_err(refused)?;
     let deadline = Instant::now() + UPGRADE_LIMIT;
     let (mut client, after) = loop {

@@ -40,6 +40,7 @@ mod overlay;
 mod pm2_dump;
 mod process;
 mod profile;
+mod program;
 mod pull;
 mod record;
 mod reload_lock;

@@ -7,8 +7,7 @@ use crate::{Context, Failure};
 
 /// Runs it.
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("the path of this program is not known: {error}")))?;
+    let program = crate::program::supervisor()?;
     let user = context.flags.user.clone().unwrap_or_else(|| "root".to_owned());
     if !rustix::process::geteuid().is_root() {
         let user =

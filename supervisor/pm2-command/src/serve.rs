@@ -5,8 +5,6 @@ mod server;
 mod settings;
 mod site;
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::{Context, Failure};
@@ -138,8 +136,7 @@ fn settings_of(context: &Context, args: &Args) -> Result<Settings, Failure> {
 }
 
 fn app(name: &str, settings: &Settings) -> Result<Value, Failure> {
-    let program: PathBuf = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("the path of this program is not known: {error}")))?;
+    let program = crate::program::supervisor()?;
     Ok(json!({
         "name": name,
         "script": program,

@@ -76,8 +76,7 @@ pub(crate) async fn unstartup(context: &Context, args: Args) -> Result<(), Failu
 
 impl Machine {
     fn this(env: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::new(format!("the path of this program is not known: {error}")))?;
+        let program = crate::program::supervisor()?;
         let superuser = rustix::process::geteuid().is_root();
         Ok(Self { root: PathBuf::from("/"), superuser, env: env.clone(), program })
     }

@@ -34,8 +34,7 @@ fn two_commands_at_once_start_one_daemon() {
 fn it_works_under_the_name_pm2_and_survives_an_update() {
     let pm2 = Pm2::new();
     let program = pm2.home().parent().unwrap().join("pm2");
-    // A copy, not a link: what it starts of itself is called pm2 as well.
-    std::fs::copy(Pm2::program(), &program).unwrap();
+    std::os::unix::fs::symlink(Pm2::program(), &program).unwrap();
     let run = |arguments: &[&str]| said(pm2.command(&program, arguments).output().unwrap());
     pm2.file("a.js", IDLE);
     run(&["start", "a.js"]).ok();
