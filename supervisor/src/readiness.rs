@@ -65,9 +65,14 @@ pub(crate) fn inodes(sockets: &[(String, Arc<OwnedFd>)]) -> Vec<u64> {
         .collect()
 }
 
+/// For how long a process is looked at that cannot tell by itself that it is ready, when people start it by pm2's commands:
+/// scripts start applications by the dozen, one after the other, and pm2 itself does not wait at all.
+const ALIVE_UNDER_PM2: Duration = Duration::from_millis(250);
+
 /// What to do as soon as the process is started.
 pub(crate) fn when_started(spec: &AppSpec, known: Known) -> Check {
-    let after = Duration::from_millis(spec.min_uptime_ms.min(spec.listen_timeout_ms / 2));
+    let usual = Duration::from_millis(spec.min_uptime_ms.min(spec.listen_timeout_ms / 2));
+    let after = if spec.pm2.is_some() { usual.min(ALIVE_UNDER_PM2) } else { usual };
     let alive = || Check::Probe(Probe::Alive { after });
     match (&spec.readiness, spec.exec_mode) {
         (Readiness::Started, _) => alive(),

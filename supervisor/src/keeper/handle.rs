@@ -28,10 +28,22 @@ use crate::takeover::STATE_FORMAT;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// One that starts may take longer.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-/// What we run ourselves, also when the file is a newer version by now or gone.
+/// What we run ourselves, also when the file is a newer version by now or gone; it can keep as well.
 const OWN_IMAGE: &str = "/proc/self/exe";
 /// Between two attempts to start one.
 const START_PAUSE: Duration = Duration::from_secs(5);
+
+/// The keeper's own, small program when it lies beside ours and both are of one installation; else ours.
+fn program() -> PathBuf {
+    match std::env::current_exe() {
+        // The kernel says so of a file that was replaced: what lies beside it now may be of another version.
+        Ok(own) if !own.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") => {
+            let keeper = own.with_file_name(PROCESS_NAME);
+            if keeper.is_file() { keeper } else { PathBuf::from(OWN_IMAGE) }
+        }
+        Ok(_) | Err(_) => PathBuf::from(OWN_IMAGE),
+    }
+}
 
 /// Shared by everything that parks something.
 #[derive(Debug, Clone)]
@@ -288,7 +300,7 @@ impl Inner {
 
     fn start(&self) -> io::Result<Connection> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(OWN_IMAGE)
+        let child = Command::new(program())
             .arg0(PROCESS_NAME)
             .args(["keep", "--state-dir"])
             .arg(&self.state_dir)

@@ -76,7 +76,16 @@ impl Manager {
 
     /// Runs a command of pm2; fails when it does.
     pub(super) fn run(&self, args: &[&str]) -> Result<String> {
-        let output = self.command(args).output().with_context(|| format!("cannot start {}", self.name))?;
+        self.run_with(&[], args)
+    }
+
+    /// The same with further variables in the environment, which applications inherit.
+    pub(super) fn run_with(&self, env: &[(&str, &Path)], args: &[&str]) -> Result<String> {
+        let output = self
+            .command(args)
+            .envs(env.iter().copied())
+            .output()
+            .with_context(|| format!("cannot start {}", self.name))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
