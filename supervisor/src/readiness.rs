@@ -67,7 +67,7 @@ pub(crate) fn inodes(sockets: &[(String, Arc<OwnedFd>)]) -> Vec<u64> {
 
 /// For how long a process is looked at that cannot tell by itself that it is ready, when people start it by pm2's commands:
 /// scripts start applications by the dozen, one after the other, and pm2 itself does not wait at all.
-const ALIVE_UNDER_PM2: Duration = Duration::from_millis(250);
+const ALIVE_UNDER_PM2: Duration = Duration::from_millis(150);
 
 /// What to do as soon as the process is started.
 pub(crate) fn when_started(spec: &AppSpec, known: Known) -> Check {
