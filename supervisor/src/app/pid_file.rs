@@ -64,7 +64,7 @@ mod tests {
         spec.instances = 2;
         assert_eq!(path(&spec, 1, 5), Some("/run/a-1.pid".into()));
         spec.pm2 = Some(muster_supervisor_protocol::Pm2Origin {
-            home: "/root/.pm2".into(),
+            home: "/home/ada/.pm2".into(),
             record: serde_json::Value::Null,
         });
         spec.pid_file = Some("/run/a".into());
