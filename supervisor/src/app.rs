@@ -241,7 +241,11 @@ impl App {
                     }
                     None => self.ended = true,
                 },
-                Some((origin, happened)) = self.news.recv() => self.hear(origin, happened),
+                Some((origin, happened)) = self.news.recv() => {
+                    // A process may report values as fast as it can; the last ones go with the next change.
+                    changed = !happened.is_metrics();
+                    self.hear(origin, happened);
+                }
                 Some(news) = self.file_news.recv() => self.hear_of_files(news),
                 () = sleep_until(next_alarm) => self.fire_alarms(),
             }

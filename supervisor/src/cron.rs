@@ -33,19 +33,27 @@ pub(crate) fn parse(pattern: &str) -> Result<Cron, String> {
     Err(format!("{pattern:?} is wrong: {error}"))
 }
 
-/// When it is due next.
-pub(crate) fn next(cron: &Cron) -> Option<DateTime<Utc>> {
-    cron.find_next_occurrence(&Local::now(), false).ok().map(|at| at.with_timezone(&Utc))
+/// When it is due next after a time.
+pub(crate) fn next(cron: &Cron, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    cron.find_next_occurrence(&after.with_timezone(&Local), false).ok().map(|at| at.with_timezone(&Utc))
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     #[test]
     fn a_wrong_field_is_named_with_its_place() {
         for pattern in ["*/5 * * * *", "0 30 4 * * MON", "0 0 1 1 *"] {
-            assert!(next(&parse(pattern).unwrap()).unwrap() > Utc::now(), "{pattern}");
+            let cron = parse(pattern).unwrap();
+            let at = next(&cron, Utc::now()).unwrap();
+            assert!(at > Utc::now(), "{pattern}");
+            // Whoever looks again a little before it is due finds the same time.
+            for early in [1, 999, 1_000, 30_000] {
+                assert_eq!(next(&cron, at - TimeDelta::milliseconds(early)), Some(at), "{pattern}");
+            }
         }
         for (pattern, words) in [
             ("0 25 * * *", "field 2 (hour) of \"0 25 * * *\", \"25\" at character 3"),

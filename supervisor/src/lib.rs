@@ -21,6 +21,7 @@ mod registry;
 mod saved;
 mod server;
 mod takeover;
+mod trusted_path;
 mod watch;
 
 pub use keeper::{KeepError, keep};

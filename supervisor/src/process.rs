@@ -25,8 +25,8 @@ use serde_json::Value;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-use crate::cluster::channel::Channel;
 use crate::cluster::channel::rest::ChannelRest;
+use crate::cluster::channel::{Channel, ChannelGauge};
 use crate::cluster::protocol::{AddressType, Listening, QueryServer};
 use crate::keeper::{Keeper, Spill};
 use crate::limits::{Guard, LimitsBy};
@@ -76,6 +76,13 @@ pub(crate) enum Happened {
     Exited(Exit),
 }
 
+impl Happened {
+    /// Values that are soon followed by others.
+    pub(crate) fn is_metrics(&self) -> bool {
+        matches!(self, Self::Axm { topic, .. } if topic == "axm:monitor")
+    }
+}
+
 /// What a process is told.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -112,6 +119,8 @@ pub(crate) struct Process {
     pub(crate) has_channel: bool,
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) stderr_tail: Tail,
+    /// When it has a channel.
+    pub(crate) messages: Option<ChannelGauge>,
     /// When it has a standard input.
     pub(crate) input: Option<InputGauge>,
     /// What enforces its limits, when it has any and that is known.
@@ -149,7 +158,17 @@ impl Process {
         let (orders, _) = mpsc::unbounded_channel();
         let SavedProcess { launch, pid, start_ticks, has_channel } = *saved;
         let (stderr_tail, limits_by) = (Tail::default(), LimitsBy::default());
-        Self { launch, pid, start_ticks, has_channel, orders, stderr_tail, input: None, limits_by }
+        Self {
+            launch,
+            pid,
+            start_ticks,
+            has_channel,
+            orders,
+            stderr_tail,
+            messages: None,
+            input: None,
+            limits_by,
+        }
     }
 }
 
@@ -322,6 +341,7 @@ fn run(owner: Owner<'_>, watch: Watch, pid: u32, ends: Ends) -> Process {
         input,
     };
     let input = task.input.as_ref().map(Input::gauge);
+    let messages = task.channel.as_ref().map(|parked| parked.channel.gauge());
     tokio::spawn(task.run());
-    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, input, limits_by }
+    Process { launch, pid, start_ticks, has_channel, orders, stderr_tail, messages, input, limits_by }
 }

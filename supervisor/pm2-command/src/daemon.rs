@@ -18,7 +18,7 @@ const LOG_TAIL_BYTES: u64 = 2_048;
 
 /// What of the caller's environment the supervisor itself gets. Applications get theirs with their specs; what a shell
 /// holds beyond that would only lie around in the supervisor's memory.
-const INHERITED: [&str; 14] = [
+const INHERITED: [&str; 13] = [
     "PATH",
     "HOME",
     "USER",
@@ -29,7 +29,6 @@ const INHERITED: [&str; 14] = [
     "TMPDIR",
     "XDG_RUNTIME_DIR",
     "DBUS_SESSION_BUS_ADDRESS",
-    "EXP_BACKOFF_RESET_TIMER",
     "MUSTER_LOG",
     "RUST_BACKTRACE",
     "NOTIFY_SOCKET",
@@ -87,6 +86,9 @@ fn spawn(home: &Home, env: &std::collections::BTreeMap<String, String>) -> Resul
         .arg("--state-dir")
         .arg(home.state_dir())
         .arg("--new-session")
+        // Rotated by the daemon; what it says before the file is its own comes by standard error into the same one.
+        .arg("--log-file")
+        .arg(&path)
         .env_clear()
         .envs(inherited)
         .env("PM2_HOME", home.dir())

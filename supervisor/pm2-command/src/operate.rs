@@ -202,7 +202,6 @@ pub(crate) async fn renew(
         crate::spec::seal_digest(&mut new);
     }
     let say = |applied: &Applied| say_applied(context, &old.name, applied);
-    let runs = |process: &&&Process| process.instance.state != InstanceState::Stopped;
     if new.spec_digest != old.spec_digest && new.spec_digest != snapshot_digest(snapshot, &old.name) {
         let applied = apply(context, &new).await?;
         let up = say(&applied);
@@ -212,7 +211,9 @@ pub(crate) async fn renew(
         return Ok(up);
     }
     let mut client = context.connect().await?;
-    if action == Action::Reload && group.iter().any(|process| runs(&process)) {
+    // What is not online has nothing to hand over: it is restarted, as with pm2.
+    if action == Action::Reload && group.iter().any(|process| process.instance.state == InstanceState::Ready)
+    {
         let applied = client.reload(&old.name).await.map_err(refused)?;
         let up = say(&applied);
         if up {

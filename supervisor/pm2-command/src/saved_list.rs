@@ -85,8 +85,9 @@ fn records(home: &Home, snapshot: &Snapshot) -> Result<Vec<Value>, Failure> {
         for key in ["instances", "pm_id"] {
             record.remove(key);
         }
+        // What was given up is tried again, as with pm2: the machine that comes back may have what it lacked.
         let stopped = snapshot.app(&process.name).is_some_and(|app| app.desired == DesiredRun::Stopped)
-            || matches!(process.status(), "stopped" | "errored");
+            || process.status() == "stopped";
         if !stopped {
             record.insert("status".to_owned(), json!("online"));
         }

@@ -13,11 +13,17 @@ use sha2::{Digest, Sha256};
 use crate::origin::Record;
 use crate::{Context, Failure, accounts, modconf, node};
 
+/// There is something to run.
+pub(crate) fn check_script(app: &Pm2App) -> Result<(), Failure> {
+    match app.script_found || app.command_line.is_some() {
+        true => Ok(()),
+        false => Err(Failure::new(format!("Script not found: {}", app.script_path.display()))),
+    }
+}
+
 /// What the supervisor shall run for an application. It is never started by being applied: see `bring_up`.
 pub(crate) fn build(context: &Context, app: &Pm2App) -> Result<AppSpec, Failure> {
-    if !app.script_found && app.command_line.is_none() {
-        return Err(Failure::new(format!("Script not found: {}", app.script_path.display())));
-    }
+    check_script(app)?;
     let chosen = node::interpreter(context, app)?;
     let mut mode = app.exec_mode;
     if mode == ExecMode::Cluster && !app.interpreter.nodejs() {

@@ -111,6 +111,7 @@ async fn script(context: &Context, client: &mut Client, target: &str) -> Result<
     if app.write {
         write_down(context, &app, target)?;
     }
+    spec::check_script(&app)?;
     let there: Vec<&Process> = snapshot.of_app(&app.name).collect();
     if let (Some(first), Some(old)) = (there.first(), snapshot.specs.get(&app.name)) {
         let same = Path::new(&Record::of(old).typed_script) == app.script_path;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_supervisor_protocol::{AppSpec, AppStatus, Client, InstanceState, InstanceStatus};
+use muster_supervisor_protocol::{AppSpec, AppStatus, Client, InstanceState, InstanceStatus, Readiness};
 
 use crate::{Failure, context};
 
@@ -54,9 +54,9 @@ fn judge(spec: &AppSpec, app: Option<&AppStatus>, waited: Duration) -> Option<Ou
     for instance in &app.instances {
         match instance.state {
             InstanceState::Ready => {}
-            InstanceState::CrashLooping => return Some(down(instance, "")),
+            InstanceState::CrashLooping => return Some(down(instance, &never_ready(spec, instance))),
             InstanceState::Stopped if ended_well(spec, instance) => {}
-            InstanceState::Stopped => return Some(down(instance, "")),
+            InstanceState::Stopped => return Some(down(instance, &never_ready(spec, instance))),
             InstanceState::BackingOff if spec.restart_delay_ms > 1_000 => {
                 return Some(down(instance, "; it is restarted again and again"));
             }
@@ -64,10 +64,24 @@ fn judge(spec: &AppSpec, app: Option<&AppStatus>, waited: Duration) -> Option<Ou
         }
         let crashes = instance.restarts > 0 && instance.last_exit.is_some() && undecided;
         if (crashes && waited > CRASHES_WATCHED) || (undecided && waited > limit.max(CRASHES_WATCHED)) {
-            return Some(down(instance, if crashes { "; it is restarted again and again" } else { "" }));
+            let mut more = never_ready(spec, instance);
+            if crashes {
+                more.push_str("; it is restarted again and again");
+            }
+            return Some(down(instance, &more));
         }
     }
     (!undecided).then_some(Outcome::Up)
+}
+
+/// It was ended because it did not say `ready`: the way in which it ended says nothing about that.
+fn never_ready(spec: &AppSpec, instance: &InstanceStatus) -> String {
+    let limit = spec.listen_timeout_ms;
+    let late = instance.last_exit.as_ref().is_some_and(|exit| exit.uptime_ms >= limit);
+    match spec.readiness == Readiness::ReadyMessage && late {
+        true => format!(", for it was not ready within {limit} ms"),
+        false => String::new(),
+    }
 }
 
 /// An end that is no failure: nothing ran (`autostart: false`), or it did its work.

@@ -1,16 +1,16 @@
 //! What one application should run as. The fields and defaults are those users of pm2 know.
 
+mod env;
 mod limits;
 mod listen;
 mod logs;
 
+pub use env::RedactedEnv;
 pub use limits::Limits;
 pub use listen::{InvalidListenAddress, ListenAddress};
 pub use logs::{LogFile, LogFormat, LogRotation, LogSettings};
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -416,36 +416,6 @@ pub struct Pm2Origin {
 }
 
 impl Eq for Pm2Origin {}
-
-/// Environment of an application. Its `Debug` shows names, never values.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RedactedEnv(pub BTreeMap<String, String>);
-
-impl fmt::Debug for RedactedEnv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.keys().map(|name| (name, "***"))).finish()
-    }
-}
-
-impl Deref for RedactedEnv {
-    type Target = BTreeMap<String, String>;
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for RedactedEnv {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
-impl From<BTreeMap<String, String>> for RedactedEnv {
-    fn from(map: BTreeMap<String, String>) -> Self {
-        Self(map)
-    }
-}
 
 mod defaults {
     pub(super) fn namespace() -> String {

@@ -56,7 +56,8 @@ impl App {
             self.automatic.cron = spec.cron_restart.as_deref().and_then(|pattern| cron::parse(pattern).ok());
             // A time that was missed while no supervisor was there is still due.
             let missed = self.automatic.next_cron.take().filter(|_| before.is_none());
-            self.automatic.next_cron = missed.or_else(|| cron::next(self.automatic.cron.as_ref()?));
+            self.automatic.next_cron =
+                missed.or_else(|| cron::next(self.automatic.cron.as_ref()?, Utc::now()));
             self.wait_for_cron();
         }
         if before.and_then(|spec| spec.max_memory_restart_bytes) != spec.max_memory_restart_bytes {
@@ -85,13 +86,13 @@ impl App {
     }
 
     pub(super) fn cron_due(&mut self) {
-        if self.automatic.next_cron.is_some_and(|at| at <= Utc::now()) {
-            // What is just being replaced or stopped is fresh enough, or shall not run.
-            if self.operation.is_none() {
-                self.restart_for(&RestartCause::Cron);
-            }
-            self.automatic.next_cron = self.automatic.cron.as_ref().and_then(cron::next);
+        let now = Utc::now();
+        // What is just being replaced or stopped is fresh enough, or shall not run.
+        if self.automatic.next_cron.is_some_and(|at| at <= now) && self.operation.is_none() {
+            self.restart_for(&RestartCause::Cron);
         }
+        // Also when it was not due: the clock may have been set back since its time was found.
+        self.automatic.next_cron = self.automatic.cron.as_ref().and_then(|cron| cron::next(cron, now));
         self.wait_for_cron();
     }
 

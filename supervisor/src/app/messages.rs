@@ -60,10 +60,20 @@ impl App {
     fn hearing(&self, named: &[u32]) -> Result<Vec<&Member>, String> {
         let members = self.running(named)?;
         let deaf = |member: &&&Member| member.process.as_ref().is_some_and(|process| !process.has_channel);
-        match members.iter().find(deaf) {
-            Some(deaf) => Err(format!(
+        if let Some(deaf) = members.iter().find(deaf) {
+            return Err(format!(
                 "instance {} of {:?} has no IPC channel: only Node.js applications hear messages",
                 deaf.index, self.name
+            ));
+        }
+        let full = |member: &&&Member| {
+            let gauge = member.process.as_ref().and_then(|process| process.messages.as_ref());
+            gauge.is_some_and(|gauge| !gauge.has_room())
+        };
+        match members.iter().find(full) {
+            Some(full) => Err(format!(
+                "instance {} of {:?} does not read its messages, and too many wait already",
+                full.index, self.name
             )),
             None => Ok(members),
         }

@@ -209,6 +209,11 @@ impl Stopping {
         Self { then, replies: vec![reply] }
     }
 
+    /// Nothing of the application is left afterwards.
+    pub(super) fn forgets(&self) -> bool {
+        self.then == AfterStopping::Delete
+    }
+
     pub(super) fn join(&mut self, then: AfterStopping, reply: oneshot::Sender<Reply>) {
         self.then = self.then.max(then);
         self.replies.push(reply);

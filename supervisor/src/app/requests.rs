@@ -210,6 +210,12 @@ impl App {
 
     /// Remembers across a restart of the supervisor what runs.
     pub(super) fn save(&self) {
+        // Whoever stops what is just being deleted does not bring it back into the list.
+        if let Some(Operation::Stopping(stopping)) = &self.operation
+            && stopping.forgets()
+        {
+            return;
+        }
         // What the pm2-compatible command runs is remembered by its own dump.
         if let Some(spec) = self.spec.as_ref().filter(|spec| spec.pm2.is_none()) {
             self.save_as(Some(SavedApp {

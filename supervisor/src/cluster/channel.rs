@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -44,11 +45,23 @@ pub(crate) struct Channel {
     received_bytes: usize,
     queue: VecDeque<Outgoing>,
     queued_bytes: usize,
+    gauge: ChannelGauge,
     /// Why the worker is not listened to any longer; told once.
     cut_off: Option<String>,
     /// The handle on its way; the next one waits for its acknowledgement.
     unacknowledged: Option<(Outgoing, u32)>,
     closed: bool,
+}
+
+/// How many bytes wait for a worker to read them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ChannelGauge(Arc<AtomicUsize>);
+
+impl ChannelGauge {
+    /// Whether there is room for a message from outside.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < MAX_QUEUED_BYTES
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -86,10 +99,15 @@ impl Channel {
             received_bytes: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            gauge: ChannelGauge::default(),
             cut_off: None,
             unacknowledged: None,
             closed: false,
         })
+    }
+
+    pub(crate) fn gauge(&self) -> ChannelGauge {
+        self.gauge.clone()
     }
 
     /// Queues a message.
@@ -181,6 +199,11 @@ impl Channel {
     }
 
     fn flush(&mut self) {
+        self.write_queued();
+        self.gauge.0.store(self.queued_bytes, Ordering::Relaxed);
+    }
+
+    fn write_queued(&mut self) {
         while !self.closed && self.writable_next() {
             let Some(outgoing) = self.queue.front_mut() else { return };
             let rest = &outgoing.bytes[outgoing.sent..];

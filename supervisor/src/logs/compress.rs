@@ -4,9 +4,9 @@
 //! original or the whole compressed file is there, and [`recover`] deletes the other.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, FileTimes, OpenOptions};
+use std::fs::{self, File, FileTimes};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::rotated::{self, UNFINISHED, with_suffix};
+use crate::trusted_path::{self, How};
 
 /// Files that wait. The thread exists only while there are any.
 #[derive(Debug, Clone, Default)]
@@ -95,10 +96,14 @@ fn compress(path: &Path) -> io::Result<()> {
 }
 
 fn write_aside(path: &Path, aside: &Path) -> io::Result<()> {
-    let mut original = File::open(path)?;
+    let mut original = trusted_path::open(path, How::read())?;
     let metadata = original.metadata()?;
     let mode = metadata.permissions().mode() & 0o777;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(aside)?;
+    match fs::remove_file(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = trusted_path::open(aside, How::create_new(mode))?;
     let mut encoder = GzEncoder::new(file, Compression::new(6));
     io::copy(&mut original, &mut encoder)?;
     let file = encoder.finish()?;

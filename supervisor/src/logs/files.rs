@@ -1,16 +1,15 @@
 //! Log files: appended to, rotated between lines, and given up for a while when the disk refuses them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Local, Utc};
 use memchr::{memchr, memrchr};
-use rustix::fs::OFlags;
 
 use super::compress::{self, Compressor};
 use super::destination::{Destination, Rotation, Target};
@@ -18,6 +17,7 @@ use super::lines::{CONTINUES, count};
 use super::rotated::{self, Rotated};
 use super::writer::Write;
 use super::{floor, format};
+use crate::trusted_path::{self, How};
 
 /// How often it is looked whether a file is still where its name says, and how much is free.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -231,7 +231,7 @@ impl Files {
                     (open.size, *line_of, *missing) = (0, None, 0);
                     open.file.set_len(0)
                 }
-                _ => OpenOptions::new().write(true).truncate(true).open(&target.path).map(drop),
+                _ => trusted_path::open(&target.path, How::empty()).map(drop),
             };
             match emptied {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -245,7 +245,7 @@ impl Files {
     /// How far files go right now.
     pub(super) fn mark(&self, paths: &[Arc<Path>]) -> Vec<Marked> {
         let mark = |path: &Arc<Path>| {
-            let file = File::open(path).ok();
+            let file = trusted_path::open(path, How::read()).ok();
             let length = |file: &File| Some(file.metadata().ok().filter(std::fs::Metadata::is_file)?.len());
             let file = file.and_then(|file| length(&file).map(|length| (file, length)));
             Marked { path: Arc::clone(path), file, rotated: rotated::list(path) }
@@ -440,12 +440,7 @@ impl LogFile {
 
 impl Open {
     fn new(path: &Path, rotation: &Rotation) -> io::Result<Self> {
-        if let Some(dir) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
-        }
-        // A pipe nobody reads must not stop us.
-        let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits().cast_signed();
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
+        let file = trusted_path::open(path, How::append(0o640, 0o750))?;
         let metadata = file.metadata()?;
         let size = if metadata.is_file() { metadata.len() } else { 0 };
         let since = if size > 0 { metadata.modified()?.into() } else { Local::now() };

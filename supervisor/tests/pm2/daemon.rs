@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::harness::{IDLE, Pm2, said, until};
 
 fn daemon_pid(pm2: &Pm2) -> String {
@@ -43,6 +45,47 @@ fn it_works_under_the_name_pm2_and_survives_an_update() {
     run(&["update"]).ok().says("PM2 updated");
     assert_eq!((pm2.of("a")[0]["pid"].clone(), daemon_pid(&pm2)), (before, daemon));
     assert_eq!(pm2.states("a"), ["online"]);
+}
+
+#[test]
+fn when_it_is_killed_applications_go_on_and_the_next_command_takes_them_back() {
+    let pm2 = Pm2::new();
+    pm2.file("a.js", IDLE);
+    pm2.run("start a.js -i 2").ok();
+    pm2.run("start a.js --name b").ok();
+    pm2.run("restart b").ok();
+    let facts = |pm2: &Pm2| -> Vec<Value> {
+        let of = |it: Value| json!([it["pm_id"], it["name"], it["pid"], it["pm2_env"]["restart_time"]]);
+        pm2.jlist().into_iter().map(of).collect()
+    };
+    let before = facts(&pm2);
+    let killed = daemon_pid(&pm2);
+    let pid = rustix::process::Pid::from_raw(killed.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the daemon is gone", || (!Path::new(&format!("/proc/{killed}/cwd")).exists()).then_some(()));
+    pm2.run("list").ok().says("PM2 Successfully daemonized");
+    assert_eq!(facts(&pm2), before);
+    assert_eq!((pm2.states("a"), pm2.states("b")), (vec!["online".into(); 2], vec!["online".into()]));
+    assert_ne!(daemon_pid(&pm2), killed);
+}
+
+#[test]
+fn its_log_does_not_grow_for_ever() {
+    let pm2 = Pm2::new();
+    std::fs::create_dir_all(pm2.home()).unwrap();
+    let log = pm2.home().join("pm2.log");
+    std::fs::write(&log, "what was said long ago\n".repeat(300_000)).unwrap();
+    pm2.run("ping").ok();
+    let text = until("the log is new", || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.contains("supervisor serves").then_some(text)
+    });
+    assert!(!text.contains("long ago"));
+    let files = std::fs::read_dir(pm2.home()).unwrap().map(|file| file.unwrap());
+    let largest = files.map(|file| file.metadata().unwrap().len()).max().unwrap();
+    assert!(largest > 6_000_000, "what was said before is kept: {largest}");
+    pm2.run("flush").ok();
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn never_ready_is_a_failure() {
     pm2.apps(&json!([{
         "name": "silent", "script": "silent.js", "wait_ready": true, "listen_timeout": 300, "max_restarts": 1,
     }]));
-    pm2.run("start apps.json").failed(1).says("silent");
+    pm2.run("start apps.json").failed(1).says("silent").says("it was not ready within 300 ms");
     assert_eq!(pm2.states("silent"), ["errored"]);
 }
 

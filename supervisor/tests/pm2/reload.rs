@@ -64,3 +64,22 @@ fn a_change_of_environment_reaches_workers_without_a_pause() {
     assert_eq!(get(port).as_deref(), Some("production"));
     pm2.run("reload web --env production").failed(1).says("without passing the ecosystem.config.js");
 }
+
+#[test]
+fn what_is_not_online_is_restarted_instead_of_reloaded() {
+    let pm2 = Pm2::new();
+    pm2.file(
+        "a.js",
+        "if (require('fs').existsSync('fine')) process.send('ready'); setInterval(() => {}, 1000);",
+    );
+    pm2.file("fine", "");
+    pm2.apps(&json!([{"name": "a", "script": "a.js", "wait_ready": true, "listen_timeout": 3000}]));
+    pm2.run("start apps.json").ok();
+    std::fs::remove_file(pm2.app().join("fine")).unwrap();
+    pm2.run("restart a").failed(1).says("was not ready within");
+    // It has nothing that could be handed over, or brought back: the answer is there after one attempt.
+    pm2.run("reload a").failed(1).says("was not ready within");
+    pm2.file("fine", "");
+    pm2.run("reload a").ok().says("[a](0) ✓");
+    assert_eq!(pm2.states("a"), ["online"]);
+}

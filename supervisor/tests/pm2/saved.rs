@@ -81,3 +81,19 @@ fn a_list_that_pm2_saved_comes_back() {
     let env = process_env(&worker["pid"]);
     assert!(env.contains("A_KEY=k\n") && !env.contains("unique_id="), "{env}");
 }
+
+#[test]
+fn what_was_given_up_is_tried_again() {
+    let pm2 = Pm2::new();
+    pm2.file(
+        "a.js",
+        "if (!require('fs').existsSync('database')) process.exit(1); setInterval(() => {}, 1000);",
+    );
+    pm2.run("start a.js --max-restarts 1").failed(1);
+    assert_eq!(pm2.states("a"), ["errored"]);
+    pm2.run("save").ok();
+    pm2.run("kill").ok();
+    pm2.file("database", "");
+    pm2.run("resurrect").ok();
+    assert_eq!(pm2.states("a"), ["online"]);
+}

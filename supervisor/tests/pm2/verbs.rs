@@ -60,6 +60,7 @@ fn what_runs_is_not_started_twice_by_accident() {
     pm2.run("start a.js").ok().says("[PM2] Done.");
     pm2.run("start a.js").failed(1).says("Script already launched, add -f option to force re-execution");
     pm2.run("start b.js --name a").failed(1).says("the name a is taken by");
+    pm2.run("start nowhere/a.js").failed(1).says("Script not found");
     pm2.run("start a.js -f").ok();
     assert_eq!(pm2.of("a").len(), 2);
     pm2.run("stop a").ok();

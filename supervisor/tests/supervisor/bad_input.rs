@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ExecMode, Readiness};
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ExecMode, Readiness, Request, Target};
 
 use crate::harness::{SERVER, Supervisor, alive, free_port, signal, until};
 use crate::load::get;
@@ -134,4 +134,55 @@ async fn a_process_that_reports_without_end_costs_no_memory() {
     let instance = &supervisor.status("chatty").await.instances[0];
     assert!((1..=64).contains(&instance.metrics.len()) && (1..=64).contains(&instance.actions.len()));
     assert!(serde_json::to_string(&instance).unwrap().len() < 300_000);
+}
+
+#[tokio::test]
+async fn a_process_with_ten_thousand_descriptors_is_found_ready_and_listed() {
+    let supervisor = Supervisor::start().await;
+    let port = free_port();
+    let source = "
+        const fs = require('fs'); let opened = 0;
+        // It may have fewer; then it has them all.
+        try { for (; opened < 10000; opened += 1) fs.openSync('/dev/null'); } catch (error) {
+          if (error.code !== 'EMFILE') throw error;
+          for (let fd = 20; fd < 60; fd += 1) try { fs.closeSync(fd); } catch {}
+        }
+        require('http').createServer((request, response) => response.end(`${opened}`)).listen(process.env.PORT);";
+    let spec = AppSpec {
+        port: Some(port),
+        exec_mode: ExecMode::Fork,
+        readiness: Readiness::Http { port: None, path: "/".into(), timeout_ms: 5_000 },
+        ..supervisor.app("hoarder", "1", source)
+    };
+    supervisor.run(&spec).await;
+    let opened: u32 = get(port).await.unwrap().parse().unwrap();
+    assert!(opened > 100, "{opened}");
+    assert_eq!(supervisor.status("hoarder").await.instances[0].pid.map(alive), Some(true));
+    supervisor.client().await.stop("hoarder").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_read_its_messages_has_only_so_many_waiting() {
+    let supervisor = Supervisor::start().await;
+    let source = "process.send('ready', () => { for (;;); });";
+    let spec = AppSpec {
+        exec_mode: ExecMode::Fork,
+        readiness: Readiness::ReadyMessage,
+        kill_timeout_ms: 500,
+        ..supervisor.app("deaf", "1", source)
+    };
+    supervisor.run(&spec).await;
+    let message = serde_json::Value::from("x".repeat(200_000));
+    let request = Request::Message { target: Target::all("deaf"), message };
+    let mut client = supervisor.client().await;
+    let mut refused = None;
+    for _ in 0..1_000 {
+        refused = client.carry_out(&request).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.unwrap().to_string();
+    assert!(refused.contains("does not read its messages"), "{refused}");
+    client.stop("deaf").await.unwrap();
 }

@@ -153,14 +153,18 @@ async fn a_crash_loop_ends_and_closes_the_port() {
 #[tokio::test]
 async fn listening_elsewhere_is_not_ready_and_the_reason_says_where() {
     let supervisor = Supervisor::start().await;
-    let source = "require('http').createServer().listen(0, '127.0.0.1')";
-    let spec =
-        AppSpec { port: Some(free_port()), listen_timeout_ms: 1_500, ..supervisor.app("shop", "1", source) };
-    let ApplyOutcome::Failed { reason, .. } = supervisor.apply(&spec).await.outcome else { panic!("ready") };
+    // Time enough for Node.js to begin on a busy machine; both at once, because all of it is waited for.
+    let never_ready = |name: &str, source: &str| AppSpec {
+        port: Some(free_port()),
+        listen_timeout_ms: 4_000,
+        ..supervisor.app(name, "1", source)
+    };
+    let elsewhere = never_ready("elsewhere", "require('http').createServer().listen(0, '127.0.0.1')");
+    let nowhere = never_ready("nowhere", "setInterval(() => {}, 1000)");
+    let (elsewhere, nowhere) = tokio::join!(supervisor.apply(&elsewhere), supervisor.apply(&nowhere));
+    let ApplyOutcome::Failed { reason, .. } = elsewhere.outcome else { panic!("ready") };
     assert!(reason.contains("it listened on port") && reason.contains("its port is"), "{reason}");
-    let spec =
-        AppSpec { listen_timeout_ms: 1_500, ..supervisor.app("shop", "2", "setInterval(() => {}, 1000)") };
-    let ApplyOutcome::Failed { reason, .. } = supervisor.apply(&spec).await.outcome else { panic!("ready") };
+    let ApplyOutcome::Failed { reason, .. } = nowhere.outcome else { panic!("ready") };
     assert!(reason.contains("did not listen on anything"), "{reason}");
 }
 

@@ -1,8 +1,12 @@
 //! Fork mode with sockets that the supervisor holds (`listen_fds`).
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ExecMode, Readiness};
+use std::os::unix::fs::MetadataExt as _;
 
-use crate::harness::{Supervisor, free_port, until};
+use muster_supervisor_protocol::{
+    AppSpec, AppStatus, ApplyOutcome, ExecMode, Limits, Readiness, Request, Target,
+};
+
+use crate::harness::{Supervisor, alive, free_port, until};
 use crate::load::{Load, get};
 
 /// An application as it would run under systemd's socket activation.
@@ -173,6 +177,62 @@ async fn a_fork_application_can_move_to_handed_sockets_and_back() {
     };
     assert_eq!(supervisor.run(&back).await, ApplyOutcome::Replaced);
     assert!(get(port).await.unwrap().starts_with("shop-3.js"));
+}
+
+/// Everything the launcher does, at once: sockets, limits, a user, standard input; and everything survives.
+#[tokio::test]
+async fn handed_sockets_go_together_with_limits_a_user_and_input() {
+    let supervisor = Supervisor::start().await;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(supervisor.dir.path(), readable).unwrap();
+    // Only root can become somebody else.
+    let root = std::fs::metadata(supervisor.dir.path()).unwrap().uid() == 0;
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let source = format!(
+        "let heard = ''; process.stdin.on('data', (data) => {{ heard += data; }});\n{}",
+        NODE.replace("NODE_APP_INSTANCE}", "NODE_APP_INSTANCE} ${process.getuid()} ${heard.trim()}")
+    );
+    let spec = |release: &str| AppSpec {
+        instances: 2,
+        stdin: true,
+        user: root.then(|| "nobody".to_owned()),
+        limits: Limits {
+            memory_bytes: Some(1 << 30),
+            pids: Some(500),
+            open_files: Some(600),
+            cpu_percent: None,
+        },
+        ..fork(&supervisor, release, &source, &address)
+    };
+    supervisor.run(&spec("1")).await;
+    let limited = |status: &AppStatus| status.instances.iter().all(|one| one.limits_by.is_some());
+    let status = supervisor.until("shop", "it is known what enforces its limits", limited).await;
+    let pid = status.instances[0].pid.unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(1), Some("600"), "{files}");
+    replaced_under_load(&supervisor, port, &spec).await;
+    supervisor.upgrade().await;
+    let word = async |supervisor: &Supervisor, word: &str| {
+        let request = Request::Input { target: Target::all("shop"), data: format!("{word}\n") };
+        supervisor.client().await.carry_out(&request).await.unwrap();
+        until("it heard that", async || get(port).await.ok().filter(|body| body.ends_with(word))).await
+    };
+    let body = word(&supervisor, "upgraded").await;
+    if root {
+        assert_eq!(body.split(' ').nth(3), Some("65534"), "{body}");
+    }
+    let orphaned = supervisor.kill();
+    get(port).await.unwrap();
+    let supervisor = orphaned.start().await;
+    supervisor.until("shop", "known again", |status| status.settled() && limited(status)).await;
+    word(&supervisor, "orphaned").await;
+    supervisor.client().await.reload("shop").await.unwrap();
+    word(&supervisor, "reloaded").await;
+    let pids: Vec<u32> = supervisor.status("shop").await.instances.iter().filter_map(|one| one.pid).collect();
+    supervisor.client().await.stop("shop").await.unwrap();
+    assert!(!pids.is_empty() && pids.iter().all(|pid| !alive(*pid)));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The supervisor itself stops, dies and starts again.
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, InstanceState};
+use muster_supervisor_protocol::{
+    AppSpec, ApplyOutcome, ClientError, DesiredRun, ErrorCode, ExecMode, InstanceState, Readiness,
+};
 
 use crate::harness::{SERVER, Supervisor, alive};
 
@@ -58,4 +60,28 @@ async fn a_stop_in_the_middle_of_an_apply_ends_both() {
     let status = supervisor.status("shop").await;
     assert!(status.instances.iter().all(|instance| instance.pid.is_none()), "{status:?}");
     assert_eq!(status.instances.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_stopped_while_it_is_deleted_does_not_come_back() {
+    let supervisor = Supervisor::start().await;
+    let stubborn = "process.on('SIGINT', () => {}); process.send('ready'); setInterval(() => {}, 1000);";
+    let spec = AppSpec {
+        exec_mode: ExecMode::Fork,
+        readiness: Readiness::ReadyMessage,
+        kill_timeout_ms: 1_000,
+        ..supervisor.app("shop", "1", stubborn)
+    };
+    supervisor.run(&spec).await;
+    let mut client = supervisor.client().await;
+    let deleted = tokio::spawn(async move { client.delete("shop").await });
+    supervisor
+        .until("shop", "it is on its way out", |status| {
+            status.instances.iter().all(|instance| instance.state == InstanceState::Stopping)
+        })
+        .await;
+    supervisor.client().await.stop("shop").await.unwrap();
+    deleted.await.unwrap().unwrap();
+    let supervisor = Supervisor::start_in(supervisor.terminate()).await;
+    assert_eq!(supervisor.client().await.list().await.unwrap(), []);
 }

@@ -67,7 +67,7 @@ async fn a_release_that_never_gets_ready_leaves_the_old_one_serving() {
         "nobody was touched"
     );
     assert_eq!((status.spec_digest.as_str(), status.release.as_str()), ("1", "1"));
-    assert!(status.last_failure.unwrap().contains("500 ms"));
+    assert!(status.last_failure.unwrap().contains("2000 ms"));
     assert_eq!(supervisor.run(&good).await, ApplyOutcome::Unchanged);
     assert_eq!(supervisor.status("shop").await.last_failure, None);
 }

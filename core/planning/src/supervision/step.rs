@@ -212,24 +212,12 @@ impl Builder<'_> {
             Event::Drained { launch: of } if of == launch && ending.step == StopStep::Draining => {
                 self.after_drain(ending);
             }
-            Event::Exited { launch: of, exit } if of == launch => match ending.then {
-                AfterStop::Stay => {
-                    self.report(Report::Exited, format!("{exit}"));
-                    self.instance.history.forgive();
-                    self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
-                }
-                AfterStop::StartAgain => {
-                    self.report(Report::Exited, format!("{exit}"));
-                    self.instance.history.forgive();
-                    self.instance.history.restarted();
-                    self.report(Report::Restarting, "restarted on request".to_owned());
-                    self.spawn();
-                }
-                AfterStop::Fail { reason } => self.after_failure(ending.started_ms, reason, true, None),
-            },
-            Event::SpawnFailed { launch: of, .. } if of == launch => {
-                self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
+            Event::Exited { launch: of, exit } if of == launch => {
+                let told = exit.to_string();
+                self.after_end(ending, &told);
             }
+            // Its launcher failed while it was to end: nothing of it is left either.
+            Event::SpawnFailed { launch: of, reason } if of == launch => self.after_end(ending, &reason),
             Event::TimerFired { timer: fired } if fired == timer => match ending.step {
                 StopStep::Draining => self.after_drain(ending),
                 StopStep::Disconnected => self.ask(ending),
@@ -324,6 +312,25 @@ impl Builder<'_> {
         let Ending { launch, started_ms, step, then } = ending;
         self.instance.state = State::Stopping { launch, started_ms, step, timer, then };
         self.effects.push(Effect::ArmTimer { timer, after_ms: deadline_ms });
+    }
+
+    /// What was to end has ended.
+    fn after_end(&mut self, ending: Ending, told: &str) {
+        match ending.then {
+            AfterStop::Stay => {
+                self.report(Report::Exited, told.to_owned());
+                self.instance.history.forgive();
+                self.enter_stopped(StopCause::Requested, "stopped on request".to_owned());
+            }
+            AfterStop::StartAgain => {
+                self.report(Report::Exited, told.to_owned());
+                self.instance.history.forgive();
+                self.instance.history.restarted();
+                self.report(Report::Restarting, "restarted on request".to_owned());
+                self.spawn();
+            }
+            AfterStop::Fail { reason } => self.after_failure(ending.started_ms, reason, true, None),
+        }
     }
 
     /// A process is gone that should not be: restart, wait, or give up.

@@ -79,6 +79,23 @@ fn a_launcher_that_fails_late_is_a_failure_also_when_its_process_counted_as_read
 }
 
 #[test]
+fn a_launcher_that_fails_while_it_is_ended_is_followed_by_what_was_asked_for() {
+    let failing = |event: Event| {
+        let mut driver = Driver::new(policy());
+        driver.send(Event::Start);
+        let launch = driver.launch();
+        driver.send(event).send(Event::SpawnFailed { launch, reason: "no".into() });
+        driver
+    };
+    let stopped = failing(Event::Stop);
+    assert_eq!(stopped.instance.state, State::Stopped { cause: StopCause::Requested });
+    for cause in [RestartCause::Requested, RestartCause::Cron] {
+        let restarted = failing(Event::Restart { cause });
+        assert!(matches!(restarted.instance.state, State::Starting { .. }), "{:?}", restarted.instance.state);
+    }
+}
+
+#[test]
 fn want_of_memory_is_told_with_the_limit() {
     let mb = 1_048_576;
     for (which, told) in [
