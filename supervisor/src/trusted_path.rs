@@ -235,6 +235,15 @@ mod tests {
             .read_to_string(&mut status)
             .unwrap();
         assert!(status.contains(&format!("Pid:\t{}", std::process::id())), "as the kernel leads it");
+        // What `/dev/stdout` is.
+        let file = fs::File::create(dir.path().join("stdout")).unwrap();
+        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        symlink(link, dir.path().join("to-stdout")).unwrap();
+        open_as(&dir.path().join("to-stdout"), How::append(0o640, 0o750), us)
+            .unwrap()
+            .write_all(b"three")
+            .unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("stdout")).unwrap(), "three");
     }
 
     #[test]

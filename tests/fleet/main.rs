@@ -6,6 +6,7 @@ mod fields;
 mod identity;
 mod processes;
 mod rollouts;
+mod supervised;
 
 /// One environment with two application servers.
 const FLEET: &str = "

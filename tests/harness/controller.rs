@@ -195,15 +195,32 @@ impl TestFleet {
 
     /// Invites a node and lets a fake host join as it; the agent runs and was heard.
     pub async fn join(&self, name: &str, environment: &str) -> TestNode {
-        let token = self.invite(name, environment).await;
-        let mut node = TestNode::join(name, &token, self.agents).await.expect("a node that joins");
+        let mut node = self.enrol(name, environment).await;
         node.agent_start();
+        self.heard(name).await;
+        node
+    }
+
+    /// As [`TestFleet::join`], with a real supervisor that runs the applications.
+    pub async fn join_supervised(&self, name: &str, environment: &str) -> TestNode {
+        let mut node = self.enrol(name, environment).await;
+        node.supervise().await;
+        node.agent_start();
+        self.heard(name).await;
+        node
+    }
+
+    async fn enrol(&self, name: &str, environment: &str) -> TestNode {
+        let token = self.invite(name, environment).await;
+        TestNode::join(name, &token, self.agents).await.expect("a node that joins")
+    }
+
+    async fn heard(&self, name: &str) {
         eventually("the node to be heard", async || {
             let seen = self.app().node_get(&Self::admin(), name).await.ok()?;
             (seen.overview.liveness == Liveness::Up).then_some(())
         })
         .await;
-        node
     }
 
     /// Where agents reach it.
@@ -213,8 +230,13 @@ impl TestFleet {
 
     /// Makes a release that holds one file, `server.js`, which names the version.
     pub async fn release(&self, application: &str, version: &str) {
+        self.release_of(application, version, &format!("// {version}\n")).await;
+    }
+
+    /// Makes a release that holds one file, `server.js`, with this source.
+    pub async fn release_of(&self, application: &str, version: &str, source: &str) {
         let tree = tempfile::tempdir().expect("a temporary folder");
-        fs::write(tree.path().join("server.js"), format!("// {version}\n")).expect("a file");
+        fs::write(tree.path().join("server.js"), source).expect("a file");
         let packed = pack(tree.path(), &PackOptions::default()).expect("a tree that packs");
         for (digest, source) in &packed.sources {
             let file = fs::File::open(&source.path).expect("the packed file");

@@ -1,5 +1,7 @@
-//! A node of a test: a real agent with its state on disk, a fake host, fake application processes.
+//! A node of a test: a real agent with its state on disk, a fake host, and application processes that are fake, or run by
+//! a real supervisor.
 
+use crate::supervisor::{self, RealSupervisor};
 use muster_agent::{
     Agent, AgentConfig,
     join::{JoinError, JoinRequest, JoinToken, join},
@@ -8,6 +10,7 @@ use muster_agent::{
 };
 use muster_domain::node::HostFacts;
 use muster_platform::{FakeHost, Host as _};
+use muster_supervisor_protocol::AppSpec;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -21,11 +24,13 @@ pub struct TestNode {
     pub name: String,
     /// Its host.
     pub host: Arc<FakeHost>,
-    /// Its application processes.
+    /// Its application processes, unless a supervisor runs them.
     pub runner: Arc<FakeRunner>,
     config: AgentConfig,
-    _state: TempDir,
     agent: Option<JoinHandle<()>>,
+    supervisor: Option<RealSupervisor>,
+    // Last: whatever runs has ended when it goes.
+    _state: TempDir,
 }
 
 impl TestNode {
@@ -51,15 +56,32 @@ impl TestNode {
             host: Arc::new(FakeHost::new(name)),
             runner: Arc::new(FakeRunner::new()),
             config,
-            _state: state,
             agent: None,
+            supervisor: None,
+            _state: state,
         })
+    }
+
+    /// Has the applications run by a supervisor of its own, on the Node.js of this machine. Before the agent starts.
+    pub async fn supervise(&mut self) {
+        assert!(self.agent.is_none(), "the agent runs");
+        self.host.set_runtimes(vec![supervisor::installed_node()]);
+        self.supervisor = Some(RealSupervisor::start(self.config.state_dir.clone()).await);
+    }
+
+    /// What the supervisor knows: the applications as it runs them.
+    pub async fn supervised(&self) -> Vec<AppSpec> {
+        let supervisor = self.supervisor.as_ref().expect("a supervisor runs the applications");
+        supervisor.runner.specs().await.expect("the supervisor answers")
     }
 
     /// Starts the agent.
     pub fn agent_start(&mut self) {
         assert!(self.agent.is_none(), "the agent runs");
-        let runner: Arc<dyn ApplicationRunner> = self.runner.clone();
+        let runner: Arc<dyn ApplicationRunner> = match &self.supervisor {
+            Some(supervisor) => supervisor.runner.clone(),
+            None => self.runner.clone(),
+        };
         let agent = Agent::new(self.config.clone(), self.host.clone(), runner).expect("an agent that starts");
         self.agent = Some(tokio::spawn(agent.run(std::future::pending())));
     }

@@ -25,6 +25,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         print(USAGE);
         return 1;
     }
+    if let Some(verb) = alone(&words) {
+        return perform(verb, Flags::default(), script_args);
+    }
     let line = match CommandLine::try_parse_from(std::iter::once(OsString::from("pm2")).chain(words)) {
         Ok(line) => line,
         Err(error) => {
@@ -32,9 +35,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::from(error.use_stderr());
         }
     };
-    let verb = line.verb;
+    perform(line.verb, line.flags, script_args)
+}
+
+/// A verb without anything else that monitoring calls all the time: the tree of all verbs and flags would take longer
+/// to build than the answer to get.
+fn alone(words: &[OsString]) -> Option<Verb> {
+    let [word] = words else { return None };
+    match word.to_str()? {
+        "list" | "ls" | "l" | "ps" | "status" => Some(Verb::List),
+        "jlist" => Some(Verb::Jlist),
+        "prettylist" => Some(Verb::Prettylist),
+        "ping" => Some(Verb::Ping),
+        _ => None,
+    }
+}
+
+fn perform(verb: Verb, flags: Flags, script_args: Option<Vec<String>>) -> u8 {
     let for_programs = matches!(verb, Verb::Jlist | Verb::Prettylist | Verb::Pid { .. } | Verb::Id { .. });
-    blocking(line.flags, script_args, |mut context| async move {
+    blocking(flags, script_args, |mut context| async move {
         context.for_programs = for_programs;
         dispatch(&context, verb).await
     })
@@ -180,6 +199,46 @@ async fn dispatch(context: &Context, verb: Verb) -> Result<(), Failure> {
             ));
             print(USAGE);
             Err(Failure::new(""))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn what_a_verb_and_all_verbs_take_under_one_name_is_of_one_type() {
+        let line = CommandLine::command();
+        let flags: BTreeMap<&str, String> = (line.get_arguments().filter(|flag| flag.is_global_set()))
+            .map(|flag| (flag.get_id().as_str(), format!("{:?}", flag.get_value_parser())))
+            .collect();
+        assert_eq!(flags["time"], "ValueParser::bool");
+        for verb in line.get_subcommands() {
+            for argument in verb.get_arguments() {
+                if let Some(of_all) = flags.get(argument.get_id().as_str()) {
+                    let of_verb = format!("{:?}", argument.get_value_parser());
+                    assert_eq!(of_verb, *of_all, "{} {}", verb.get_name(), argument.get_id());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_verb_alone_means_what_the_command_line_means() {
+        for word in ["list", "ls", "l", "ps", "status", "jlist", "prettylist", "ping"] {
+            let line = CommandLine::try_parse_from(["pm2", word]).unwrap();
+            let verb = alone(&[word.into()]).unwrap();
+            assert_eq!(format!("{verb:?}"), format!("{:?}", line.verb));
+            assert_eq!(format!("{:?}", Flags::default()), format!("{:?}", line.flags));
+        }
+        for words in [&["logs"][..], &["jlist", "-s"], &["bogus"], &[]] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert!(alone(&words).is_none(), "{words:?}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Which program really runs a script, and which Node.js that is.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use muster_pm2::{Files, Interpreter, LocalFiles, Pm2App};
 
@@ -119,8 +121,14 @@ fn is_node(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "node")
 }
 
-/// What `node --version` says, without the `v`.
+/// What `node --version` says, without the `v`. Asked once for each program, however many applications it runs.
 fn version(node: &Path) -> Option<String> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, Option<String>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(node.to_owned()).or_insert_with(|| ask_version(node)).clone()
+}
+
+fn ask_version(node: &Path) -> Option<String> {
     let output =
         Command::new(node).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

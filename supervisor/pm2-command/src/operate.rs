@@ -165,18 +165,46 @@ async fn carry_out(
             Ok(())
         }
         Action::Restart | Action::Reload => {
+            let done: Vec<Result<bool, Failure>> = stream::iter(&groups)
+                .map(|group| again(context, action, snapshot, group))
+                .buffered(at_once(context, chosen.len()))
+                .collect()
+                .await;
+            // One that cannot be started does not keep the others.
             let mut failed = false;
-            for group in &groups {
-                let Some(old) = snapshot.specs.get(&group[0].name) else {
-                    return Err(Failure::new(format!("{} has no spec to start from", group[0].name))
-                        .hint("bring the saved list back with `pm2 resurrect`"));
-                };
-                let new = overlay::changed(context, old)?;
-                failed |= !renew(context, action, snapshot, group, old, &new).await?;
+            for outcome in done {
+                match outcome {
+                    Ok(up) => failed |= !up,
+                    Err(failure) => {
+                        context.output.error(failure.to_string());
+                        failed = true;
+                    }
+                }
             }
             if failed { Err(Failure::new("")) } else { Ok(()) }
         }
     }
+}
+
+/// As pm2: two at a time, and one at a time where there are only two.
+fn at_once(context: &Context, count: usize) -> usize {
+    if count <= 2 { 1 } else { context.parallel() }
+}
+
+/// Restarts or reloads the processes of one application, as the flags say.
+async fn again(
+    context: &Context,
+    action: Action,
+    snapshot: &Snapshot,
+    group: &[&Process],
+) -> Result<bool, Failure> {
+    let name = &group[0].name;
+    let Some(old) = snapshot.specs.get(name) else {
+        return Err(Failure::new(format!("{name} has no spec to start from"))
+            .hint("bring the saved list back with `pm2 resurrect`"));
+    };
+    let new = overlay::changed(context, old)?;
+    renew(context, action, snapshot, group, old, &new).await
 }
 
 /// Restarts or reloads the processes of one application, from a spec that may be another than before. Whether it
@@ -221,9 +249,7 @@ pub(crate) async fn renew(
         }
         return Ok(up);
     }
-    // As pm2: two at a time, and one at a time where there are only two.
-    let at_once = if group.len() <= 2 { 1 } else { context.parallel() };
-    for part in group.chunks(at_once) {
+    for part in group.chunks(at_once(context, group.len())) {
         let instances = part.iter().map(|process| process.instance.index).collect();
         let request = Request::Restart(Target { app: old.name.clone(), instances });
         let applied = client.change(&request).await.map_err(refused)?;

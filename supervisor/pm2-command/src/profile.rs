@@ -6,7 +6,8 @@ use crate::{Context, Failure};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// For how many milliseconds
-    pub time: Option<String>,
+    #[arg(value_name = "time")]
+    pub milliseconds: Option<String>,
 }
 
 /// pm2 profiles its own daemon, which is a Node.js process; ours is none, and there is nothing to see.

@@ -1,6 +1,7 @@
 //! One process as pm2's own list shows it, with pm2's keys in pm2's order: what `jlist` and `prettylist` print, and what
 //! scripts read.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use muster_pm2::{LogFile, looks_secret};
@@ -96,8 +97,9 @@ pub(crate) fn pm2_env(spec: &AppSpec, process: &Process, secrets: Secrets) -> Js
     let record = Record::of(spec);
     let id = process.id();
     let mut fields: Vec<(String, Js)> = Vec::with_capacity(96);
+    let mut known: HashSet<String> = HashSet::with_capacity(96);
     let mut add = |name: &str, value: Js| {
-        if !fields.iter().any(|(known, _)| known == name) {
+        if known.insert(name.to_owned()) {
             fields.push((name.to_owned(), value));
         }
     };

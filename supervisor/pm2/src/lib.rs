@@ -34,9 +34,7 @@ pub use environment::inherited_env;
 pub use fragment::{Fragment, fleet_fragment};
 pub use interpreter::by_extension;
 pub use problem::{ImportError, Problem, Warning};
-pub use read::{
-    CANDIDATES, Format, Loaded, document, dump_file, format_of, load, parse, read_json,
-};
+pub use read::{CANDIDATES, Format, Loaded, document, dump_file, format_of, load, parse, read_json};
 pub use resolve::{exec_mode, instance_count, merge_logs_default};
 pub use secrets::looks_secret;
 pub use surroundings::{Files, LocalFiles, Surroundings};

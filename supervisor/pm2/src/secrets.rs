@@ -22,7 +22,8 @@ const VALUES: [&str; 10] = [
 
 /// Whether a variable looks like a secret, by its name or by its value.
 pub fn looks_secret(name: &str, value: &str) -> bool {
-    if value.is_empty() || matches!(value, "true" | "false" | "null") {
+    // The working directory, in spite of its name.
+    if value.is_empty() || matches!(value, "true" | "false" | "null") || matches!(name, "PWD" | "OLDPWD") {
         return false;
     }
     let upper = name.to_ascii_uppercase();
@@ -65,6 +66,7 @@ mod tests {
             ("GITHUB_TOKEN", "x"),
             ("DB_PASSWORD", "123"),
             ("DB_PASS", "x"),
+            ("DB_PWD", "x"),
             ("SENTRY_DSN", "https://abc@sentry.example/1"),
             ("DATABASE_URL", "postgres://shop:hunter2@db/shop"),
             ("REDIS", "redis://:hunter2@cache:6379"),
@@ -82,6 +84,7 @@ mod tests {
             ("FEATURE_TOKEN_LOGIN", "true"),
             ("EMPTY_KEY", ""),
             ("PASSENGER_COUNT", "4"),
+            ("PWD", "/srv/shop"),
         ] {
             assert!(!looks_secret(name, value), "{name}");
         }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 /// Longest request line; a spec with a large environment is a few KiB.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Longest reply line; a list of some thousand instances fits well.
-pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a line could not be read or written.
 #[derive(Debug, thiserror::Error)]

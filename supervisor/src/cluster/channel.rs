@@ -200,6 +200,10 @@ impl Channel {
 
     fn flush(&mut self) {
         self.write_queued();
+        self.measure();
+    }
+
+    fn measure(&self) {
         self.gauge.0.store(self.queued_bytes, Ordering::Relaxed);
     }
 

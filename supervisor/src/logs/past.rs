@@ -19,7 +19,7 @@ use flate2::read::MultiGzDecoder;
 use memchr::memrchr;
 use muster_supervisor_protocol::{LogLine, LogStreamName};
 use regex_lite::Regex;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::destination::{Destination, Style};
 use super::files::Marked;
@@ -36,6 +36,8 @@ const MAX_READ_BACK: usize = 16 * 1024 * 1024;
 const FIRST_READ_BACK: usize = 256 * 1024;
 /// How long the log thread may take to say where its files end.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Each reader may need several times [`MAX_READ_BACK`]; the others wait.
+static READERS: Semaphore = Semaphore::const_new(2);
 
 /// Which lines somebody wants.
 #[derive(Debug, Clone)]
@@ -107,6 +109,8 @@ pub(crate) async fn past(hub: &LogHub, writer: &FileWriter, selection: &Selectio
     }
     if !unfinished.is_empty() {
         let selection = selection.clone();
+        // Held until it is read. Nobody closes this.
+        let _turn = READERS.acquire().await;
         let marked = match tokio::time::timeout(PATIENCE, marked).await {
             Ok(Ok(marked)) => marked,
             _ => Vec::new(),

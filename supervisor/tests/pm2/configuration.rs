@@ -1,6 +1,7 @@
 //! Configurations: in JavaScript, on standard input, by flags.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::json;
@@ -107,4 +108,24 @@ fn command_lines_and_binaries_are_started_as_they_are() {
     pm2.run("start nothere.js").failed(1).says("Script not found: ");
     pm2.file("a.js", IDLE);
     pm2.run("start a.js --interpreter nothere").failed(1).says("NOT AVAILABLE in PATH");
+}
+
+#[test]
+fn node_is_asked_for_its_version_once() {
+    let mut pm2 = Pm2::new();
+    let path = std::env::var("PATH").unwrap();
+    let node = std::env::split_paths(&path).map(|dir| dir.join("node")).find(|node| node.exists()).unwrap();
+    let asked = pm2.app().join("asked");
+    let script =
+        format!("#!/bin/sh\necho \"$1\" >> '{}'\nexec '{}' \"$@\"\n", asked.display(), node.display());
+    pm2.file("bin/node", &script);
+    let bin = pm2.app().join("bin");
+    std::fs::set_permissions(bin.join("node"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    pm2.env.insert("PATH".to_owned(), format!("{}:{path}", bin.display()));
+    pm2.file("a.js", "");
+    let app = |name: u32| json!({"name": name.to_string(), "script": "a.js", "autostart": false});
+    pm2.apps(&(0..5).map(app).collect());
+    pm2.run("start apps.json").ok();
+    assert_eq!(std::fs::read_to_string(asked).unwrap(), "--version\n");
+    assert!(pm2.jlist().iter().all(|it| it["pm2_env"]["node_version"].is_string()));
 }

@@ -101,6 +101,7 @@ fn verbs_of_the_hosted_service_are_answered() {
         pm2.run(verb).failed(1).says("[PM2][ERROR]");
     }
     pm2.run("start app.js --container").failed(1).says("containers");
+    pm2.run("profile:cpu 1").failed(1).says("pm2 inspect");
     pm2.run("-v").ok();
     assert_eq!(pm2.with(&[]).code, 1);
 }

@@ -136,11 +136,18 @@ fn runs(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[tokio::test]
     async fn a_process_is_held_and_goes_on() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // It answers when all its libraries are open; before, it would end because it can open nothing.
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        input.write_all(b"?").unwrap();
+        output.read_exact(&mut [0]).unwrap();
         let limits = || std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
         let before = limits();
         let held = hold(child.id(), &BTreeSet::new()).await.unwrap();

@@ -11,13 +11,17 @@ use super::model::{Board, Model, Row, metric, status};
 
 /// Names longer than this are cut in the list.
 const NAME_WIDTH: usize = 15;
+/// A line of the list with its frame.
+const LIST_WIDTH: u16 = 54;
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     let [boards, footer] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
     let [top, bottom] =
         Layout::vertical([Constraint::Percentage(70), Constraint::Percentage(30)]).areas(boards);
     let columns = [Constraint::Percentage(30), Constraint::Percentage(70)];
-    let [processes, logs] = Layout::horizontal(columns).areas(top);
+    // The state of a process stands at the end of its line, so the list gets its line where the terminal has the room.
+    let list = (frame.area().width * 3 / 10).max(LIST_WIDTH.min(frame.area().width * 9 / 20));
+    let [processes, logs] = Layout::horizontal([Constraint::Length(list), Constraint::Min(0)]).areas(top);
     let [metrics, metadata] = Layout::horizontal(columns).areas(bottom);
     draw_processes(frame, model, processes);
     draw_logs(frame, model, logs);

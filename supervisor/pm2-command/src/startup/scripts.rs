@@ -58,7 +58,8 @@ Restart=on-failure
 # Applications outlive the supervisor: when it is upgraded or dies, the next one takes them over. `ExecStop` ends them.
 KillMode=process
 
-ExecStart={program} pm2 resurrect
+# An application that does not come up is shown by `pm2 list`, and no reason to call the supervisor failed.
+ExecStart=-{program} pm2 resurrect
 ExecReload={program} pm2 reload all
 ExecStop={program} pm2 kill
 
@@ -197,7 +198,7 @@ mod tests {
             "After=network.target",
             "Environment=\"PM2_HOME=/home/de ploy/.pm2\"",
             "PIDFile=/home/de ploy/.pm2/pm2.pid",
-            "ExecStart=\"/opt/100%% ours/muster-supervisor\" pm2 resurrect",
+            "ExecStart=-\"/opt/100%% ours/muster-supervisor\" pm2 resurrect",
             "ExecReload=\"/opt/100%% ours/muster-supervisor\" pm2 reload all",
             "ExecStop=\"/opt/100%% ours/muster-supervisor\" pm2 kill",
         ] {

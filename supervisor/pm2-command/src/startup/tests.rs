@@ -59,7 +59,7 @@ async fn a_unit_is_written_enabled_and_removed_again() {
     let unit = lab.dir.path().join("etc/systemd/system/pm2-deploy.service");
     let text = fs::read_to_string(&unit).unwrap();
     assert!(text.contains("User=deploy") && text.contains("PM2_HOME=/srv/deploy/.pm2"), "{text}");
-    assert!(text.contains("ExecStart=/usr/local/bin/muster-supervisor pm2 resurrect"), "{text}");
+    assert!(text.contains("ExecStart=-/usr/local/bin/muster-supervisor pm2 resurrect"), "{text}");
     assert_eq!(lab.calls(), "systemctl daemon-reload\nsystemctl enable pm2-deploy\n");
     lab.machine.unstartup(&args, &lab.home()).await.unwrap();
     assert!(!unit.exists());

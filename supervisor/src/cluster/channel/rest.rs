@@ -65,6 +65,7 @@ impl Channel {
         channel.queue =
             rest.queue.into_iter().map(|outgoing| outgoing.revive(&sockets)).collect::<VecDeque<_>>();
         channel.queued_bytes = channel.queue.iter().map(|outgoing| outgoing.bytes.len()).sum();
+        channel.measure();
         channel.unacknowledged =
             rest.unacknowledged.map(|(outgoing, resends)| (outgoing.revive(&sockets), resends));
         Ok(channel)
