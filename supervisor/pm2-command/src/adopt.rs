@@ -38,6 +38,8 @@ pub(crate) struct Args {
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
+/// For how long an application is looked at before it is trusted, whatever its `min_uptime` is.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
@@ -244,7 +246,25 @@ async fn apply(context: &Context, spec: &AppSpec, sockets: &[OwnedFd]) -> Result
         client.adopt_sockets(&spec.name, &sockets).await.map_err(refused)?;
     }
     start::bring_up(context, &mut client, vec![spec.clone()]).await?;
+    stays(&mut client, spec).await?;
     Ok(if !sockets.is_empty() && listens(&mut client, spec).await? { Up::Listens } else { Up::Silent })
+}
+
+/// Watches it for as long as an exit would be an early one: pm2's processes are let go only for one that stays.
+async fn stays(client: &mut Client, spec: &AppSpec) -> Result<(), Failure> {
+    let deadline = Instant::now() + Duration::from_millis(spec.min_uptime_ms).min(LONGEST_LOOK);
+    loop {
+        let apps = client.list().await.map_err(refused)?;
+        let instances = apps.iter().filter(|app| app.name == spec.name).flat_map(|app| &app.instances);
+        if let Some(ended) = instances.filter_map(|instance| instance.last_exit.as_ref()).next() {
+            let said = ended.last_stderr.last().map(|line| format!(": {line}")).unwrap_or_default();
+            return Err(Failure::new(format!("it does not stay up: {}{said}", ended.reason)));
+        }
+        if Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// How an application came up.
