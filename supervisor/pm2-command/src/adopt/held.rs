@@ -52,7 +52,7 @@ struct Full {
 impl Drop for Full {
     fn drop(&mut self) {
         // It is gone: then there is nothing to give back.
-        prlimit(Some(self.pid), Resource::Nofile, self.before.clone()).ok();
+        prlimit(Some(self.pid), Resource::Nofile, self.before).ok();
     }
 }
 
