@@ -184,6 +184,16 @@ impl Replacing {
     }
 }
 
+/// An old instance as the plan shall see it. One that is started again after a failed replacement gets one attempt: if it
+/// fails too, it is tried on by the rules, and whoever waits for the outcome is told.
+fn seen(plan: &Plan, member: &Member) -> View {
+    let tried = member.machine.history.unstable_restarts() > 0;
+    match member.view() {
+        View::Starting | View::Stopping if plan.direction == Direction::Back && tried => View::Down,
+        view => view,
+    }
+}
+
 fn differs_in_count_only(old: &AppSpec, new: &AppSpec) -> bool {
     let as_new = AppSpec { instances: new.instances, spec_digest: new.spec_digest.clone(), ..old.clone() };
     as_new == *new
@@ -330,7 +340,7 @@ impl App {
         for member in self.members.values().filter(|member| replacing.concerns_instance(member.index)) {
             let slot = &mut slots[member.index as usize];
             match member.role {
-                Role::Current => slot.old = Some(member.view()),
+                Role::Current => slot.old = Some(seen(&replacing.plan, member)),
                 Role::New => slot.new = Some(member.view()),
             }
         }

@@ -1,6 +1,6 @@
 //! A new release takes over, or does not.
 
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome};
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, ExecMode, Pm2Origin, Readiness};
 
 use crate::harness::{SERVER, Supervisor, alive};
 use crate::load::Load;
@@ -134,4 +134,23 @@ async fn a_change_of_count_alone_keeps_the_running_instances() {
     let less = supervisor.status("shop").await.instances;
     assert_eq!(less.iter().map(|i| i.pid).collect::<Vec<_>>(), [before[0].pid]);
     assert!(!alive(more[2].pid.unwrap()));
+}
+
+#[tokio::test]
+async fn a_broken_spec_over_one_that_was_never_ready_is_answered_too() {
+    let supervisor = Supervisor::start().await;
+    // Applications of the pm2 command stay although their first start failed.
+    let origin = Pm2Origin { home: "/nowhere/.pm2".into(), record: serde_json::Value::Null };
+    let silent = AppSpec {
+        exec_mode: ExecMode::Fork,
+        readiness: Readiness::ReadyMessage,
+        listen_timeout_ms: 300,
+        pm2: Some(origin),
+        ..supervisor.app("job", "1", "setInterval(() => {}, 1000);")
+    };
+    for digest in ["1", "2"] {
+        let spec = AppSpec { spec_digest: digest.into(), release: digest.into(), ..silent.clone() };
+        let applied = supervisor.apply(&spec).await;
+        assert!(matches!(applied.outcome, ApplyOutcome::Failed { .. }), "{applied:?}");
+    }
 }
