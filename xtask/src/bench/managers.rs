@@ -25,10 +25,10 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    /// Ours: the release build, called as `pm2`.
+    /// Ours: the release build, as a link called `pm2` would call it.
     pub(super) fn ours(dir: &Path, node: &Path) -> Result<Self> {
-        let program = repo::target().join("release/muster-supervisor");
-        Self::new("ours", program, vec![PathBuf::from("pm2")], dir, node)
+        let program = repo::target().join("release/muster-pm2");
+        Self::new("ours", program, Vec::new(), dir, node)
     }
 
     /// The peer, from npm, run by the same Node.js as its applications: its cluster mode knows no other.

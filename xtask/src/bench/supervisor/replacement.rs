@@ -7,12 +7,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::figures::{Figure, Good, median};
 use super::super::managers::{Manager, node_of};
 use super::{Bench, MAJOR, SERVER, free_port};
 use crate::http::Connection;
-use crate::shell::Program;
 
 const ROUNDS: usize = 15;
 /// Between two requests.
@@ -80,8 +80,9 @@ fn replaced(manager: &Manager, port: u16) -> Result<f64> {
     // An unstable instance may be treated otherwise; that is not what is measured.
     std::thread::sleep(Duration::from_millis(1100));
     let pid = manager.list()?[0]["pid"].as_u64().context("the worker has no process id")?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("the worker has no process id")?;
     let begun = Instant::now();
-    Program::new("kill").args(["-KILL", &pid.to_string()]).read()?;
+    kill_process(pid, Signal::KILL).context("cannot kill the worker")?;
     answer_after(port, begun)
 }
 
