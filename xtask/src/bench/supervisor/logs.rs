@@ -10,27 +10,61 @@ use super::super::figures::{Figure, Good, median};
 use super::super::managers::until;
 use super::{Bench, MAJOR};
 
-const LINES: usize = 1_000_000;
 const ROUNDS: usize = 3;
 
+/// How an application writes.
+#[derive(Clone, Copy)]
+struct Habit {
+    words: &'static str,
+    lines: usize,
+    /// JavaScript that writes `lines` lines and calls `done`.
+    source: &'static str,
+}
+
+const HABITS: [Habit; 2] = [
+    Habit {
+        words: "each by `console.log`",
+        lines: 500_000,
+        source: "const write = () => {
+           for (let i = 0; i < 500 && number < lines; i += 1) console.log(`${String(number++).padStart(8, '0')} ${text}`);
+           number < lines ? setImmediate(write) : process.stdout.write('', done);
+         };",
+    },
+    // As a program does that respects back-pressure: the next thousand when these are taken.
+    Habit {
+        words: "a thousand at a time",
+        lines: 2_000_000,
+        source: "const write = () => {
+           if (number >= lines) return done();
+           let chunk = '';
+           for (let i = 0; i < 1000; i += 1) chunk += `${String(number++).padStart(8, '0')} ${text}\n`;
+           process.stdout.write(chunk, write);
+         };",
+    },
+];
+
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let dir = bench.folder("logs")?;
+    let mut figures = Vec::new();
+    for (number, habit) in HABITS.iter().enumerate() {
+        figures.extend(measure_habit(bench, *habit, number)?);
+    }
+    Ok(figures)
+}
+
+fn measure_habit(bench: &Bench, habit: Habit, number: usize) -> Result<Vec<Figure>> {
+    let dir = bench.folder(&format!("logs-{number}"))?;
     let script = dir.join("talk.js");
-    let lines = if bench.quick { LINES / 10 } else { LINES };
-    // Writes as a program does that respects back-pressure: a thousand lines at a time, the next when they are taken.
+    let lines = if bench.quick { habit.lines / 10 } else { habit.lines };
     let source = format!(
         "let number = 0;
-         const text = 'x'.repeat(90);
-         const write = () => {{
-           if (number >= {lines}) {{ require('fs').writeFileSync(process.env.MARK, ''); return setInterval(() => {{}}, 60000); }}
-           let chunk = '';
-           for (let i = 0; i < 1000; i += 1) chunk += `${{String(number++).padStart(8, '0')}} ${{text}}\\n`;
-           process.stdout.write(chunk, write);
-         }};
-         write();\n"
+         const lines = {lines}, text = 'x'.repeat(90);
+         const done = () => {{ require('fs').writeFileSync(process.env.MARK, ''); setInterval(() => {{}}, 60000); }};
+         {}
+         write();\n",
+        habit.source
     );
     bench.write(&script, &source)?;
-    let managers = bench.managers("logs", MAJOR)?;
+    let managers = bench.managers(&format!("logs-{number}"), MAJOR)?;
     let (mut rates, mut lost) = ([vec![], vec![]], [0, 0]);
     for round in 0..bench.rounds(ROUNDS) {
         for (which, manager) in managers.iter().enumerate() {
@@ -63,9 +97,16 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let [ours, peer] = rates.map(|rates| median(rates).unwrap_or_default());
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let [lost_ours, lost_peer] = lost.map(|lost| lost as f64);
+    let Habit { words, .. } = habit;
     Ok(vec![
-        Figure::new("log lines of one application", ours, Some(peer), "lines/s", Good::More),
-        Figure::new("log lines lost", lost_ours, Some(lost_peer), "lines", Good::Less),
+        Figure::new(
+            format!("log lines of one application, {words}"),
+            ours,
+            Some(peer),
+            "lines/s",
+            Good::More,
+        ),
+        Figure::new(format!("log lines lost, {words}"), lost_ours, Some(lost_peer), "lines", Good::Less),
     ])
 }
 
