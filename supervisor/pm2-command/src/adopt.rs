@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_pm2::differences;
-use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client};
+use muster_supervisor_protocol::{AppSpec, ApplyOutcome, Client, LastExit};
 use tokio::time::Instant;
 
 use crate::context::refused;
@@ -256,7 +256,9 @@ async fn stays(client: &mut Client, spec: &AppSpec) -> Result<(), Failure> {
     loop {
         let apps = client.list().await.map_err(refused)?;
         let instances = apps.iter().filter(|app| app.name == spec.name).flat_map(|app| &app.instances);
-        if let Some(ended) = instances.filter_map(|instance| instance.last_exit.as_ref()).next() {
+        // What runs once and has done its work did not fail.
+        let failed = |exit: &&LastExit| spec.autorestart || exit.code != Some(0);
+        if let Some(ended) = instances.filter_map(|instance| instance.last_exit.as_ref()).find(failed) {
             let said = ended.last_stderr.last().map(|line| format!(": {line}")).unwrap_or_default();
             return Err(Failure::new(format!("it does not stay up: {}{said}", ended.reason)));
         }
