@@ -4,6 +4,7 @@
 //! packages wants the whole machine.
 
 mod crash;
+mod fleet;
 mod hosts;
 mod limits;
 mod network;

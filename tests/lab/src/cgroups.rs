@@ -57,6 +57,19 @@ fn join(dir: &Path) -> Result<()> {
         .with_context(|| format!("cannot join {}", dir.display()))
 }
 
+/// The group of programs of a lab that run on the machine.
+pub(crate) fn of_machine(slot: Slot, name: &str) -> Result<PathBuf> {
+    let unified = machine::cgroup2().context("no cgroup2 file system is mounted")?;
+    let dir = group(&unified, slot, name);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The same, if there is one.
+pub(crate) fn existing(slot: Slot, name: &str) -> Option<PathBuf> {
+    machine::cgroup2().map(|unified| group(&unified, slot, name)).filter(|dir| dir.is_dir())
+}
+
 /// The groups below which a process that is sent into the host belongs: those that the host sees as its roots.
 pub(crate) fn of_guest(slot: Slot, host: &str) -> Vec<PathBuf> {
     let unified = machine::cgroup2().map(|root| group(&root, slot, host).join("payload"));

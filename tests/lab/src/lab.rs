@@ -1,5 +1,6 @@
 //! A lab: its number on the machine, its owner, its hosts.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Base, short_digest};
 use crate::command::{check_status, run};
+use crate::daemon::Daemon;
 use crate::host::{Host, HostBuilder};
 use crate::owner::{Owner, ProcessId};
 use crate::place::{self, SLOTS, Slot};
@@ -204,6 +206,23 @@ impl Lab {
             let joined = threads.into_iter().map(|thread| thread.join());
             joined.map(|host| host.unwrap_or_else(|_| bail!("making a host panicked"))).collect()
         })
+    }
+
+    /// Starts a program on the machine that ends with the lab at the latest.
+    pub fn daemon<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        program: &Path,
+        args: I,
+        log: &Path,
+    ) -> Result<Daemon> {
+        Daemon::start(self.slot, program, args, log)
+    }
+
+    /// A folder for files of tests and daemons, removed with the lab.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join("scratch").join(name);
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(dir)
     }
 
     /// An image that was saved in this lab.

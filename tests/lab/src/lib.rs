@@ -4,8 +4,9 @@
 //! copy-on-write root above one shared Debian base. The machine is the gateway of every lab: what listens on
 //! [`Lab::gateway`] is reachable from all its hosts, and hosts reach package archives through NAT.
 //!
-//! Holds: labs and hosts, the base, faults of the network, and what makes sure that nothing is left behind. Must not:
-//! know Muster; what is installed and tested on hosts is up to the tests. Start here: [`Lab::new`], [`Lab::host`].
+//! Holds: labs and hosts, the base, faults of the network, and what makes sure that nothing is left behind; and, in
+//! [`fleet`] alone, a controller on the machine with nodes in the lab. Must not: depend on a crate of the product; it
+//! runs the built programs as people do. Start here: [`Lab::new`], [`Lab::host`].
 //!
 //! # Nothing is left behind
 //!
@@ -23,7 +24,9 @@
 mod base;
 mod cgroups;
 mod command;
+mod daemon;
 mod disk;
+pub mod fleet;
 mod host;
 mod lab;
 mod leftovers;
@@ -38,6 +41,7 @@ mod watch;
 
 pub use base::Base;
 pub use cgroups::v1_unavailable;
+pub use daemon::Daemon;
 pub use host::{Boot, Host, HostBuilder, Output};
 pub use lab::{Image, Lab, LabSummary};
 pub use leftovers::{Leftover, leftovers};

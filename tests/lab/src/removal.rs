@@ -14,7 +14,7 @@ use crate::leftovers::{self, processes};
 use crate::owner::ProcessId;
 use crate::place::{self, Slot};
 use crate::wait::wait_for;
-use crate::{cgroups, disk, network};
+use crate::{cgroups, daemon, disk, network};
 
 /// How long a killed process may take to be gone.
 const GONE_BOUND: Duration = Duration::from_secs(20);
@@ -60,6 +60,7 @@ pub(crate) fn remove(slot: Slot) -> Result<()> {
 fn remove_locked(slot: Slot) -> Result<()> {
     let dir = Registered::of(slot)?.map_or_else(|| slot.dir(), |lab| lab.dir);
     end_processes(slot)?;
+    daemon::end_all(slot)?;
     let groups = cgroups::hosts(slot);
     for host in &groups {
         cgroups::kill(slot, host)?;
