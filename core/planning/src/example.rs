@@ -32,7 +32,9 @@ impl ExampleFleet {
     pub fn shop() -> Self {
         let mut configuration = FleetConfiguration::default();
         let region = BTreeMap::from([("REGION".to_owned(), EnvValue::Text("eu-central".to_owned()))]);
-        configuration.environments.insert(environment("production"), Environment { env: region, ..Environment::default() });
+        configuration
+            .environments
+            .insert(environment("production"), Environment { env: region, ..Environment::default() });
         configuration.environments.insert(environment("staging"), Environment::default());
         for (name, place, roles) in [
             ("lb-1", "production", vec![Role::LoadBalancer]),
