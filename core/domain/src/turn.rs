@@ -1,6 +1,7 @@
 //! Turns: so many nodes of a role may be changing disruptively at once, the others wait. Decided in `muster-planning`.
 
-use crate::{assignment::Generation, observed::ChangeCause};
+use crate::{NodeId, assignment::Generation, observed::ChangeCause};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What a node wants its turn for.
@@ -60,6 +61,31 @@ impl TurnState {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
+}
+
+/// A node's turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The node.
+    pub node: NodeId,
+    /// What for.
+    pub kind: TurnKind,
+    /// Whether something new was asked for, or drift is put right.
+    pub cause: ChangeCause,
+    /// What for, in the words of the node.
+    pub reason: String,
+    /// The generation that asks.
+    pub generation: Generation,
+    /// The fleet configuration that was in force when it asked.
+    pub configuration_version: i64,
+    /// How it stands.
+    pub state: TurnState,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When a node that does not ask again has lost it; absent of one that failed.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whom it waits for, or what failed; empty when it is granted.
+    pub detail: String,
 }
 
 /// A node asks for its turn.
