@@ -66,6 +66,11 @@ impl ResourceKey {
     pub fn kind(&self) -> &str {
         self.0.split_once(':').map_or(&self.0, |(kind, _)| kind)
     }
+
+    /// The part behind it.
+    pub fn name(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, name)| name)
+    }
 }
 
 impl TryFrom<String> for ResourceKey {
