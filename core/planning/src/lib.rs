@@ -9,6 +9,7 @@ pub mod compile;
 pub mod convergence;
 pub mod example;
 pub mod liveness;
+pub mod reboot;
 pub mod retention;
 pub mod rollout;
 pub mod supervision;
