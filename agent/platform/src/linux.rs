@@ -6,10 +6,12 @@ mod figures;
 mod files;
 mod resolve;
 mod runtimes;
+mod timers;
+mod trial;
 
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership,
-    WriteFile,
+    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
+    TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -20,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct LinuxHost {
     /// Where paths of the managed system begin; `None` is `/`.
     root: Option<PathBuf>,
+    /// A folder of the agent's own that may be mounted over.
+    scratch: PathBuf,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
 }
@@ -27,13 +31,46 @@ pub struct LinuxHost {
 impl LinuxHost {
     /// The system itself. `state_dir` lies on the file system whose space is reported.
     pub fn system(state_dir: &Path) -> Self {
-        Self { root: None, figures: figures::Figures::new(state_dir), runtimes: runtimes::Cache::default() }
+        Self {
+            root: None,
+            scratch: state_dir.join("trial"),
+            figures: figures::Figures::new(state_dir),
+            runtimes: runtimes::Cache::default(),
+        }
     }
 
     /// The rootless mode: every managed path lies below `root`, which is created when it is needed, and nothing is
     /// given to another user.
     pub fn rootless(root: impl Into<PathBuf>, state_dir: &Path) -> Self {
         Self { root: Some(root.into()), ..Self::system(state_dir) }
+    }
+}
+
+impl TrialHost for LinuxHost {
+    fn try_with(
+        &self,
+        file: &WriteFile<'_>,
+        network: TrialNetwork,
+        command: &CommandLine,
+    ) -> Result<CommandOutput, HostError> {
+        if !self.privileged() {
+            return Err(HostError::new("try out", file.path, Fault::PermissionDenied));
+        }
+        trial::try_with(&self.scratch, file, network, command)
+    }
+}
+
+impl TimerHost for LinuxHost {
+    fn timers_unsupported(&self) -> Option<String> {
+        timers::unsupported(self.privileged())
+    }
+
+    fn arm_timer(&self, name: &str, after_s: u32, command: &[String]) -> Result<(), HostError> {
+        timers::arm(name, after_s, command)
+    }
+
+    fn disarm_timer(&self, name: &str) -> Result<(), HostError> {
+        timers::disarm(name)
     }
 }
 
