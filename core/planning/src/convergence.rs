@@ -25,7 +25,7 @@ mod system;
 mod updates;
 
 pub use check::{AssignmentFault, check};
-pub use firewall::{Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff};
+pub use firewall::{Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal};
 pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{

@@ -63,6 +63,24 @@ pub fn firewall_commands(wanted: &Firewall, found: &ObservedFirewall) -> Vec<Vec
     steps::commands(wanted, found)
 }
 
+/// What to tell ufw so that the declared rules are gone, and with them what they were the exceptions from.
+pub fn firewall_removal(wanted: &Firewall, found: &ObservedFirewall) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    if found.enabled {
+        commands.push(vec!["disable".to_owned()]);
+    }
+    for (family, present) in [(Family::V4, &found.v4), (Family::V6, &found.v6)] {
+        for rule in wanted.rules.iter().flat_map(|rule| rules_of(rule, family)) {
+            if present.contains(&rule) {
+                let mut command = vec!["delete".to_owned()];
+                command.extend(rule.words(false));
+                commands.push(command);
+            }
+        }
+    }
+    commands
+}
+
 /// The difference, a line for each fact, in the words of ufw.
 pub fn firewall_diff(wanted: &Firewall, found: &ObservedFirewall) -> String {
     let mut lines = Vec::new();

@@ -30,6 +30,7 @@ impl Model {
     fn tell(&mut self, command: &[String]) {
         let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
         match words.as_slice() {
+            ["disable"] => return self.0.enabled = false,
             ["--force", "enable"] => {
                 (self.0.enabled, self.0.live) = (true, Live::AsFiled);
                 return;
@@ -296,6 +297,18 @@ fn a_rule_for_ipv6_where_ufw_leaves_that_alone_is_told_to_a_person() {
     let any = firewall(vec![rule(RuleAction::Allow, 22)], false);
     model.converge(&any);
     assert_eq!((model.0.v4.len(), verdict(&any, &Observed::Firewall(model.0))), (1, Verdict::InPlace));
+}
+
+#[test]
+fn a_firewall_that_is_taken_away_leaves_the_rules_of_others() {
+    let mut model = Model::with(&["allow tcp 9 0.0.0.0/0 any 0.0.0.0/0 in"], &[]);
+    let wanted = firewall(vec![rule(RuleAction::Allow, 22), rule(RuleAction::Limit, 23)], false);
+    model.converge(&wanted);
+    for command in firewall_removal(&wanted, &model.0) {
+        model.tell(&command);
+    }
+    assert_eq!((model.0.enabled, model.0.v4.len(), model.0.v6.len()), (false, 1, 0));
+    assert!(firewall_removal(&wanted, &model.0).is_empty());
 }
 
 fn any_rule() -> impl Strategy<Value = FirewallRule> {
