@@ -23,6 +23,7 @@ mod processes;
 pub mod redact;
 pub mod resources;
 pub mod runner;
+pub mod safe_apply;
 
 pub use agent::{Agent, StartError};
 pub use config::{AgentConfig, Clock, Intervals, StateDir};

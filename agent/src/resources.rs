@@ -31,6 +31,7 @@ mod users;
 pub(crate) mod validate;
 
 pub use look::View;
+pub(crate) use sshd::FILE as SSHD_FILE;
 
 use crate::config::StateDir;
 use muster_domain::resource::{DesiredState, Resource};
