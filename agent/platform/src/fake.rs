@@ -251,6 +251,10 @@ impl World {
 }
 
 impl Host for FakeHost {
+    fn real_path(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         let world = self.world();
         let path = match world.resolve(path) {

@@ -1,12 +1,18 @@
 //! What the agent asks of a host. Every call is bounded and blocking: async callers use a blocking thread.
 
 use chrono::{DateTime, Utc};
-use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
+use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
 use std::path::{Path, PathBuf};
 
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
 pub trait Host: Send + Sync + 'static {
+    /// A run is about to look at all of these. Whoever can answer many questions for the price of one asks them here and
+    /// answers from memory until something is changed through this host.
+    fn look_begins(&self, _resources: &[Resource]) {}
+    /// Where a managed path really lies, for whoever watches it; `None` on a host whose files cannot be watched.
+    fn real_path(&self, path: &Path) -> Option<PathBuf>;
+
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a

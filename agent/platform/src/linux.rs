@@ -2,6 +2,7 @@
 
 mod accounts;
 mod command;
+mod digests;
 mod figures;
 mod files;
 mod resolve;
@@ -22,12 +23,18 @@ pub struct LinuxHost {
     root: Option<PathBuf>,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
+    digests: digests::Cache,
 }
 
 impl LinuxHost {
     /// The system itself. `state_dir` lies on the file system whose space is reported.
     pub fn system(state_dir: &Path) -> Self {
-        Self { root: None, figures: figures::Figures::new(state_dir), runtimes: runtimes::Cache::default() }
+        Self {
+            root: None,
+            figures: figures::Figures::new(state_dir),
+            runtimes: runtimes::Cache::default(),
+            digests: digests::Cache::default(),
+        }
     }
 
     /// The rootless mode: every managed path lies below `root`, which is created when it is needed, and nothing is
@@ -38,12 +45,19 @@ impl LinuxHost {
 }
 
 impl Host for LinuxHost {
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        match &self.root {
+            None => Some(path.to_owned()),
+            Some(root) => Some(root.join(path.strip_prefix("/").ok()?)),
+        }
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         files::stat(self.root.as_deref(), path)
     }
 
     fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-        files::digest(self.root.as_deref(), path, max_bytes)
+        files::digest(self.root.as_deref(), path, max_bytes, &self.digests)
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
