@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod plan;
 mod status;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ enum Command {
     Run(Run),
     /// Show what this node is and what it was last told, from its own files.
     Status(Status),
+    /// Show what the next run would change, with every difference, and change nothing. Needs no controller.
+    Plan(Status),
     /// Print the version.
     Version,
 }
@@ -115,6 +118,9 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Status(arguments) => {
             status::print(&arguments.place.state_dir(false), arguments.output == Output::Json)
         }
+        Command::Plan(arguments) => {
+            plan::print(&arguments.place.state_dir(false), arguments.output == Output::Json).await
+        }
         Command::Version => {
             say(&format!("muster-agent {VERSION}"));
             ExitCode::SUCCESS
@@ -138,6 +144,11 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     }
     eprintln!("error: {text}");
     ExitCode::from(code)
+}
+
+#[expect(clippy::print_stderr, reason = "one line for the person who typed the command")]
+fn warn(problem: &str) {
+    eprintln!("warning: {problem}");
 }
 
 async fn join_fleet(arguments: Join) -> ExitCode {

@@ -205,6 +205,12 @@ pub enum Fault {
     /// A folder is in the way.
     #[error("a folder is in its place; move it away, folders are not deleted")]
     IsADirectory,
+    /// It is a folder that holds something.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// The file system was told that nobody may change it, not even root.
+    #[error("it, or the folder that holds it, is immutable (chattr +i); allow changes with chattr -i")]
+    Immutable,
     /// A part of the path is not a folder.
     #[error("a part of the path is not a folder")]
     NotADirectory,
@@ -250,6 +256,7 @@ impl From<std::io::Error> for Fault {
             Kind::IsADirectory => Self::IsADirectory,
             Kind::NotADirectory => Self::NotADirectory,
             Kind::AlreadyExists => Self::AlreadyExists,
+            Kind::DirectoryNotEmpty => Self::NotEmpty,
             _ => Self::Other(error.to_string()),
         }
     }

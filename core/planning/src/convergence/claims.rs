@@ -18,7 +18,11 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         DesiredState::CronJob(CronJob { name, .. }) => vec![format!("/etc/cron.d/{name}")],
         DesiredState::Logrotate(Logrotate { name, .. }) => vec![format!("/etc/logrotate.d/{name}")],
         DesiredState::Certificate(Certificate { key_path, certificate_path, ca_path, .. }) => {
-            [Some(key_path), Some(certificate_path), ca_path.as_ref()].into_iter().flatten().cloned().collect()
+            [Some(key_path), Some(certificate_path), ca_path.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect()
         }
         DesiredState::AptRepository(AptRepository { name, .. }) => {
             vec![format!("/etc/apt/sources.list.d/{name}.sources")]
