@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod plan;
 mod revert;
 mod status;
 
@@ -38,6 +39,8 @@ enum Command {
     Status(Status),
     /// Put back what was there before changes that are still to be proven. A timer runs this when nobody proved them.
     Revert(revert::Revert),
+    /// Show what the next run would change, with every difference, and change nothing. Needs no controller.
+    Plan(Status),
     /// Print the version.
     Version,
 }
@@ -119,6 +122,9 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             status::print(&arguments.place.state_dir(false), arguments.output == Output::Json)
         }
         Command::Revert(arguments) => revert::run(&arguments),
+        Command::Plan(arguments) => {
+            plan::print(&arguments.place.state_dir(false), arguments.output == Output::Json).await
+        }
         Command::Version => {
             say(&format!("muster-agent {VERSION}"));
             ExitCode::SUCCESS
@@ -142,6 +148,11 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     }
     eprintln!("error: {text}");
     ExitCode::from(code)
+}
+
+#[expect(clippy::print_stderr, reason = "one line for the person who typed the command")]
+fn warn(problem: &str) {
+    eprintln!("warning: {problem}");
 }
 
 async fn join_fleet(arguments: Join) -> ExitCode {

@@ -15,6 +15,7 @@ mod firewall;
 mod groups;
 mod hostname;
 mod hosts;
+mod kinds;
 mod logrotate;
 mod look;
 pub(crate) mod nodejs;
@@ -24,19 +25,22 @@ mod repositories;
 mod services;
 mod sshd;
 mod sysctls;
+mod text_diff;
 mod timezone;
 mod units;
 mod updates;
 mod users;
 pub(crate) mod validate;
 
+pub(crate) use kinds::{Assessment, Builtin, Kinds};
 pub use look::View;
 pub(crate) use sshd::FILE as SSHD_FILE;
 
 use crate::config::StateDir;
-use muster_domain::resource::{DesiredState, Resource};
+use muster_domain::resource::{DesiredState, Package, Resource};
 use muster_planning::convergence::{Action, Observed};
 use muster_platform::Host;
+use std::collections::BTreeMap;
 
 /// What every kind needs.
 #[derive(Clone, Copy)]
@@ -142,6 +146,14 @@ pub(crate) fn diff(look: Look<'_>, desired: &DesiredState, observed: &Observed) 
         DesiredState::Service(wanted) => services::diff(look, wanted, observed),
         DesiredState::Command(wanted) => commands::diff(look, wanted, observed),
     }
+}
+
+/// Brings all of these packages to what they should be in one transaction, and says by name what became of each. Blocks.
+pub(crate) fn install_packages(
+    look: Look<'_>,
+    wanted: &[&Package],
+) -> BTreeMap<String, Result<Option<String>, String>> {
+    packages::transaction(look, wanted)
 }
 
 /// Takes away what is no longer declared, and says what that was; `None` when there was nothing. Blocks.

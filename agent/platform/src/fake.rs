@@ -75,6 +75,8 @@ struct World {
     packages: FakePackages,
     boot: FakeBoot,
     downloads: BTreeMap<String, Vec<u8>>,
+    /// How many calls go well before whoever calls dies in the next.
+    calls_left: Option<u64>,
 }
 
 impl Default for FakeHost {
@@ -108,6 +110,7 @@ impl FakeHost {
             packages: FakePackages::default(),
             boot: FakeBoot::default(),
             downloads: BTreeMap::new(),
+            calls_left: None,
         };
         Self { world: Mutex::new(world) }
     }
@@ -167,7 +170,36 @@ impl FakeHost {
         self.world().tree.retain(|known, _| !known.starts_with(path.as_ref()));
     }
 
+    /// Lets so many calls go well; whoever makes the next one dies in it, before anything happens. As a kill would, at
+    /// whatever point a test wants.
+    pub fn die_after_calls(&self, calls: Option<u64>) {
+        self.at_rest().calls_left = calls;
+    }
+
+    /// How many calls were not needed, or `None` when nobody is to die any more.
+    pub fn calls_left(&self) -> Option<u64> {
+        self.at_rest().calls_left
+    }
+
+    /// Every regular file with its content, in the order of the paths.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let world = self.at_rest();
+        let files = world.tree.iter().filter(|(_, entry)| entry.kind == FileKind::File);
+        files.map(|(path, entry)| (path.clone(), entry.content.clone())).collect()
+    }
+
+    /// The world, for a call of the agent.
     fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.at_rest();
+        match world.calls_left.as_mut() {
+            Some(0) => std::panic::resume_unwind(Box::new("killed at a call of the host")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        world
+    }
+
+    fn at_rest(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -275,6 +307,10 @@ impl World {
 }
 
 impl Host for FakeHost {
+    fn real_path(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         let world = self.world();
         let path = match world.resolve(path) {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod command;
+mod digests;
 mod downloads;
 mod figures;
 mod files;
@@ -30,6 +31,7 @@ pub struct LinuxHost {
     figures: figures::Figures,
     runtimes: runtimes::Cache,
     packages: packages::Cache,
+    digests: digests::Cache,
 }
 
 impl LinuxHost {
@@ -41,6 +43,7 @@ impl LinuxHost {
             runtimes: runtimes::Cache::default(),
             packages: packages::Cache::default(),
             scratch: state_dir.join("trial"),
+            digests: digests::Cache::default(),
         }
     }
 
@@ -80,12 +83,19 @@ impl TimerHost for LinuxHost {
 }
 
 impl Host for LinuxHost {
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        match &self.root {
+            None => Some(path.to_owned()),
+            Some(root) => Some(root.join(path.strip_prefix("/").ok()?)),
+        }
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         files::stat(self.root.as_deref(), path)
     }
 
     fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-        files::digest(self.root.as_deref(), path, max_bytes)
+        files::digest(self.root.as_deref(), path, max_bytes, &self.digests)
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {

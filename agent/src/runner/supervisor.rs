@@ -53,6 +53,13 @@ impl SupervisorRunner {
         Self { state, binary, failed_start: Mutex::new(None) }
     }
 
+    /// What a supervisor of this state folder runs, for whoever must not start one.
+    pub async fn seen(state: &StateDir) -> Result<Vec<AppStatus>, RunnerError> {
+        let client = Client::connect(&state.supervisor_socket()).await;
+        let mut client = client.map_err(|_| RunnerError::Unavailable("it does not answer".to_owned()))?;
+        within(client.list()).await
+    }
+
     /// A connection; starts the supervisor when nobody answers.
     async fn client(&self) -> Result<Client, RunnerError> {
         let socket = self.state.supervisor_socket();

@@ -1,7 +1,8 @@
 //! Convergence: desired x observed -> plan. What a node should be against what was found on it, resource by resource.
 //!
-//! Holds: [`plan`] and its reasons, [`check`] (what no assignment may look like), [`Outcomes`] (who is skipped when
-//! something fails) and [`NodeRange`] (npm's grammar for versions of Node.js).
+//! Holds: [`plan`] and its reasons, [`decide`] (what a run may do about it), [`due`] (reloads that changes make necessary),
+//! [`check`] (what no assignment may look like), [`Outcomes`] (who is skipped when something fails), [`paths_of`] and
+//! [`claims`] (what a resource has for itself) and [`NodeRange`] (npm's grammar for versions of Node.js).
 //! Must not: look at a host. An observation that could not be made is a value like any other.
 //! Start here: [`plan`]. A converged node gives an empty plan; after a plan was applied the next one is empty.
 
@@ -9,7 +10,9 @@ mod accounts;
 mod application;
 mod certificates;
 mod check;
+mod claims;
 mod commands;
+mod decision;
 mod firewall;
 mod lockout;
 mod nodejs;
@@ -17,6 +20,7 @@ mod observed;
 mod outcomes;
 mod packages;
 mod paths;
+mod pending;
 mod rendered;
 mod repositories;
 mod services;
@@ -25,6 +29,8 @@ mod system;
 mod updates;
 
 pub use check::{AssignmentFault, check};
+pub use claims::{claims, paths_of};
+pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal};
 pub use firewall::{
     Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
 };
@@ -33,10 +39,11 @@ pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
-pub use outcomes::Outcomes;
+pub use outcomes::{Blocked, Outcomes};
 pub use packages::{
     ObservedPackage, PackageState, differences as package_differences, pin_file, version_matches,
 };
+pub use pending::{Pending, Trigger, due, triggers};
 pub use repositories::{
     InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
 };
@@ -73,7 +80,7 @@ pub enum Verdict {
         /// Why, for a person: `content differs, mode is 0600 instead of 0644`.
         reason: String,
     },
-    /// It differs, and somebody else is already on it (the supervisor restarts a process).
+    /// It differs and has to wait: somebody else is already on it (the supervisor restarts a process), or holds a lock.
     Waiting {
         /// What is going on.
         reason: String,
@@ -119,6 +126,50 @@ pub enum Action {
     WriteUpdates,
     /// Tell ufw what it should be.
     ConfigureFirewall,
+    /// Have the service read its configuration again; one that does not run has nothing to read.
+    Reload,
+    /// Restart the service.
+    Restart,
+    /// Run the command.
+    RunCommand,
+}
+
+/// What an action costs the node and those who use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Next to nothing: tried at each run until it works.
+    Light,
+    /// Time and work: one that failed is held back for a while.
+    Heavy,
+    /// The node may be unable to do its work for a moment: needs the node's turn, and is held back when it failed.
+    Disruptive,
+}
+
+impl Action {
+    /// What it costs, whatever it is done for.
+    pub const fn weight(self) -> Weight {
+        match self {
+            Self::CreateDirectory
+            | Self::WriteFile
+            | Self::SetAttributes
+            | Self::MakeSymlink
+            | Self::FetchRelease
+            | Self::WriteUpdates
+            | Self::PointCurrent => Weight::Light,
+            Self::WriteRepository
+            | Self::InstallNodejs
+            | Self::RunRelease
+            | Self::StartAgain
+            | Self::Reload
+            | Self::RunCommand => Weight::Heavy,
+            Self::Restart | Self::ChangePackage | Self::ConfigureFirewall => Weight::Disruptive,
+        }
+    }
+
+    /// Whether what runs afterwards has read everything that changed before: nothing is left to be reloaded.
+    pub const fn reads_everything(self) -> bool {
+        matches!(self, Self::Restart | Self::RunCommand)
+    }
 }
 
 /// How hard a run tries.

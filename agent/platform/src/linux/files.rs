@@ -1,5 +1,6 @@
 //! Files, folders and links.
 
+use super::digests;
 use super::resolve::{Parents, Place, place};
 use crate::host::{Fault, FileKind, FileStat, HostError, Ownership, WriteFile};
 use muster_domain::Digest;
@@ -64,18 +65,39 @@ fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, 
     }
 }
 
-pub(super) fn digest(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-    let mut file = open("read", root, path)?.take(max_bytes.saturating_add(1));
+pub(super) fn digest(
+    root: Option<&Path>,
+    path: &Path,
+    max_bytes: u64,
+    known: &digests::Cache,
+) -> Result<Option<Digest>, HostError> {
+    let mut file = open("read", root, path)?;
+    let before = at("read", path, rustix::fs::fstat(&file))?;
+    let state = digests::FileState::from(&before);
+    // Not even a file that is longer than what is wanted has to be read to know that it differs.
+    if state.size > max_bytes {
+        return Ok(None);
+    }
+    if let Some(digest) = known.get(path, state) {
+        return Ok(Some(digest));
+    }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = [0; 16 * 1024];
+    let mut left = std::io::Read::by_ref(&mut file).take(max_bytes.saturating_add(1));
     loop {
-        let count = at("read", path, file.read(&mut buffer))?;
+        let count = at("read", path, left.read(&mut buffer))?;
         if count == 0 {
-            let fits = hasher.count() <= max_bytes;
-            return Ok(fits.then(|| Digest::from_bytes(*hasher.finalize().as_bytes())));
+            break;
         }
         hasher.update(&buffer[..count]);
     }
+    if hasher.count() > max_bytes {
+        return Ok(None);
+    }
+    let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+    let after = at("read", path, rustix::fs::fstat(&file))?;
+    known.put(path, state, digests::FileState::from(&after), digest);
+    Ok(Some(digest))
 }
 
 pub(super) fn read(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
