@@ -7,10 +7,12 @@
 
 mod accounts;
 mod application;
+mod blocks;
 mod certificates;
 mod check;
 mod commands;
 mod firewall;
+mod keys;
 mod nodejs;
 mod observed;
 mod outcomes;
@@ -23,14 +25,28 @@ mod sshd;
 mod system;
 mod updates;
 
+pub use accounts::{
+    FIRST_PERSON, FoundUser, ObservedGroup, ObservedKeys, ObservedUser, authorized_keys, missing_groups,
+    user_differences,
+};
 pub use check::{AssignmentFault, check};
+pub use commands::Guard;
+pub use keys::without_managed_keys;
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
 pub use outcomes::Outcomes;
+pub use rendered::{
+    ObservedRendered, cron_file, cron_path, cron_schedule, logrotate_file, sysctl_file, unit_file,
+};
+pub use services::{Activity, Enablement, ObservedService, UnitLoad};
+pub use system::{
+    ObservedHostname, ObservedSysctl, ObservedTimezone, hostname_hosts, hosts_file, sysctl_value,
+};
 
 use muster_domain::resource::{DesiredState, Resource, ResourceKey};
+use paths::change;
 use std::collections::BTreeMap;
 
 /// What to do, in the order of the assignment: one step for each resource.
@@ -99,6 +115,44 @@ pub enum Action {
     StartAgain,
     /// Flip the link `current` to the release.
     PointCurrent,
+    /// Make the group.
+    CreateGroup,
+    /// Take the group away.
+    RemoveGroup,
+    /// Make the user.
+    CreateUser,
+    /// Set what differs about the user.
+    ChangeUser,
+    /// Take the user away, leave its home.
+    RemoveUser,
+    /// Put the keys of the user into place.
+    WriteKeys,
+    /// Set the node's own name, now and for the next boot.
+    SetHostname,
+    /// Put the names into `/etc/hosts`.
+    WriteHosts,
+    /// Set the time zone.
+    SetTimezone,
+    /// Set the kernel setting, now and for the next boot.
+    SetSysctl,
+    /// Have systemd read its files again.
+    DaemonReload,
+    /// Make the service startable again.
+    Unmask,
+    /// Have the service start at boot.
+    Enable,
+    /// Have it not start at boot.
+    Disable,
+    /// Start the service.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Have it read its configuration again; restart it when it cannot do that.
+    Reload,
+    /// Stop and start it.
+    Restart,
+    /// Run the command.
+    RunCommand,
 }
 
 /// How hard a run tries.
@@ -184,5 +238,7 @@ fn mismatch() -> Verdict {
     Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
 }
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;
