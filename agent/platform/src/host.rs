@@ -1,12 +1,20 @@
 //! What the agent asks of a host. Every call is bounded and blocking: async callers use a blocking thread.
 
+mod accounts;
+mod services;
+mod system;
+
+pub use accounts::{AccountHost, Accounts, GroupEntry, KeyFile, NewGroup, NewUser, UserChange, UserEntry};
+pub use services::{ServiceHost, UnitState, UnitVerb};
+pub use system::{ShellCommand, ShellOutcome, SystemHost, sysctl_path};
+
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
 use std::path::{Path, PathBuf};
 
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
-pub trait Host: Send + Sync + 'static {
+pub trait Host: AccountHost + ServiceHost + SystemHost + Send + Sync + 'static {
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a
@@ -98,7 +106,8 @@ pub struct WriteFile<'a> {
     pub content: &'a [u8],
     /// Permission bits.
     pub mode: u32,
-    /// Owner and group; those of the file that it replaces when absent.
+    /// Owner and group. Absent: those of the file that it replaces where only the agent's own user can write to the folder,
+    /// else the agent's own, because anybody may have put that file there.
     pub ownership: Ownership,
 }
 

@@ -9,9 +9,10 @@ pub mod fake;
 pub mod host;
 pub mod linux;
 
-pub use fake::FakeHost;
+pub use fake::{FakeHost, FakeScript, FakeUnit};
 pub use host::{
-    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
-    Ownership, WriteFile,
+    Account, AccountHost, Accounts, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat,
+    GroupEntry, Host, HostError, KeyFile, NewGroup, NewUser, NodeRuntime, Ownership, ServiceHost,
+    ShellCommand, ShellOutcome, SystemHost, UnitState, UnitVerb, UserChange, UserEntry, WriteFile,
 };
 pub use linux::LinuxHost;

@@ -4,8 +4,13 @@ mod accounts;
 mod command;
 mod figures;
 mod files;
+mod keys;
 mod resolve;
+mod roles;
 mod runtimes;
+mod services;
+mod system;
+mod verify;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership,
@@ -22,12 +27,20 @@ pub struct LinuxHost {
     root: Option<PathBuf>,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
+    accounts: accounts::Cache,
+    units: services::Units,
 }
 
 impl LinuxHost {
     /// The system itself. `state_dir` lies on the file system whose space is reported.
     pub fn system(state_dir: &Path) -> Self {
-        Self { root: None, figures: figures::Figures::new(state_dir), runtimes: runtimes::Cache::default() }
+        Self {
+            root: None,
+            figures: figures::Figures::new(state_dir),
+            runtimes: runtimes::Cache::default(),
+            accounts: accounts::Cache::default(),
+            units: services::Units::default(),
+        }
     }
 
     /// The rootless mode: every managed path lies below `root`, which is created when it is needed, and nothing is
@@ -71,11 +84,11 @@ impl Host for LinuxHost {
     }
 
     fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
-        accounts::user(name)
+        self.accounts.user(name)
     }
 
     fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
-        accounts::group(name)
+        self.accounts.group(name)
     }
 
     fn own_account(&self) -> Account {
