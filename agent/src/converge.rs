@@ -159,6 +159,7 @@ impl Converger {
         let (host, state) = (self.host.clone(), self.config.state_dir.clone());
         let (assignment, apps) = (assignment.clone(), apps.clone());
         crate::blocking(move || {
+            host.units_wanted(&resources::units_of(&assignment.content.resources));
             let view = View { state: &state, apps: &apps, cpus };
             let look = |resource: &Resource| (resource.key.clone(), observe(host.as_ref(), view, resource));
             assignment.content.resources.iter().map(look).collect()
