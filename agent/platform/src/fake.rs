@@ -7,13 +7,20 @@ mod reboot;
 
 pub use packages::{FakeAptCalls, FakePackages, FakeVersion};
 pub use reboot::FakeBoot;
+mod accounts;
 mod firewall;
+mod services;
+mod system;
 mod timers;
+mod tree;
 mod trial;
 
+pub use services::FakeUnit;
+pub use system::FakeScript;
+
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
-    Ownership, WriteFile,
+    Account, Accounts, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError,
+    NodeRuntime, Ownership, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -60,8 +67,10 @@ impl Entry {
 #[derive(Debug)]
 struct World {
     tree: BTreeMap<PathBuf, Entry>,
-    users: BTreeMap<String, Account>,
-    groups: BTreeMap<String, u32>,
+    accounts: Accounts,
+    processes: BTreeMap<u32, Vec<String>>,
+    systemd: services::Systemd,
+    system: system::System,
     runtimes: Vec<NodeRuntime>,
     programs: BTreeMap<String, CommandOutput>,
     judges: BTreeMap<String, trial::Judge>,
@@ -88,15 +97,12 @@ impl Default for FakeHost {
 impl FakeHost {
     /// A host with the usual folders, the users root and www-data, and one Node.js.
     pub fn new(hostname: &str) -> Self {
-        let folders =
-            ["/", "/etc", "/opt", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib"];
         let world = World {
-            tree: folders.iter().map(|path| (PathBuf::from(path), Entry::directory(0o755))).collect(),
-            users: BTreeMap::from([
-                ("root".to_owned(), Account { uid: 0, gid: 0 }),
-                ("www-data".to_owned(), Account { uid: 33, gid: 33 }),
-            ]),
-            groups: BTreeMap::from([("root".to_owned(), 0), ("www-data".to_owned(), 33)]),
+            tree: tree::usual(hostname),
+            accounts: accounts::usual(),
+            processes: BTreeMap::new(),
+            systemd: services::Systemd::default(),
+            system: system::System::usual(),
             runtimes: vec![NodeRuntime { version: "20.20.2".into(), path: "/usr/bin/node".into() }],
             programs: BTreeMap::new(),
             judges: BTreeMap::new(),
@@ -205,6 +211,11 @@ impl FakeHost {
 }
 
 impl World {
+    fn put_file(&mut self, path: &Path) {
+        let entry = Entry { kind: FileKind::File, ..Entry::directory(0o644) };
+        self.tree.insert(path.to_owned(), entry);
+    }
+
     fn check_path(path: &Path) -> Result<(), Fault> {
         let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if path.is_absolute() && plain { Ok(()) } else { Err(Fault::Other("the path is not plain".into())) }
@@ -277,8 +288,10 @@ impl World {
         if former.is_some_and(|entry| entry.kind == FileKind::Directory) {
             return Err(Fault::IsADirectory);
         }
+        let folder = path.parent().and_then(|parent| self.tree.get(parent));
+        let own_folder = folder.is_some_and(|folder| folder.uid == 0 && folder.mode & 0o022 == 0);
         let kept = former
-            .filter(|entry| entry.kind == FileKind::File)
+            .filter(|entry| own_folder && entry.kind == FileKind::File)
             .map_or((0, 0), |entry| (entry.uid, entry.gid));
         let entry = Entry {
             kind: FileKind::File,
@@ -410,11 +423,12 @@ impl Host for FakeHost {
     }
 
     fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
-        Ok(self.world().users.get(name).copied())
+        let world = self.world();
+        Ok(world.accounts.user(name).map(|user| Account { uid: user.uid, gid: user.gid }))
     }
 
     fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
-        Ok(self.world().groups.get(name).copied())
+        Ok(self.world().accounts.group(name).map(|group| group.gid))
     }
 
     fn own_account(&self) -> Account {

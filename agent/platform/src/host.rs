@@ -10,6 +10,13 @@ pub use packages::{
     PackageStatus, SimilarPackages, Simulation,
 };
 pub use reboot::{LocalTime, RebootHost};
+mod accounts;
+mod services;
+mod system;
+
+pub use accounts::{AccountHost, Accounts, GroupEntry, KeyFile, NewGroup, NewUser, UserChange, UserEntry};
+pub use services::{ServiceHost, UnitState, UnitVerb};
+pub use system::{ShellCommand, ShellOutcome, SystemHost, sysctl_path};
 
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
@@ -24,7 +31,17 @@ pub use trial::{TrialHost, TrialNetwork};
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
 pub trait Host:
-    PackageHost + RebootHost + DownloadHost + TimerHost + TrialHost + Send + Sync + 'static
+    AccountHost
+    + DownloadHost
+    + PackageHost
+    + RebootHost
+    + ServiceHost
+    + SystemHost
+    + TimerHost
+    + TrialHost
+    + Send
+    + Sync
+    + 'static
 {
     /// A run is about to look at all of these. Whoever can answer many questions for the price of one asks them here and
     /// answers from memory until something is changed through this host.
@@ -123,7 +140,8 @@ pub struct WriteFile<'a> {
     pub content: &'a [u8],
     /// Permission bits.
     pub mode: u32,
-    /// Owner and group; those of the file that it replaces when absent.
+    /// Owner and group. Absent: those of the file that it replaces where only the agent's own user can write to the folder,
+    /// else the agent's own, because anybody may have put that file there.
     pub ownership: Ownership,
 }
 

@@ -6,12 +6,17 @@ mod digests;
 mod downloads;
 mod figures;
 mod files;
+mod keys;
 mod packages;
 mod reboot;
 mod resolve;
+mod roles;
 mod runtimes;
+mod services;
+mod system;
 mod timers;
 mod trial;
+mod verify;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
@@ -32,6 +37,8 @@ pub struct LinuxHost {
     runtimes: runtimes::Cache,
     packages: packages::Cache,
     digests: digests::Cache,
+    accounts: accounts::Cache,
+    units: services::Units,
 }
 
 impl LinuxHost {
@@ -44,6 +51,8 @@ impl LinuxHost {
             packages: packages::Cache::default(),
             scratch: state_dir.join("trial"),
             digests: digests::Cache::default(),
+            accounts: accounts::Cache::default(),
+            units: services::Units::default(),
         }
     }
 
@@ -123,11 +132,11 @@ impl Host for LinuxHost {
     }
 
     fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
-        accounts::user(name)
+        self.accounts.user(name)
     }
 
     fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
-        accounts::group(name)
+        self.accounts.group(name)
     }
 
     fn own_account(&self) -> Account {

@@ -8,12 +8,14 @@
 
 mod accounts;
 mod application;
+mod blocks;
 mod certificates;
 mod check;
 mod claims;
 mod commands;
 mod decision;
 mod firewall;
+mod keys;
 mod lockout;
 mod nodejs;
 mod observed;
@@ -28,12 +30,18 @@ mod sshd;
 mod system;
 mod updates;
 
+pub use accounts::{
+    FIRST_PERSON, FoundUser, ObservedGroup, ObservedKeys, ObservedUser, authorized_keys, missing_groups,
+    user_differences,
+};
 pub use check::{AssignmentFault, check};
 pub use claims::{claims, paths_of};
+pub use commands::Guard;
 pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal};
 pub use firewall::{
     Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
 };
+pub use keys::without_managed_keys;
 pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
@@ -44,12 +52,20 @@ pub use packages::{
     ObservedPackage, PackageState, differences as package_differences, pin_file, version_matches,
 };
 pub use pending::{Pending, Trigger, due, triggers};
+pub use rendered::{
+    ObservedRendered, cron_file, cron_path, cron_schedule, logrotate_file, sysctl_file, unit_file,
+};
 pub use repositories::{
     InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
+};
+pub use services::{Activity, Enablement, ObservedService, UnitLoad};
+pub use system::{
+    ObservedHostname, ObservedSysctl, ObservedTimezone, hostname_hosts, hosts_file, sysctl_value,
 };
 pub use updates::{ObservedUpdates, UPDATES_FILE, UPDATES_PACKAGE, UPDATES_TIMERS, updates_file};
 
 use muster_domain::resource::{DesiredState, Resource, ResourceKey};
+use paths::change;
 use std::collections::BTreeMap;
 
 /// What to do, in the order of the assignment: one step for each resource.
@@ -126,9 +142,41 @@ pub enum Action {
     WriteUpdates,
     /// Tell ufw what it should be.
     ConfigureFirewall,
-    /// Have the service read its configuration again; one that does not run has nothing to read.
+    /// Make the group.
+    CreateGroup,
+    /// Take the group away.
+    RemoveGroup,
+    /// Make the user.
+    CreateUser,
+    /// Set what differs about the user.
+    ChangeUser,
+    /// Take the user away, leave its home.
+    RemoveUser,
+    /// Put the keys of the user into place.
+    WriteKeys,
+    /// Set the node's own name, now and for the next boot.
+    SetHostname,
+    /// Put the names into `/etc/hosts`.
+    WriteHosts,
+    /// Set the time zone.
+    SetTimezone,
+    /// Set the kernel setting, now and for the next boot.
+    SetSysctl,
+    /// Have systemd read its files again.
+    DaemonReload,
+    /// Make the service startable again.
+    Unmask,
+    /// Have the service start at boot.
+    Enable,
+    /// Have it not start at boot.
+    Disable,
+    /// Start the service.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Have it read its configuration again; restart it when it cannot do that.
     Reload,
-    /// Restart the service.
+    /// Stop and start it.
     Restart,
     /// Run the command.
     RunCommand,
@@ -155,11 +203,27 @@ impl Action {
             | Self::MakeSymlink
             | Self::FetchRelease
             | Self::WriteUpdates
+            | Self::CreateGroup
+            | Self::RemoveGroup
+            | Self::CreateUser
+            | Self::ChangeUser
+            | Self::RemoveUser
+            | Self::WriteKeys
+            | Self::SetHostname
+            | Self::WriteHosts
+            | Self::SetTimezone
+            | Self::SetSysctl
+            | Self::DaemonReload
+            | Self::Unmask
+            | Self::Enable
+            | Self::Disable
             | Self::PointCurrent => Weight::Light,
             Self::WriteRepository
             | Self::InstallNodejs
             | Self::RunRelease
             | Self::StartAgain
+            | Self::Start
+            | Self::Stop
             | Self::Reload
             | Self::RunCommand => Weight::Heavy,
             Self::Restart | Self::ChangePackage | Self::ConfigureFirewall => Weight::Disruptive,
@@ -168,7 +232,7 @@ impl Action {
 
     /// Whether what runs afterwards has read everything that changed before: nothing is left to be reloaded.
     pub const fn reads_everything(self) -> bool {
-        matches!(self, Self::Restart | Self::RunCommand)
+        matches!(self, Self::Start | Self::Restart | Self::RunCommand)
     }
 }
 
@@ -255,5 +319,7 @@ fn mismatch() -> Verdict {
     Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
 }
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;
