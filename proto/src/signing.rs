@@ -15,3 +15,10 @@ pub fn assignment_statement(node: NodeId, generation: Generation, revision: &Rev
     statement.extend_from_slice(revision.as_bytes());
     statement
 }
+
+/// The same for the list of programs that a controller hands out: its text says which program has which digest.
+pub fn programs_statement(manifest: &[u8]) -> Vec<u8> {
+    let mut statement = b"muster.programs.v1\0".to_vec();
+    statement.extend_from_slice(manifest);
+    statement
+}

@@ -101,7 +101,9 @@ impl Controller {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stop) = watch::channel(false);
-        let serving = tokio::spawn(muster_controller::grpc::serve(listener, config, app.clone(), stop));
+        let install = muster_controller::install::Install::new(folder.path().join("programs"));
+        let serving =
+            tokio::spawn(muster_controller::grpc::serve(listener, config, app.clone(), install, stop));
         Self { app, clock, address, serving, shutdown, _folder: folder }
     }
 

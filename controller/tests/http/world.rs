@@ -81,7 +81,8 @@ impl World {
             let (_, secret) = app.token_create(&who, "test", None).await.unwrap();
             tokens.insert(role, secret.expose_secret().to_owned());
         }
-        let router = muster_controller::http::router(app.clone());
+        let install = muster_controller::install::Install::new(folder.path().join("programs"));
+        let router = muster_controller::http::router(app.clone(), install);
         Self { app, clock, router, pool, tokens, _folder: folder }
     }
 
