@@ -27,6 +27,9 @@ mod tests;
 
 pub use node_verifier::NodeVerifier;
 
+/// What agents speak.
+pub const HTTP_2: &[u8] = b"h2";
+
 /// What a client of the agents' listener that is no agent speaks.
 pub const HTTP_1_1: &[u8] = b"http/1.1";
 
@@ -94,7 +97,7 @@ pub fn agents_config_at(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     // Agents offer HTTP/2 alone. What offers both is a tool that fetches a file.
-    config.alpn_protocols = vec![HTTP_1_1.to_vec(), b"h2".to_vec()];
+    config.alpn_protocols = vec![HTTP_1_1.to_vec(), HTTP_2.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -104,7 +107,7 @@ pub fn people_config(certificate: Arc<ServingCertificate>) -> Result<Arc<ServerC
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
     Ok(Arc::new(config))
 }
 

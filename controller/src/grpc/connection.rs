@@ -68,7 +68,8 @@ pub(super) async fn run(
             return;
         }
     };
-    if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_1_1) {
+    // What says nothing about protocols (wget) speaks HTTP/1.1; agents always say.
+    if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
         downloads.serve(stream, address, shutdown).await;
         return;
     }

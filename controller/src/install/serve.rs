@@ -216,3 +216,24 @@ async fn feed(mut file: File, pieces: &mpsc::Sender<io::Result<Bytes>>) -> Resul
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stops_reading_gives_the_place_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, vec![7; 20 * PIECE_BYTES]).unwrap();
+        let (pieces, mut reader) = mpsc::channel(PIECES_AHEAD);
+        let silent = feed(File::open(&path).await.unwrap(), &pieces).await;
+        assert!(matches!(silent, Err(Stopped::Silent)));
+        for _ in 0..PIECES_AHEAD {
+            assert_eq!(reader.recv().await.unwrap().unwrap().len(), PIECE_BYTES);
+        }
+        drop(reader);
+        let gone = feed(File::open(&path).await.unwrap(), &pieces).await;
+        assert!(matches!(gone, Err(Stopped::Gone)));
+    }
+}
