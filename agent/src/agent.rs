@@ -99,6 +99,7 @@ impl Agent {
             version = crate::VERSION,
             "agent started"
         );
+        crate::notify::ready();
         let nudges = Arc::new(Nudges::new(config.intervals.poll));
         let remote = Arc::new(RemoteArtifacts::new());
         let source: Arc<dyn ArtifactSource> = remote.clone();

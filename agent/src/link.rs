@@ -113,6 +113,7 @@ impl Link {
                 Ok(()) => continue,
                 Err(error) => {
                     let text = error.to_string();
+                    crate::notify::status(&format!("not connected: {text}"));
                     // The same trouble is told once, not at every attempt.
                     if text == last_error {
                         tracing::debug!("{text}");
@@ -159,6 +160,7 @@ impl Link {
         }
         let mut session = session::Session::begin(self, channel).await?;
         tracing::info!(controller = %session.controller(), "connected to the controller");
+        crate::notify::status(&format!("{}{}", crate::notify::CONNECTED, session.controller()));
         backoff.reset();
         last_error.clear();
         session.serve().await
