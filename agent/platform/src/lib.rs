@@ -12,6 +12,6 @@ pub mod linux;
 pub use fake::FakeHost;
 pub use host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
-    Ownership, TimerHost, TrialHost, TrialNetwork, WriteFile,
+    Ownership, SshdHost, SshdValues, TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 pub use linux::LinuxHost;

@@ -6,12 +6,13 @@ mod figures;
 mod files;
 mod resolve;
 mod runtimes;
+mod sshd;
 mod timers;
 mod trial;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
-    TimerHost, TrialHost, TrialNetwork, WriteFile,
+    SshdHost, SshdValues, TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -26,6 +27,7 @@ pub struct LinuxHost {
     scratch: PathBuf,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
+    sshd: sshd::Cache,
 }
 
 impl LinuxHost {
@@ -36,6 +38,7 @@ impl LinuxHost {
             scratch: state_dir.join("trial"),
             figures: figures::Figures::new(state_dir),
             runtimes: runtimes::Cache::default(),
+            sshd: sshd::Cache::default(),
         }
     }
 
@@ -57,6 +60,16 @@ impl TrialHost for LinuxHost {
             return Err(HostError::new("try out", file.path, Fault::PermissionDenied));
         }
         trial::try_with(&self.scratch, file, network, command)
+    }
+}
+
+impl SshdHost for LinuxHost {
+    fn sshd_values(&self) -> Result<SshdValues, HostError> {
+        self.sshd.values()
+    }
+
+    fn sshd_values_of(&self, config: &str) -> Result<SshdValues, HostError> {
+        self.sshd.values_of(&self.scratch, config)
     }
 }
 

@@ -32,6 +32,7 @@ pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
 pub use outcomes::Outcomes;
+pub use sshd::{Admin, ObservedSshd, Overruled, SignInChange, SshdSettings};
 
 use muster_domain::resource::{DesiredState, Resource, ResourceKey};
 use std::collections::BTreeMap;
@@ -104,6 +105,8 @@ pub enum Action {
     PointCurrent,
     /// Tell ufw what it should be.
     ConfigureFirewall,
+    /// Put the settings of the SSH server into place, and have it read them.
+    ConfigureSshd,
 }
 
 /// How hard a run tries.

@@ -1,6 +1,6 @@
 //! What was found on a node, as the planner wants to know it.
 
-use super::ObservedFirewall;
+use super::{ObservedFirewall, ObservedSshd};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -17,6 +17,8 @@ pub enum Observed {
     Application(ObservedApplication),
     /// For the firewall.
     Firewall(ObservedFirewall),
+    /// For the SSH server.
+    Sshd(ObservedSshd),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.
