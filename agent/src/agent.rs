@@ -109,7 +109,8 @@ impl Agent {
             releases,
             ledger.clone(),
             nudges.clone(),
-        );
+        )
+        .with_certificates(remote.clone());
         let processes = ProcessWatch {
             config: config.clone(),
             runner: runner.clone(),

@@ -8,7 +8,7 @@ mod retry;
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
-use crate::resources::{self, Look, View, deploy, nodejs, observe};
+use crate::resources::{self, CertificateSource, Look, View, deploy, nodejs, observe};
 use crate::runner::ApplicationRunner;
 use muster_domain::{
     event::Severity,
@@ -72,6 +72,7 @@ pub struct Converger {
     releases: Releases,
     ledger: Arc<Ledger>,
     nudges: Arc<Nudges>,
+    certificates: Option<Arc<dyn CertificateSource>>,
     retries: Retries,
     last_report: Option<ConvergenceReport>,
 }
@@ -100,7 +101,13 @@ impl Converger {
         nudges: Arc<Nudges>,
     ) -> Self {
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
-        Self { config, host, runner, releases, ledger, nudges, retries, last_report: None }
+        Self { config, host, runner, releases, ledger, nudges, certificates: None, retries, last_report: None }
+    }
+
+    /// Has certificates for services issued there.
+    #[must_use]
+    pub fn with_certificates(self, source: Arc<dyn CertificateSource>) -> Self {
+        Self { certificates: Some(source), ..self }
     }
 
     /// Converges until it is dropped.
@@ -303,6 +310,13 @@ impl Converger {
                     }
                 }
                 Ok(None)
+            }
+            (DesiredState::Certificate(wanted), Action::IssueCertificate) => {
+                let Some(source) = &self.certificates else {
+                    return Err("this agent has no controller to ask for certificates".into());
+                };
+                let (host, state) = (self.host.clone(), self.config.state_dir.clone());
+                resources::issue_certificate(host, state, source.as_ref(), wanted).await
             }
             (desired, action) => {
                 let (host, state) = (self.host.clone(), self.config.state_dir.clone());

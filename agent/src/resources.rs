@@ -30,6 +30,8 @@ mod updates;
 mod users;
 pub(crate) mod validate;
 
+pub(crate) use certificates::issue as issue_certificate;
+pub use certificates::{CertificateRequest, CertificateSource};
 pub use look::View;
 pub(crate) use sshd::FILE as SSHD_FILE;
 

@@ -24,6 +24,7 @@ mod sshd;
 mod system;
 mod updates;
 
+pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
 pub use firewall::{Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal};
 pub use lockout::{Phases, lockout_risk, phases};
@@ -105,6 +106,8 @@ pub enum Action {
     PointCurrent,
     /// Tell ufw what it should be.
     ConfigureFirewall,
+    /// Have the controller issue a certificate, for the key that is there or for a new one.
+    IssueCertificate,
     /// Put the settings of the SSH server into place, and have it read them.
     ConfigureSshd,
 }

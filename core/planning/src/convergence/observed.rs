@@ -1,6 +1,6 @@
 //! What was found on a node, as the planner wants to know it.
 
-use super::{ObservedFirewall, ObservedSshd};
+use super::{ObservedCertificate, ObservedFirewall, ObservedSshd};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -17,6 +17,8 @@ pub enum Observed {
     Application(ObservedApplication),
     /// For the firewall.
     Firewall(ObservedFirewall),
+    /// For a certificate and its key.
+    Certificate(ObservedCertificate),
     /// For the SSH server.
     Sshd(ObservedSshd),
     /// It could not be looked at, for this reason.
