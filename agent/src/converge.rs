@@ -25,7 +25,7 @@ pub use turns::Turns;
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
-use crate::resources::{Builtin, Kinds};
+use crate::resources::{Builtin, CertificateSource, Kinds};
 use crate::runner::ApplicationRunner;
 use drift::Drift;
 use muster_domain::{
@@ -60,6 +60,7 @@ pub struct Converger {
     ledger: Arc<Ledger>,
     nudges: Arc<Nudges>,
     turns: Arc<dyn Turns>,
+    certificates: Option<Arc<dyn CertificateSource>>,
     cpus: u32,
     retries: Retries,
     told: Told,
@@ -85,6 +86,8 @@ pub struct Parts {
     pub nudges: Arc<Nudges>,
     /// Who says whose turn it is.
     pub turns: Arc<dyn Turns>,
+    /// Who issues certificates for services; absent where there is nobody to ask.
+    pub certificates: Option<Arc<dyn CertificateSource>>,
 }
 
 impl Converger {
@@ -94,7 +97,7 @@ impl Converger {
     }
 
     fn with_kinds(parts: Parts, kinds: Arc<dyn Kinds>) -> Self {
-        let Parts { config, host, runner, releases, ledger, nudges, turns } = parts;
+        let Parts { config, host, runner, releases, ledger, nudges, turns, certificates } = parts;
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
         let cpus = host.facts(crate::VERSION).cpus;
         let told = Told::default();
@@ -107,6 +110,7 @@ impl Converger {
             ledger,
             nudges,
             turns,
+            certificates,
             cpus,
             retries,
             told,

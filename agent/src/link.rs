@@ -4,6 +4,7 @@
 //! is the same: a pause, and a new one.
 
 pub mod backoff;
+mod certificates;
 pub mod dial;
 pub mod farewell;
 mod planning;

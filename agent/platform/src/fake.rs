@@ -10,6 +10,7 @@ pub use reboot::FakeBoot;
 mod accounts;
 mod firewall;
 mod services;
+mod sshd;
 mod system;
 mod timers;
 mod tree;
@@ -455,6 +456,7 @@ impl Host for FakeHost {
         let name =
             command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let output = firewall::run(&mut world, &name, command);
+        let output = output.or_else(|| sshd::run(&world, &name, command));
         let output = output.or_else(|| trial::run(&world, &name, command));
         let output = output.or_else(|| world.programs.get(&name).cloned());
         output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))

@@ -331,6 +331,7 @@ impl Bench {
             releases,
             ledger: self.ledger.clone(),
             turns: self.turns.clone(),
+            certificates: None,
         };
         self.converger = Some(Converger::with_kinds(parts, self.kinds.clone()));
     }
