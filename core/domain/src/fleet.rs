@@ -7,16 +7,18 @@
 mod application;
 mod change;
 mod lists;
+mod policy;
 mod processes;
 mod quantities;
 
 pub use application::{Application, ExecMode, Health, Instances, MaxWord};
 pub use change::ApplicationOverride;
 pub use lists::split_words;
+pub use policy::MaxChanging;
 pub use processes::{KillSignal, Limits, LogRotation, LogType, OwnFile, Runner, Watch};
 pub use quantities::{Duration, Share, Size};
 
-use crate::{ApplicationName, EnvironmentName, NodeName, node::Role};
+use crate::{ApplicationName, EnvironmentName, NodeName, node::Role, resource::Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +63,21 @@ pub struct Environment {
     /// Variables for every application of the environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvValue>,
+    /// What is done about differences on its nodes: `enforce` puts them right, `report` says them and changes nothing, and
+    /// `ignore` does not even look. The strictest of resource, node and environment holds. Default: enforce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Mode>,
+    /// How many nodes of a role may be changing disruptively at once, by configuration, releases and reboots together: a
+    /// number, or a percentage of the nodes of that role. Default: 1, or 25% where that is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_changing: Option<MaxChanging>,
+}
+
+impl Environment {
+    /// How many of `nodes` nodes of one role may be changing disruptively at once; at least one.
+    pub fn changing_at_most(&self, nodes: usize) -> usize {
+        self.max_changing.as_ref().map_or_else(|| MaxChanging::default_of(nodes), |most| most.of(nodes))
+    }
 }
 
 /// A declared node.
@@ -75,6 +92,17 @@ pub struct Node {
     /// Settings of applications that differ on this node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<ApplicationName, ApplicationOverride>,
+    /// What is done about differences on this node: `enforce`, `report` or `ignore`. The strictest of resource, node and
+    /// environment holds. Default: enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Mode>,
+}
+
+impl Node {
+    /// A node of an environment, with no role and nothing of its own.
+    pub fn of(environment: EnvironmentName) -> Self {
+        Self { environment, roles: Vec::new(), overrides: BTreeMap::new(), enforcement: None }
+    }
 }
 
 /// A value of an environment variable. YAML's numbers and truth values are taken as they are written.

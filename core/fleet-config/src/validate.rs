@@ -203,6 +203,10 @@ fn choice(definition: Option<&str>, name: &str, given: &Value) -> (String, Strin
             format!("{given_words} does not fit {}", quoted(name)),
             "write a list of words ([--port, \"80\"]), or one text with blanks between them",
         ),
+        Some("MaxChanging") => owned(
+            format!("{given_words} is not a number of nodes"),
+            "write a whole number from 1, or a percentage from 1% to 100% of the nodes of a role",
+        ),
         Some("Texts") => {
             owned(format!("{given_words} does not fit {}", quoted(name)), "write a list of texts, or one")
         }
