@@ -11,6 +11,7 @@ mod certificates;
 mod check;
 mod commands;
 mod firewall;
+mod lockout;
 mod nodejs;
 mod observed;
 mod outcomes;
@@ -24,6 +25,8 @@ mod system;
 mod updates;
 
 pub use check::{AssignmentFault, check};
+pub use firewall::{Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff};
+pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
@@ -99,6 +102,8 @@ pub enum Action {
     StartAgain,
     /// Flip the link `current` to the release.
     PointCurrent,
+    /// Tell ufw what it should be.
+    ConfigureFirewall,
 }
 
 /// How hard a run tries.

@@ -1,5 +1,6 @@
 //! What was found on a node, as the planner wants to know it.
 
+use super::ObservedFirewall;
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -14,6 +15,8 @@ pub enum Observed {
     },
     /// For applications.
     Application(ObservedApplication),
+    /// For the firewall.
+    Firewall(ObservedFirewall),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.
