@@ -14,6 +14,7 @@ pub mod config;
 pub mod converge;
 pub mod durable;
 pub mod identity;
+pub mod inventory;
 pub mod join;
 pub mod ledger;
 pub mod link;
