@@ -16,6 +16,7 @@ pub mod converge;
 pub mod durable;
 pub mod identity;
 pub mod install;
+pub mod inventory;
 pub mod join;
 pub mod ledger;
 pub mod link;

@@ -1,0 +1,70 @@
+//! The configuration of nginx that somebody wrote.
+
+use super::{owned, source::Source};
+use muster_domain::inventory::InstalledFile;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+const FOLDERS: [&str; 8] = [
+    "/etc/nginx",
+    "/etc/nginx/conf.d",
+    "/etc/nginx/sites-available",
+    "/etc/nginx/sites-enabled",
+    "/etc/nginx/snippets",
+    "/etc/nginx/streams-available",
+    "/etc/nginx/streams-enabled",
+    "/etc/nginx/modules-enabled",
+];
+
+/// Files and links that no package brought, or that are no longer what it brought.
+pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {
+    let mut paths = Vec::new();
+    for folder in FOLDERS {
+        paths.extend(source.names(folder).into_iter().map(|name| format!("{folder}/{name}")));
+    }
+    let owners = owned::packages_of(source, &paths);
+    let packages: BTreeSet<String> = owners.values().cloned().collect();
+    let changed = owned::changed(source, &packages);
+    let passwd = source.text("/etc/passwd").unwrap_or_default();
+    let group = source.text("/etc/group").unwrap_or_default();
+    let mut found = Vec::new();
+    for path in paths {
+        if owners.contains_key(&path) && !changed.contains(&path) {
+            continue;
+        }
+        let real = source.real(&path);
+        let Ok(stat) = fs::symlink_metadata(&real) else { continue };
+        let (owner, group) = (name_of(&passwd, stat.uid()), name_of(&group, stat.gid()));
+        let mode = format!("{:04o}", stat.permissions().mode() & 0o7777);
+        let file =
+            |content, link_to| InstalledFile { path: path.clone(), content, link_to, mode, owner, group };
+        if stat.is_symlink() {
+            // Modules are enabled by links of their packages' own making.
+            if let Ok(target) = fs::read_link(&real)
+                && !path.starts_with("/etc/nginx/modules-enabled/")
+            {
+                found.push(file(None, Some(target.display().to_string())));
+            }
+        } else if stat.is_file() {
+            let Some(text) = source.text(&path) else { continue };
+            if text.contains("PRIVATE KEY-----") {
+                source.note(format!("{path} was left out: it is a private key"));
+            } else {
+                found.push(file(Some(text), None));
+            }
+        }
+    }
+    found
+}
+
+/// The name of a number in a file such as `/etc/passwd`; the number itself when it has none.
+fn name_of(table: &str, id: u32) -> String {
+    let id = id.to_string();
+    let named = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    });
+    named.unwrap_or(id)
+}
