@@ -232,4 +232,6 @@ fn mismatch() -> Verdict {
 }
 
 #[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
 mod tests;

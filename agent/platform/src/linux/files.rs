@@ -4,7 +4,7 @@ use super::digests;
 use super::resolve::{Parents, Place, place};
 use crate::host::{Fault, FileKind, FileStat, HostError, Ownership, WriteFile};
 use muster_domain::Digest;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -134,9 +134,23 @@ pub(super) fn write(root: Option<&Path>, file: &WriteFile<'_>) -> Result<(), Hos
         .and_then(|()| Ok(rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name)?));
     if let Err(fault) = written {
         discard(&place, &temporary);
-        return Err(HostError::new(ACTION, file.path, fault));
+        return Err(HostError::new(ACTION, file.path, explained(&place, fault)));
     }
     at(ACTION, file.path, sync_folder(&place))
+}
+
+/// That root is denied something has one reason that nobody thinks of first.
+fn explained(place: &Place, fault: Fault) -> Fault {
+    if fault != Fault::PermissionDenied {
+        return fault;
+    }
+    let immutable = |folder: &OwnedFd, name: &OsStr, flags: AtFlags| {
+        rustix::fs::statx(folder, name, flags | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::IMMUTABLE))
+    };
+    let held = immutable(&place.folder, &place.name, AtFlags::empty())
+        || immutable(&place.folder, OsStr::new(""), AtFlags::EMPTY_PATH);
+    if held { Fault::Immutable } else { fault }
 }
 
 fn write_beside(
@@ -217,10 +231,12 @@ fn set_attributes_in(
         return Err(HostError::new(action, path, Fault::UnsafeLink { link, owner: stat.st_uid }));
     }
     // The owner first: changing it clears the set-user-id bits.
-    at(action, path, change_owner(&handle, &stat, ownership))?;
+    let explain = |fault: Fault| HostError::new(action, path, explained(place, fault));
+    change_owner(&handle, &stat, ownership).map_err(explain)?;
     // A handle opened by path alone cannot be changed directly, its name in /proc can; it works without read permission.
     let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
-    at(action, path, rustix::fs::chmodat(CWD, by_handle, Mode::from_raw_mode(mode), AtFlags::empty()))
+    rustix::fs::chmodat(CWD, by_handle, Mode::from_raw_mode(mode), AtFlags::empty())
+        .map_err(|errno| explain(errno.into()))
 }
 
 pub(super) fn make_symlink(root: Option<&Path>, path: &Path, target: &str) -> Result<(), HostError> {
@@ -236,7 +252,7 @@ pub(super) fn make_symlink(root: Option<&Path>, path: &Path, target: &str) -> Re
     at(ACTION, path, rustix::fs::symlinkat(target, &place.folder, &temporary))?;
     if let Err(errno) = rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name) {
         discard(&place, &temporary);
-        return Err(HostError::new(ACTION, path, errno.into()));
+        return Err(HostError::new(ACTION, path, explained(&place, errno.into())));
     }
     at(ACTION, path, sync_folder(&place))
 }
@@ -253,5 +269,6 @@ pub(super) fn remove(root: Option<&Path>, path: &Path) -> Result<(), HostError> 
         FileType::Directory => AtFlags::REMOVEDIR,
         _ => AtFlags::empty(),
     };
-    at(ACTION, path, rustix::fs::unlinkat(&place.folder, &place.name, flags))
+    rustix::fs::unlinkat(&place.folder, &place.name, flags)
+        .map_err(|errno| HostError::new(ACTION, path, explained(&place, errno.into())))
 }
