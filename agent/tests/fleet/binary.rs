@@ -103,7 +103,10 @@ async fn a_machine_joins_runs_without_root_shows_its_status_and_stops_when_asked
     let planned = agent(&["plan", "--state-dir", &state_text]).output().await.unwrap();
     assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
     let text = String::from_utf8(planned.stdout).unwrap();
-    assert!(text.starts_with("change   file:/etc/app/motd  (corrective)\n         content differs\n"), "{text}");
+    assert!(
+        text.starts_with("change   file:/etc/app/motd  (corrective)\n         content differs\n"),
+        "{text}"
+    );
     assert!(text.contains("\n         -by hand\n         +hello\n"), "{text}");
     assert!(text.ends_with("cannot be told or would not be tried. Nothing was changed.\n"), "{text}");
     let planned = agent(&["plan", "--state-dir", &state_text, "--output", "json"]).output().await.unwrap();

@@ -85,7 +85,8 @@ async fn what_needs_a_turn_waits_for_it_and_says_for_whom() {
     controller.state().turn_taken_by = None;
     controller.hint(Hint::TurnChanged(v1::TurnChanged {}));
     eventually("the application is replaced", || (node.runner.applied().len() > applied).then_some(())).await;
-    let released = eventually("the turn is given back", || controller.state().released_turns.first().cloned());
+    let released =
+        eventually("the turn is given back", || controller.state().released_turns.first().cloned());
     assert_eq!(released.await.outcome(), v1::TurnOutcome::Done);
     let first = upload(&node, 2);
     // Another release comes from a rollout, which has chosen this node already.

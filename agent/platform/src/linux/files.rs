@@ -53,6 +53,10 @@ fn stat_in(place: &Place) -> Result<Option<Stat>, Fault> {
 /// Opens a regular file for reading; a link is not followed, a pipe is not waited on.
 fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, HostError> {
     let place = place(action, root, path, Parents::MustExist)?;
+    open_in(action, &place, path)
+}
+
+fn open_in(action: &'static str, place: &Place, path: &Path) -> Result<File, HostError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&place.folder, &place.name, flags, Mode::empty()) {
         Err(rustix::io::Errno::LOOP) => return Err(HostError::new(action, path, Fault::NotAFile)),
@@ -71,15 +75,20 @@ pub(super) fn digest(
     max_bytes: u64,
     known: &digests::Cache,
 ) -> Result<Option<Digest>, HostError> {
-    let mut file = open("read", root, path)?;
+    let place = place("read", root, path, Parents::MustExist)?;
+    // What is known is not even opened.
+    let rests = at("read", path, stat_in(&place))?.map(|stat| digests::FileState::from(&stat));
+    if let Some(digest) =
+        rests.filter(|rests| rests.size <= max_bytes).and_then(|rests| known.get(path, rests))
+    {
+        return Ok(Some(digest));
+    }
+    let mut file = open_in("read", &place, path)?;
     let before = at("read", path, rustix::fs::fstat(&file))?;
     let state = digests::FileState::from(&before);
     // Not even a file that is longer than what is wanted has to be read to know that it differs.
     if state.size > max_bytes {
         return Ok(None);
-    }
-    if let Some(digest) = known.get(path, state) {
-        return Ok(Some(digest));
     }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = [0; 16 * 1024];

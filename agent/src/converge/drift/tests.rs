@@ -139,7 +139,8 @@ async fn hundreds_of_folders_are_watched_and_left_again() {
 async fn when_too_much_happens_at_once_everything_is_looked_at() {
     let mut site = Site::new(&["/etc/motd"]);
     // More than the kernel keeps for somebody who does not listen.
-    let kept: usize = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let kept: usize =
+        std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     for _ in 0..kept {
         site.write("/etc/one", "x");
         site.write("/etc/two", "x");

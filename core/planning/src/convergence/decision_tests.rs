@@ -7,7 +7,8 @@ use muster_domain::resource::{
 
 fn resource(mode: Mode) -> Resource {
     let symlink = Symlink { path: "/a".into(), target: "b".into() };
-    let mut resource = Resource::new(ResourceKey::new("symlink", "/a"), vec![], DesiredState::Symlink(symlink));
+    let mut resource =
+        Resource::new(ResourceKey::new("symlink", "/a"), vec![], DesiredState::Symlink(symlink));
     resource.mode = mode;
     resource
 }
@@ -147,7 +148,8 @@ fn the_same_thing_under_two_kinds_or_names_is_a_contradiction() {
 fn a_watch_is_an_order_and_part_of_every_circle() {
     let mut first = resource(Mode::Enforce);
     let service = Service { name: "web.service".into(), enabled: None, running: None };
-    let mut second = Resource::new(ResourceKey::new("service", "web"), vec![], DesiredState::Service(service));
+    let mut second =
+        Resource::new(ResourceKey::new("service", "web"), vec![], DesiredState::Service(service));
     second.reload_on = vec![first.key.clone()];
     assert_eq!(check(&[first.clone(), second.clone()]), []);
     let text = |resources: &[Resource]| check(resources).iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -160,7 +162,10 @@ fn a_watch_is_an_order_and_part_of_every_circle() {
         text(&[first, second.clone()]),
         ["resources depend on each other in a circle: symlink:/a -> service:web -> symlink:/a"]
     );
-    assert_eq!(text(&[second]), ["resource service:web depends on symlink:/a, which is not part of the assignment"]);
+    assert_eq!(
+        text(&[second]),
+        ["resource service:web depends on symlink:/a, which is not part of the assignment"]
+    );
 }
 
 #[test]
