@@ -150,8 +150,8 @@ impl Converger {
             }
         }
         let started_at = self.config.clock.now();
-        let sight = self.sight(Effort { start_crash_looping: asked }).await;
-        let mut run = Run::begin(self, assignment.clone(), sight).await;
+        let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
+        let mut run = Run::begin(self, sight).await;
         run.carry_out().await;
         run.remove_released().await;
         run.finish_turn().await;
@@ -195,8 +195,9 @@ impl Converger {
     }
 
     /// With what this run looks.
-    async fn sight(&self, effort: Effort) -> Sight {
+    async fn sight(&self, assignment: Arc<Accepted>, effort: Effort) -> Sight {
         Sight {
+            assignment,
             host: self.host.clone(),
             kinds: self.kinds.clone(),
             state: self.config.state_dir.clone(),

@@ -179,7 +179,7 @@ impl Run<'_> {
                 let (sight, assignment) = (self.sight.clone(), assignment.clone());
                 crate::blocking(move || {
                     let resources = &assignment.content.resources;
-                    sight.kinds.apply(sight.look_among(resources), &resources[index].desired, action)
+                    sight.kinds.apply(sight.look(), &resources[index].desired, action)
                 })
                 .await
             }

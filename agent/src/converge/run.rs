@@ -57,11 +57,11 @@ impl Outcome {
 
 impl<'a> Run<'a> {
     /// Looks at everything.
-    pub(super) async fn begin(converger: &'a mut Converger, assignment: Arc<Accepted>, sight: Sight) -> Self {
-        let sight = Arc::new(sight);
+    pub(super) async fn begin(converger: &'a mut Converger, sight: Sight) -> Self {
+        let (assignment, sight) = (sight.assignment.clone(), Arc::new(sight));
         let pending = converger.ledger.recollect().pending;
-        let (eyes, wanted) = (sight.clone(), assignment.clone());
-        let looked = crate::blocking(move || eyes.assess_all(&wanted.content.resources, &pending)).await;
+        let eyes = sight.clone();
+        let looked = crate::blocking(move || eyes.assess_all(&pending)).await;
         let well = |look: &Assessment| matches!(look.verdict, Verdict::InPlace | Verdict::Waiting { .. });
         Self {
             well_before: looked.iter().map(well).collect(),

@@ -329,6 +329,8 @@ fn mismatch() -> Verdict {
 }
 
 #[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
 mod host_tests;
 #[cfg(test)]
 mod tests;
