@@ -19,11 +19,15 @@ pub mod ledger;
 pub mod link;
 pub mod lock;
 pub mod logs;
+#[cfg(test)]
+mod on_host;
 mod processes;
 pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;
+#[cfg(test)]
+mod test_site;
 
 pub use agent::{Agent, StartError};
 pub use config::{AgentConfig, Clock, Intervals, StateDir};
