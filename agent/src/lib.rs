@@ -23,12 +23,16 @@ pub mod link;
 pub mod lock;
 pub mod logs;
 mod notify;
+#[cfg(test)]
+mod on_host;
 mod processes;
 pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;
 pub mod safe_apply;
+#[cfg(test)]
+mod test_site;
 pub mod uninstall;
 pub mod upgrade;
 
