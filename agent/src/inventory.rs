@@ -6,8 +6,8 @@
 
 mod accounts;
 mod cron;
+mod files;
 mod firewall;
-mod nginx;
 mod owned;
 mod packages;
 mod pm2;
@@ -32,9 +32,8 @@ pub fn take(host: &dyn Host, root: &Path) -> Inventory {
         units: units::read(&mut source, &base),
         groups: accounts::groups(&mut source),
         cron_jobs: cron::read(&mut source),
-        nginx_files: nginx::read(&mut source),
+        files: files::read(&mut source),
         firewall: firewall::read(&mut source),
-        sysctl: settings::sysctl(&mut source),
         pm2_applications: pm2::read(&mut source, &users),
         users,
         notes: Vec::new(),
@@ -58,8 +57,7 @@ fn shorten(source: &mut Source<'_>, inventory: &mut Inventory) {
     cut(source, "users", &mut inventory.users);
     cut(source, "groups", &mut inventory.groups);
     cut(source, "jobs of cron", &mut inventory.cron_jobs);
-    cut(source, "files of nginx", &mut inventory.nginx_files);
-    cut(source, "kernel settings", &mut inventory.sysctl);
+    cut(source, "files", &mut inventory.files);
     cut(source, "applications of pm2", &mut inventory.pm2_applications);
 }
 
@@ -68,13 +66,13 @@ fn fit(inventory: &mut Inventory) {
     let size = |inventory: &Inventory| serde_json::to_vec(inventory).map_or(0, |json| json.len());
     while size(inventory) > MAX_INVENTORY_BYTES {
         let longest = inventory
-            .nginx_files
+            .files
             .iter()
             .enumerate()
             .max_by_key(|(_, file)| file.content.as_ref().map_or(0, String::len))
             .map(|(index, _)| index);
         let Some(index) = longest else { break };
-        let left_out = inventory.nginx_files.remove(index);
+        let left_out = inventory.files.remove(index);
         inventory.notes.push(format!("{} was left out: everything together is too long", left_out.path));
     }
 }

@@ -7,6 +7,7 @@ pub mod backoff;
 mod certificates;
 pub mod dial;
 pub mod farewell;
+mod inspecting;
 mod planning;
 pub mod reach;
 pub mod remote;

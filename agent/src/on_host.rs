@@ -51,7 +51,7 @@ impl Throwaway {
     }
 
     fn look(&self) -> Look<'_> {
-        Look { host: &self.host, state: &self.state }
+        Look { host: &self.host, state: &self.state, assigned: &[] }
     }
 
     /// What would be done about it now.

@@ -1,44 +1,25 @@
-//! Jobs of cron that no package brought.
+//! Jobs of cron in the tables of users.
 
-use super::{owned, source::Source};
+use super::source::Source;
 use muster_domain::inventory::InstalledCronJob;
 
-/// Tables of users, and files of root's that no package brought.
+/// Tables of users. Files in `/etc/cron.d` are among the files; what somebody added to `/etc/crontab` is noted.
 pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledCronJob> {
     let mut jobs = Vec::new();
     for user in source.names("/var/spool/cron/crontabs") {
-        let file = format!("/var/spool/cron/crontabs/{user}");
-        let text = source.text(&file).unwrap_or_default();
+        let text = source.text(&format!("/var/spool/cron/crontabs/{user}")).unwrap_or_default();
         jobs.extend(text.lines().filter_map(|line| {
             let (schedule, command) = schedule(line)?;
-            Some(InstalledCronJob {
-                file: file.clone(),
-                user: user.clone(),
-                schedule,
-                command: command.to_owned(),
-            })
+            Some(InstalledCronJob { user: user.clone(), schedule, command: command.to_owned() })
         }));
     }
-    let mut files: Vec<String> =
-        source.names("/etc/cron.d").into_iter().map(|name| format!("/etc/cron.d/{name}")).collect();
-    files.push("/etc/crontab".to_owned());
-    let owners = owned::packages_of(source, &files);
-    for file in files {
-        if owners.contains_key(&file) && file != "/etc/crontab" {
-            continue;
-        }
-        let text = source.text(&file).unwrap_or_default();
-        jobs.extend(text.lines().filter_map(|line| {
-            let (schedule, rest) = schedule(line)?;
-            let (user, command) = rest.split_once(char::is_whitespace)?;
-            // What the distribution's own table does.
-            (!command.contains("run-parts")).then(|| InstalledCronJob {
-                file: file.clone(),
-                user: user.to_owned(),
-                schedule,
-                command: command.trim().to_owned(),
-            })
-        }));
+    let table = source.text("/etc/crontab").unwrap_or_default();
+    // What the distribution's own table does is run the parts of the hour, day, week and month.
+    let added = table.lines().filter_map(schedule).filter(|(_, rest)| !rest.contains("run-parts")).count();
+    if added > 0 {
+        source.note(format!(
+            "/etc/crontab has {added} jobs of somebody's own, which have to be declared by hand"
+        ));
     }
     jobs
 }

@@ -73,8 +73,7 @@ fn a_host_kept_by_hand_is_read_without_its_secrets() {
         .map(|j| (j.user.as_str(), j.schedule.as_str(), j.command.as_str()))
         .collect();
     assert_eq!(jobs, [("amara", "@daily", "/srv/clean"), ("amara", "15 2 * * *", "/srv/report --all")]);
-    let nginx: Vec<_> =
-        inventory.nginx_files.iter().map(|f| (f.path.as_str(), f.link_to.as_deref())).collect();
+    let nginx: Vec<_> = inventory.files.iter().map(|f| (f.path.as_str(), f.link_to.as_deref())).collect();
     assert_eq!(
         nginx,
         [
@@ -93,7 +92,6 @@ fn a_host_kept_by_hand_is_read_without_its_secrets() {
     };
     assert_eq!(firewall.rules, [rule(22, Some("tcp"), Some("10.0.0.0/8")), rule(80, None, None)]);
     assert_eq!(firewall.other_rules.len(), 1, "{:?}", firewall.other_rules);
-    assert_eq!(inventory.sysctl.len(), 1);
     assert_eq!(inventory.pm2_applications[0].script, "/srv/web/s.js");
     let text = serde_json::to_string(&inventory).unwrap();
     assert!(!text.contains("hush") && !text.contains("$6$"), "{text}");
@@ -111,7 +109,7 @@ fn what_is_too_long_is_left_out_and_said() {
     fs::write(folder.join("huge.conf"), "x".repeat(300_000)).unwrap();
     let inventory = take(&FakeHost::new("h"), dir.path());
     assert!(serde_json::to_vec(&inventory).unwrap().len() <= MAX_INVENTORY_BYTES);
-    assert!((1..8).contains(&inventory.nginx_files.len()));
+    assert!((1..8).contains(&inventory.files.len()));
     assert!(inventory.notes.iter().any(|note| note.contains("huge.conf")));
     assert!(inventory.notes.iter().any(|note| note.contains("was left out")));
 }

@@ -1,4 +1,4 @@
-//! The configuration of nginx that somebody wrote.
+//! Configuration that somebody wrote: of nginx, cron, logrotate, the kernel and sudo.
 
 use super::{owned, source::Source};
 use muster_domain::inventory::InstalledFile;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 12] = [
     "/etc/nginx",
     "/etc/nginx/conf.d",
     "/etc/nginx/sites-available",
@@ -15,7 +15,17 @@ const FOLDERS: [&str; 8] = [
     "/etc/nginx/streams-available",
     "/etc/nginx/streams-enabled",
     "/etc/nginx/modules-enabled",
+    "/etc/cron.d",
+    "/etc/logrotate.d",
+    "/etc/sysctl.d",
+    SUDOERS,
 ];
+
+/// Its files are for root alone, and hold no secrets.
+const SUDOERS: &str = "/etc/sudoers.d";
+
+/// Readable by everybody.
+const FOR_EVERYBODY: u32 = 0o004;
 
 /// Files and links that no package brought, or that are no longer what it brought.
 pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {
@@ -30,7 +40,8 @@ pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {
     let group = source.text("/etc/group").unwrap_or_default();
     let mut found = Vec::new();
     for path in paths {
-        if owners.contains_key(&path) && !changed.contains(&path) {
+        let unchanged = owners.contains_key(&path) && !changed.contains(&path);
+        if unchanged || ours(&path) {
             continue;
         }
         let real = source.real(&path);
@@ -47,6 +58,11 @@ pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {
                 found.push(file(None, Some(target.display().to_string())));
             }
         } else if stat.is_file() {
+            if stat.permissions().mode() & FOR_EVERYBODY == 0 && !path.starts_with(SUDOERS) {
+                source
+                    .note(format!("{path} was left out: not everybody may read it, so it may hold a secret"));
+                continue;
+            }
             let Some(text) = source.text(&path) else { continue };
             if text.contains("PRIVATE KEY-----") {
                 source.note(format!("{path} was left out: it is a private key"));
@@ -56,6 +72,11 @@ pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {
         }
     }
     found
+}
+
+/// Whether Muster itself wrote it.
+fn ours(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.contains("muster"))
 }
 
 /// The name of a number in a file such as `/etc/passwd`; the number itself when it has none.
