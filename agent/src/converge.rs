@@ -152,7 +152,7 @@ impl Converger {
         let started_at = self.config.clock.now();
         let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
         let mut run = Run::begin(self, sight).await;
-        run.carry_out().await;
+        run.carry_out(0..assignment.content.resources.len()).await;
         run.remove_released().await;
         run.finish_turn().await;
         let Run { reports, removed, again_in, sight, changed, .. } = run;
@@ -177,7 +177,8 @@ impl Converger {
             generation: assignment.generation,
             revision: assignment.revision,
             started_at,
-            finished_at: self.config.clock.now(),
+            // The clock may have been set back meanwhile.
+            finished_at: self.config.clock.now().max(started_at),
             resources,
             reboot_required: None,
         };

@@ -79,9 +79,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Does what is to be done about every resource.
-    pub(super) async fn carry_out(&mut self) {
-        for index in 0..self.assignment.content.resources.len() {
+    /// Does what is to be done about these resources, in this order. Nothing may come before what it stands behind.
+    pub(super) async fn carry_out(&mut self, order: impl IntoIterator<Item = usize>) {
+        for index in order {
             // One of a transaction has been done with the first of it.
             if self.reports[index].is_none() {
                 let outcome = self.step(index).await;
