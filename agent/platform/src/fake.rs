@@ -48,6 +48,8 @@ pub struct Faults {
     pub denied: BTreeSet<PathBuf>,
     /// Nobody starts programs at their time.
     pub no_systemd: bool,
+    /// After so many changes ([`FakeHost::writes`]) no further one is made: whoever made them was killed.
+    pub killed_after: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -263,6 +265,9 @@ impl World {
     fn before_write(&self, path: &Path) -> Result<(), Fault> {
         if self.faults.read_only {
             return Err(Fault::ReadOnly);
+        }
+        if self.faults.killed_after.is_some_and(|last| self.writes >= last) {
+            return Err(Fault::Other("killed".into()));
         }
         if self.faults.denied.iter().any(|denied| path.starts_with(denied)) {
             return Err(Fault::PermissionDenied);
