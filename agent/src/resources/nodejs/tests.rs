@@ -14,7 +14,6 @@ fn serve(pages: impl FnOnce(&str) -> BTreeMap<String, Vec<u8>>) -> String {
 }
 
 /// An archive in which a script says that it is this version.
-
 fn archive(top: &str, version: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join(top).join("bin");
