@@ -260,10 +260,11 @@ pub(super) mod tests {
         held.mode = Mode::Report;
         let now = node("x").liveness_changed_at + Duration::from_secs(75);
         insta::assert_snapshot!(node_table(&[node("app-1"), broken, held, changing], now).render(false, None), @r"
-        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES   READY   CPU  MEMORY  DISK  SEEN
-        app-1  production   app_server  up     converged     2/2  12 %    25 %  90 %  1 m 15 s ago
-        app-2  production   app_server  down   2 problems    1/2     -    25 %  90 %  1 m 15 s ago
-        lb-1   production   app_server  up     changing      2/2  12 %    25 %  90 %  -
+        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES               READY   CPU  MEMORY  DISK  SEEN
+        app-1  production   app_server  up     converged                 2/2  12 %    25 %  90 %  1 m 15 s ago
+        app-2  production   app_server  down   2 failed                  1/2     -    25 %  90 %  1 m 15 s ago
+        app-3  production   app_server  up     1 drifted, report only    2/2  12 %    25 %  90 %  1 m 15 s ago
+        lb-1   production   app_server  up     changing                  2/2  12 %    25 %  90 %  -
         ");
     }
 }
