@@ -9,9 +9,6 @@ use crate::failure::{Failure, Result};
 use crate::output::Output;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Most of what is waited for takes well under a second, and whoever waits for that looks more often at first.
-const POLL_INTERVAL_AT_FIRST: Duration = Duration::from_millis(100);
-const AT_FIRST: Duration = Duration::from_secs(3);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// Asks again and again until `look` gives a result. A failure that may pass is tried again; any other ends the wait.
@@ -54,7 +51,7 @@ async fn poll<T, F: Future<Output = Result<Option<T>>>>(
                     output.note("the controller is back");
                 }
                 retry = POLL_INTERVAL;
-                if started.elapsed() < AT_FIRST { POLL_INTERVAL_AT_FIRST } else { POLL_INTERVAL }
+                POLL_INTERVAL
             }
             Ok(Err(failure)) if failure.transient => {
                 if !std::mem::replace(&mut lost, true) {
