@@ -10,6 +10,7 @@ pub mod convergence;
 pub mod example;
 pub mod liveness;
 pub mod modes;
+pub mod reboot;
 pub mod retention;
 pub mod rollout;
 pub mod supervision;

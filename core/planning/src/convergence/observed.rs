@@ -1,5 +1,10 @@
 //! What was found on a node, as the planner wants to know it.
 
+use super::{
+    Guard, ObservedCertificate, ObservedFirewall, ObservedGroup, ObservedHostname, ObservedKeys,
+    ObservedPackage, ObservedRendered, ObservedRepository, ObservedService, ObservedSshd, ObservedSysctl,
+    ObservedTimezone, ObservedUpdates, ObservedUser,
+};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -14,6 +19,41 @@ pub enum Observed {
     },
     /// For applications.
     Application(ObservedApplication),
+    /// For packages.
+    Package(ObservedPackage),
+    /// For sources of packages.
+    Repository(ObservedRepository),
+    /// For upgrades by themselves.
+    OsUpdates(ObservedUpdates),
+    /// For the firewall.
+    Firewall(ObservedFirewall),
+    /// For groups.
+    Group(ObservedGroup),
+    /// For users.
+    User(ObservedUser),
+    /// For the keys of a user.
+    Keys(ObservedKeys),
+    /// For the node's own name.
+    Hostname(ObservedHostname),
+    /// For the names that it resolves by itself.
+    Hosts {
+        /// `/etc/hosts`, when it is there.
+        content: Option<String>,
+    },
+    /// For the time zone.
+    Timezone(ObservedTimezone),
+    /// For kernel settings.
+    Sysctl(ObservedSysctl),
+    /// For units of systemd, jobs of cron and rules of logrotate.
+    Rendered(ObservedRendered),
+    /// For services.
+    Service(ObservedService),
+    /// For commands: what the guard says.
+    Command(Guard),
+    /// For a certificate and its key.
+    Certificate(ObservedCertificate),
+    /// For the SSH server.
+    Sshd(ObservedSshd),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.

@@ -1,0 +1,163 @@
+//! A fleet in a lab: a controller on the machine, nodes on hosts, and the command line of an operator.
+//!
+//! Everything is done by the programs that were built beside this one, as people do it.
+
+mod cli;
+mod node;
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::lab::{self, Image, Lab};
+use crate::wait::wait_for;
+pub use cli::{Cli, Said};
+
+/// A first start makes a database.
+const START_BOUND: Duration = Duration::from_secs(120);
+/// Far more than converging takes on a busy machine, package installations included.
+const CONVERGE_BOUND: Duration = Duration::from_secs(240);
+const USER: &str = "admin";
+
+/// A controller and its nodes. The lab ends with it.
+#[derive(Debug)]
+pub struct Fleet {
+    // Before the lab, which then waits for the database of the controller.
+    controller: Option<Daemon>,
+    cli: Cli,
+    people: SocketAddr,
+    dir: PathBuf,
+    lab: Lab,
+}
+
+impl Fleet {
+    /// A lab with a running controller and an operator who is signed in.
+    pub fn start() -> Result<Self> {
+        let lab = Lab::new()?;
+        let dir = lab.scratch("fleet")?;
+        let people = free_address()?;
+        let cli = Cli::new(program("muster")?, &dir.join("config"));
+        let mut fleet = Self { controller: None, cli, people, dir, lab };
+        fleet.start_controller()?;
+        let password = fleet.dir.join("admin-password");
+        let password =
+            fs::read_to_string(&password).with_context(|| format!("cannot read {}", password.display()))?;
+        fleet.cli.login(&format!("http://{people}"), USER, password.trim())?;
+        Ok(fleet)
+    }
+
+    /// Starts the controller that was stopped or killed, and waits until it serves.
+    pub fn start_controller(&mut self) -> Result<()> {
+        if self.controller.is_some() {
+            bail!("the controller runs already");
+        }
+        let gateway = self.lab.gateway();
+        let data = self.dir.join("controller");
+        let ready = data.join("run/addresses.json");
+        crate::place::remove(&ready)?;
+        let agents = format!("{gateway}:8444");
+        let options = [
+            ("--data-dir", data.display().to_string()),
+            ("--listen", format!("{gateway}:8443")),
+            ("--http-listen", self.people.to_string()),
+            ("--agent-listen", agents.clone()),
+            ("--agent-url", format!("https://{agents}")),
+            ("--admin-password-file", self.dir.join("admin-password").display().to_string()),
+        ];
+        let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let args = std::iter::once("serve".to_owned()).chain(options);
+        let log = self.dir.join("controller.log");
+        let mut controller = self.lab.daemon(&program("muster-controller")?, args, &log)?;
+        wait_for("the controller to serve", START_BOUND, || {
+            Ok((controller.check().is_err() || ready.exists()).then_some(()))
+        })?;
+        controller.check()?;
+        self.controller = Some(controller);
+        Ok(())
+    }
+
+    /// The controller, unless it was stopped.
+    pub fn controller(&mut self) -> Result<Daemon> {
+        self.controller.take().context("the controller does not run")
+    }
+
+    /// The lab.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The operator's command line.
+    pub fn cli(&self) -> &Cli {
+        &self.cli
+    }
+
+    /// An image of hosts that have the programs of a node and have not joined.
+    pub fn image(&self) -> Result<Image> {
+        node::image(&self.lab)
+    }
+
+    /// Makes the host a node of the fleet, by hand: programs, join, units. Its name is the host's.
+    pub fn join(&self, host: &Host) -> Result<()> {
+        node::join(&self.cli, host)
+    }
+
+    /// Puts a fleet file in force; does not wait for nodes.
+    pub fn apply(&self, yaml: &str) -> Result<Said> {
+        let file = self.dir.join("fleet.yaml");
+        fs::write(&file, yaml).with_context(|| format!("cannot write {}", file.display()))?;
+        self.cli.ok(&["apply", "--yes", "--file", &file.to_string_lossy()])
+    }
+
+    /// Waits until these nodes have everything as their newest assignments say.
+    pub fn converged(&self, names: &[&str]) -> Result<()> {
+        wait_for(&format!("{} to converge", names.join(", ")), CONVERGE_BOUND, || {
+            let nodes = self.nodes()?;
+            for name in names {
+                let node = nodes.iter().find(|node| node["name"] == *name);
+                let node = node.with_context(|| format!("there is no node `{name}`"))?;
+                if !settled(node) {
+                    bail!("{node}");
+                }
+            }
+            Ok(Some(()))
+        })
+    }
+
+    /// Every node, as `muster node list` tells.
+    pub fn nodes(&self) -> Result<Vec<Value>> {
+        let answer = self.cli.json(&["node", "list"])?;
+        let nodes = answer.get("items").unwrap_or(&answer).as_array().cloned();
+        nodes.with_context(|| format!("`muster node list` answered {answer}"))
+    }
+
+    /// One node, as `muster node show` tells.
+    pub fn node(&self, name: &str) -> Result<Value> {
+        self.cli.json(&["node", "show", name])
+    }
+}
+
+/// Whether a node is heard and has everything as its newest assignment says.
+fn settled(node: &Value) -> bool {
+    node["liveness"] == "up" && node["converged"] == true && node["generation"] == node["reported_generation"]
+}
+
+/// A program that was built beside this one.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let folder = lab::program()?;
+    let program = folder.parent().unwrap_or(Path::new("/")).join(name);
+    if !program.is_file() {
+        bail!("{} is not built; `cargo build --workspace --bins` builds it", program.display());
+    }
+    Ok(program)
+}
+
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("there is no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?)
+}
