@@ -3,16 +3,12 @@
 //!
 //! Deciding is `muster_planning::convergence`'s. This room keeps the order, applies, and tells what became of it.
 
-pub mod application;
-mod deploy;
-mod nodejs;
-mod paths;
 mod retry;
 
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
-use crate::observe::{View, observe};
+use crate::resources::{self, Look, View, deploy, nodejs, observe};
 use crate::runner::ApplicationRunner;
 use muster_domain::{
     event::Severity,
@@ -149,6 +145,7 @@ impl Converger {
             started_at,
             finished_at: self.config.clock.now(),
             resources,
+            reboot_required: None,
         };
         self.report(report, asked);
     }
@@ -218,8 +215,10 @@ impl Converger {
             reports.push(ResourceReport {
                 key: resource.key.clone(),
                 status,
+                mode: resource.mode,
                 change: changed.then_some(cause),
                 detail,
+                diff: None,
             });
         }
         reports
@@ -273,13 +272,6 @@ impl Converger {
     /// Does one thing, and says what a person should know about it.
     async fn act(&self, resource: &Resource, action: Action, cpus: u32) -> Result<Option<String>, String> {
         match (&resource.desired, action) {
-            (
-                desired,
-                Action::CreateDirectory | Action::WriteFile | Action::SetAttributes | Action::MakeSymlink,
-            ) => {
-                let (host, desired) = (self.host.clone(), desired.clone());
-                crate::blocking(move || paths::apply(host.as_ref(), &desired, action)).await.map(|()| None)
-            }
             (DesiredState::Nodejs(wanted), Action::InstallNodejs) => {
                 let (host, state, range) =
                     (self.host.clone(), self.config.state_dir.clone(), wanted.range.clone());
@@ -312,7 +304,15 @@ impl Converger {
                 }
                 Ok(None)
             }
-            (desired, action) => Err(format!("{action:?} cannot be done for a {}", desired.kind())),
+            (desired, action) => {
+                let (host, state) = (self.host.clone(), self.config.state_dir.clone());
+                let desired = desired.clone();
+                crate::blocking(move || {
+                    let look = Look { host: host.as_ref(), state: &state };
+                    resources::apply(look, &desired, action)
+                })
+                .await
+            }
         }
     }
 

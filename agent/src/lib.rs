@@ -19,9 +19,9 @@ pub mod ledger;
 pub mod link;
 pub mod lock;
 pub mod logs;
-pub mod observe;
 mod processes;
 pub mod redact;
+pub mod resources;
 pub mod runner;
 
 pub use agent::{Agent, StartError};

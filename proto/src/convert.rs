@@ -1,6 +1,7 @@
 //! The one mapping between wire and domain. Decoding parses: what comes out is valid or the call is refused.
 
 mod desired_state;
+mod host_resources;
 mod process_settings;
 pub mod report;
 

@@ -28,9 +28,10 @@ impl Fleet {
             owner: None,
             group: None,
             sensitive: true,
+            validate: None,
         };
         let key = ResourceKey::new("file", "/etc/motd");
-        let resource = Resource { key, depends_on: vec![], desired: DesiredState::File(file) };
+        let resource = Resource::new(key, vec![], DesiredState::File(file));
         self.sign(generation, &AssignmentContent { resources: vec![resource] })
     }
 
@@ -124,8 +125,7 @@ fn an_assignment_that_contradicts_itself_is_refused_though_it_is_signed() {
     let (ledger, _) = fleet.open(dir.path());
     let symlink = muster_domain::resource::Symlink { path: "/a".into(), target: "b".into() };
     let key = ResourceKey::new("symlink", "/a");
-    let resource =
-        Resource { key: key.clone(), depends_on: vec![key], desired: DesiredState::Symlink(symlink) };
+    let resource = Resource::new(key.clone(), vec![key], DesiredState::Symlink(symlink));
     let content = AssignmentContent { resources: vec![resource] };
     let reason = refusal(ledger.offer(&fleet.sign(1, &content)).unwrap());
     assert!(reason.contains("circle"), "{reason}");
@@ -194,6 +194,7 @@ fn convergence() -> QueuedReport {
         started_at: chrono::DateTime::UNIX_EPOCH,
         finished_at: chrono::DateTime::UNIX_EPOCH,
         resources: vec![],
+        reboot_required: None,
     })
 }
 

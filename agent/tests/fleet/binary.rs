@@ -46,12 +46,9 @@ fn content() -> AssignmentContent {
         owner: owner.map(str::to_owned),
         group: None,
         sensitive: false,
+        validate: None,
     };
-    let resource = |kind, path: &str, desired| Resource {
-        key: ResourceKey::new(kind, path),
-        depends_on: vec![],
-        desired,
-    };
+    let resource = |kind, path: &str, desired| Resource::new(ResourceKey::new(kind, path), vec![], desired);
     AssignmentContent {
         resources: vec![
             resource("directory", "/etc/app", DesiredState::Directory(directory)),

@@ -164,8 +164,9 @@ fn file(path: &str, text: &str) -> Resource {
         owner: None,
         group: None,
         sensitive: false,
+        validate: None,
     };
-    Resource { key: ResourceKey::new("file", path), depends_on: vec![], desired: DesiredState::File(file) }
+    Resource::new(ResourceKey::new("file", path), vec![], DesiredState::File(file))
 }
 
 fn web(release: u128, artifact_digest: Digest) -> AssignmentContent {
@@ -196,13 +197,7 @@ fn web(release: u128, artifact_digest: Digest) -> AssignmentContent {
         process: ProcessSettings::default(),
     };
     let key = ResourceKey::new("application", "web");
-    AssignmentContent {
-        resources: vec![Resource {
-            key,
-            depends_on: vec![],
-            desired: DesiredState::Application(application),
-        }],
-    }
+    AssignmentContent { resources: vec![Resource::new(key, vec![], DesiredState::Application(application))] }
 }
 
 /// Puts a release into the controller: a common file of some size, and a script of its own.

@@ -171,7 +171,7 @@ fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
         let tone = match resource.status {
             ResourceStatus::Converged => Tone::Good,
             ResourceStatus::Failed => Tone::Bad,
-            ResourceStatus::Skipped | ResourceStatus::Drifted => Tone::Warning,
+            ResourceStatus::Skipped | ResourceStatus::Drifted | ResourceStatus::Waiting => Tone::Warning,
             ResourceStatus::Unsupported => Tone::Quiet,
         };
         let cause = match resource.change {

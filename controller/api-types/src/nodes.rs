@@ -200,6 +200,8 @@ pub enum ResourceStatus {
     Unsupported,
     /// It differs and may not be changed.
     Drifted,
+    /// It differs and has to wait: for a turn, a lock, a window.
+    Waiting,
 }
 
 /// Why a resource was changed.

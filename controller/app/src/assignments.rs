@@ -307,10 +307,7 @@ impl App {
                     a.name.clone(),
                     CarriedRelease { release_id: a.release_id, artifact_digest: a.artifact_digest },
                 )),
-                DesiredState::Directory(_)
-                | DesiredState::File(_)
-                | DesiredState::Symlink(_)
-                | DesiredState::Nodejs(_) => None,
+                _ => None,
             })
             .collect();
         let stored = StoredAssignment {

@@ -65,8 +65,8 @@ pub fn liveness(text: &str) -> Result<Liveness, DbError> {
 
 /// Reads the word for a resource status.
 pub fn resource_status(text: &str) -> Result<ResourceStatus, DbError> {
-    use ResourceStatus::{Converged, Drifted, Failed, Skipped, Unsupported};
-    [Converged, Failed, Skipped, Unsupported, Drifted]
+    use ResourceStatus::{Converged, Drifted, Failed, Skipped, Unsupported, Waiting};
+    [Converged, Failed, Skipped, Unsupported, Drifted, Waiting]
         .into_iter()
         .find(|s| s.as_str() == text)
         .ok_or_else(|| DbError::corrupt("resource_states", "status", text))

@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod digest;
 pub mod event;
 pub mod fleet;
+pub mod host_names;
 pub mod host_path;
 pub mod ids;
 pub mod metrics;
@@ -20,6 +21,7 @@ pub mod resource;
 pub mod rollout;
 pub mod selection;
 pub mod user;
+pub mod window;
 
 pub use digest::Digest;
 pub use ids::{EnrolmentId, FleetId, NodeId, ReleaseId, RolloutId, TokenId, UserId};

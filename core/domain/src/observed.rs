@@ -3,7 +3,7 @@
 use crate::{
     ApplicationName, ReleaseId, ReleaseVersion,
     assignment::{Generation, Revision},
-    resource::ResourceKey,
+    resource::{Mode, ResourceKey},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ pub enum ResourceStatus {
     Unsupported,
     /// It differs and the run was not allowed to change it.
     Drifted,
+    /// It differs and has to wait: for the node's turn, for a lock that somebody else holds, for a window. What depends on
+    /// it waits too.
+    Waiting,
 }
 
 impl ResourceStatus {
@@ -33,6 +36,7 @@ impl ResourceStatus {
             Self::Skipped => "skipped",
             Self::Unsupported => "unsupported",
             Self::Drifted => "drifted",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -64,10 +68,28 @@ pub struct ResourceReport {
     pub key: ResourceKey,
     /// How it stands.
     pub status: ResourceStatus,
+    /// What the agent may do about a difference.
+    pub mode: Mode,
     /// Present when this run changed it.
     pub change: Option<ChangeCause>,
-    /// What was changed or what is wrong, for a person; never holds a secret. One line or a short diff.
+    /// What was changed or what is wrong, for a person; never holds a secret. One line.
     pub detail: String,
+    /// The difference that was put right, or that would be: a unified diff or a line for each fact. Never holds a secret.
+    pub diff: Option<String>,
+}
+
+impl ResourceReport {
+    /// A resource that is as it should be, under the usual mode.
+    pub const fn converged(key: ResourceKey) -> Self {
+        Self {
+            key,
+            status: ResourceStatus::Converged,
+            mode: Mode::Enforce,
+            change: None,
+            detail: String::new(),
+            diff: None,
+        }
+    }
 }
 
 /// One convergence run of one node.
@@ -83,16 +105,20 @@ pub struct ConvergenceReport {
     pub started_at: DateTime<Utc>,
     /// When it ended, by the node's clock.
     pub finished_at: DateTime<Utc>,
-    /// Every resource of the assignment, in its order.
+    /// Every resource of the assignment, in its order; behind them those that are no longer in it and could not be taken
+    /// away yet.
     pub resources: Vec<ResourceReport>,
+    /// Why the node has to be restarted, when it has to.
+    pub reboot_required: Option<String>,
 }
 
 impl ConvergenceReport {
-    /// Whether every resource is as it should be, or cannot be managed here.
+    /// Whether every resource is as it should be, cannot be managed here, or is meant to be left alone.
     pub fn converged(&self) -> bool {
-        self.resources
-            .iter()
-            .all(|r| matches!(r.status, ResourceStatus::Converged | ResourceStatus::Unsupported))
+        self.resources.iter().all(|r| {
+            r.mode == Mode::Ignore
+                || matches!(r.status, ResourceStatus::Converged | ResourceStatus::Unsupported)
+        })
     }
 }
 

@@ -5,12 +5,23 @@
 //! Must not: look at a host. An observation that could not be made is a value like any other.
 //! Start here: [`plan`]. A converged node gives an empty plan; after a plan was applied the next one is empty.
 
+mod accounts;
 mod application;
+mod certificates;
 mod check;
+mod commands;
+mod firewall;
 mod nodejs;
 mod observed;
 mod outcomes;
+mod packages;
 mod paths;
+mod rendered;
+mod repositories;
+mod services;
+mod sshd;
+mod system;
+mod updates;
 
 pub use check::{AssignmentFault, check};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
@@ -121,25 +132,56 @@ pub fn plan(resources: &[Resource], observed: &BTreeMap<ResourceKey, Observed>, 
 
 /// Decides about one resource.
 pub fn verdict(desired: &DesiredState, observed: &Observed, effort: Effort) -> Verdict {
-    match (desired, observed) {
-        (_, Observed::Unreadable(reason)) => Verdict::Impossible { reason: reason.clone() },
-        (_, Observed::Unsupported(reason)) => Verdict::Unsupported { reason: reason.clone() },
-        (DesiredState::Directory(directory), Observed::Path(path)) => paths::directory(directory, path),
-        (DesiredState::File(file), Observed::Path(path)) => paths::file(file, path),
-        (DesiredState::Symlink(symlink), Observed::Path(path)) => paths::symlink(symlink, path),
-        (DesiredState::Nodejs(wanted), Observed::Nodejs { versions }) => nodejs::verdict(wanted, versions),
-        (DesiredState::Application(wanted), Observed::Application(found)) => {
-            application::verdict(wanted, found, effort)
-        }
-        (
-            DesiredState::Directory(_) | DesiredState::File(_) | DesiredState::Symlink(_),
-            Observed::Nodejs { .. } | Observed::Application(_),
-        )
-        | (DesiredState::Nodejs(_), Observed::Path(_) | Observed::Application(_))
-        | (DesiredState::Application(_), Observed::Path(_) | Observed::Nodejs { .. }) => {
-            Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
-        }
+    match observed {
+        Observed::Unreadable(reason) => return Verdict::Impossible { reason: reason.clone() },
+        Observed::Unsupported(reason) => return Verdict::Unsupported { reason: reason.clone() },
+        _ => {}
     }
+    match desired {
+        DesiredState::Directory(directory) => match observed {
+            Observed::Path(path) => paths::directory(directory, path),
+            _ => mismatch(),
+        },
+        DesiredState::File(file) | DesiredState::SecretFile(file) => match observed {
+            Observed::Path(path) => paths::file(file, path),
+            _ => mismatch(),
+        },
+        DesiredState::Symlink(symlink) => match observed {
+            Observed::Path(path) => paths::symlink(symlink, path),
+            _ => mismatch(),
+        },
+        DesiredState::Nodejs(wanted) => match observed {
+            Observed::Nodejs { versions } => nodejs::verdict(wanted, versions),
+            _ => mismatch(),
+        },
+        DesiredState::Application(wanted) => match observed {
+            Observed::Application(found) => application::verdict(wanted, found, effort),
+            _ => mismatch(),
+        },
+        DesiredState::AptRepository(wanted) => repositories::verdict(wanted, observed),
+        DesiredState::Package(wanted) => packages::verdict(wanted, observed),
+        DesiredState::OsUpdates(wanted) => updates::verdict(wanted, observed),
+        DesiredState::Group(wanted) => accounts::group(wanted, observed),
+        DesiredState::User(wanted) => accounts::user(wanted, observed),
+        DesiredState::AuthorizedKey(wanted) => accounts::authorized_key(wanted, observed),
+        DesiredState::Hostname(wanted) => system::hostname(wanted, observed),
+        DesiredState::Hosts(wanted) => system::hosts(wanted, observed),
+        DesiredState::Timezone(wanted) => system::timezone(wanted, observed),
+        DesiredState::Sysctl(wanted) => system::sysctl(wanted, observed),
+        DesiredState::Certificate(wanted) => certificates::verdict(wanted, observed),
+        DesiredState::SystemdUnit(wanted) => rendered::systemd_unit(wanted, observed),
+        DesiredState::Logrotate(wanted) => rendered::logrotate(wanted, observed),
+        DesiredState::CronJob(wanted) => rendered::cron_job(wanted, observed),
+        DesiredState::Sshd(wanted) => sshd::verdict(wanted, observed),
+        DesiredState::Firewall(wanted) => firewall::verdict(wanted, observed),
+        DesiredState::Service(wanted) => services::verdict(wanted, observed),
+        DesiredState::Command(wanted) => commands::verdict(wanted, observed),
+    }
+}
+
+/// What was found is of another kind than what is wanted: a mistake of the agent's own.
+fn mismatch() -> Verdict {
+    Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use crate::v1;
 use muster_domain::{
     ApplicationName, ReleaseVersion,
     assignment::AssignmentContent,
+    host_names as names,
     resource::{
-        Application, DesiredState, Directory, ExecMode, File, Nodejs, Readiness, Resource, ResourceKey,
-        Symlink,
+        Application, DesiredState, Directory, ExecMode, File, Hostname, Mode, Nodejs, OnRemoval, Readiness,
+        Resource, ResourceKey, Symlink, Timezone,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +28,25 @@ impl TryFrom<v1::AssignmentContent> for AssignmentContent {
 
 impl From<&Resource> for v1::Resource {
     fn from(resource: &Resource) -> Self {
-        let Resource { key, depends_on, desired } = resource;
+        let Resource { key, depends_on, reload_on, restart_on, mode, on_removal, desired } = resource;
+        let texts = |keys: &[ResourceKey]| keys.iter().map(ToString::to_string).collect();
+        // What has its default is not on the wire: then assignments keep the bytes that they had before there were others.
+        let mode = match mode {
+            Mode::Enforce => v1::Mode::Unspecified,
+            Mode::Report => v1::Mode::Report,
+            Mode::Ignore => v1::Mode::Ignore,
+        };
+        let on_removal = match on_removal {
+            OnRemoval::Keep => v1::OnRemoval::Unspecified,
+            OnRemoval::Remove => v1::OnRemoval::Remove,
+        };
         Self {
             key: key.to_string(),
-            depends_on: depends_on.iter().map(ToString::to_string).collect(),
+            depends_on: texts(depends_on),
+            reload_on: texts(reload_on),
+            restart_on: texts(restart_on),
+            mode: mode.into(),
+            on_removal: on_removal.into(),
             desired: Some(desired.into()),
         }
     }
@@ -40,9 +56,27 @@ impl TryFrom<v1::Resource> for Resource {
     type Error = InvalidMessage;
     fn try_from(wire: v1::Resource) -> Result<Self, InvalidMessage> {
         let key = |text: String| ResourceKey::parse(text).map_err(|e| InvalidMessage::new("resource.key", e));
+        let keys = |texts: Vec<String>| texts.into_iter().map(key).collect::<Result<Vec<_>, _>>();
+        // A word that this version does not know is never "enforce".
+        let unknown = |field| InvalidMessage::new(field, "a word that this version does not know");
+        let mode = match v1::Mode::try_from(wire.mode) {
+            Ok(v1::Mode::Unspecified | v1::Mode::Enforce) => Mode::Enforce,
+            Ok(v1::Mode::Report) => Mode::Report,
+            Ok(v1::Mode::Ignore) => Mode::Ignore,
+            Err(_) => return Err(unknown("resource.mode")),
+        };
+        let on_removal = match v1::OnRemoval::try_from(wire.on_removal) {
+            Ok(v1::OnRemoval::Unspecified | v1::OnRemoval::Keep) => OnRemoval::Keep,
+            Ok(v1::OnRemoval::Remove) => OnRemoval::Remove,
+            Err(_) => return Err(unknown("resource.on_removal")),
+        };
         Ok(Self {
             key: key(wire.key)?,
-            depends_on: wire.depends_on.into_iter().map(key).collect::<Result<_, _>>()?,
+            depends_on: keys(wire.depends_on)?,
+            reload_on: keys(wire.reload_on)?,
+            restart_on: keys(wire.restart_on)?,
+            mode,
+            on_removal,
             desired: wire
                 .desired
                 .ok_or_else(|| {
@@ -53,9 +87,50 @@ impl TryFrom<v1::Resource> for Resource {
     }
 }
 
+impl From<&File> for v1::File {
+    fn from(file: &File) -> Self {
+        let File { path, content, mode, owner, group, sensitive, validate } = file;
+        Self {
+            path: path.clone(),
+            content: content.clone(),
+            mode: *mode,
+            owner: owner.clone(),
+            group: group.clone(),
+            sensitive: *sensitive,
+            validate: validate.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::File> for File {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::File) -> Result<Self, InvalidMessage> {
+        let v1::File { path, content, mode, owner, group, sensitive, validate } = wire;
+        Ok(Self {
+            path: absolute(path)?,
+            content,
+            mode: permissions(mode)?,
+            owner,
+            group,
+            sensitive,
+            validate: validate.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
 impl From<&DesiredState> for v1::resource::Desired {
     fn from(desired: &DesiredState) -> Self {
         match desired {
+            DesiredState::AptRepository(repository) => Self::AptRepository(repository.into()),
+            DesiredState::Package(package) => Self::Package(package.into()),
+            DesiredState::OsUpdates(updates) => Self::OsUpdates(updates.into()),
+            DesiredState::Group(group) => Self::Group(group.into()),
+            DesiredState::User(user) => Self::User(user.into()),
+            DesiredState::AuthorizedKey(keys) => Self::AuthorizedKey(keys.into()),
+            DesiredState::Hostname(Hostname { name }) => Self::Hostname(v1::Hostname { name: name.clone() }),
+            DesiredState::Hosts(hosts) => Self::Hosts(hosts.into()),
+            DesiredState::Timezone(Timezone { name }) => Self::Timezone(v1::Timezone { name: name.clone() }),
+            DesiredState::Sysctl(sysctl) => Self::Sysctl(sysctl.into()),
             DesiredState::Directory(Directory { path, mode, owner, group }) => {
                 Self::Directory(v1::Directory {
                     path: path.clone(),
@@ -64,20 +139,22 @@ impl From<&DesiredState> for v1::resource::Desired {
                     group: group.clone(),
                 })
             }
-            DesiredState::File(File { path, content, mode, owner, group, sensitive }) => {
-                Self::File(v1::File {
-                    path: path.clone(),
-                    content: content.clone(),
-                    mode: *mode,
-                    owner: owner.clone(),
-                    group: group.clone(),
-                    sensitive: *sensitive,
-                })
-            }
+            DesiredState::File(file) => Self::File(file.into()),
+            DesiredState::SecretFile(file) => Self::SecretFile(file.into()),
             DesiredState::Symlink(Symlink { path, target }) => {
                 Self::Symlink(v1::Symlink { path: path.clone(), target: target.clone() })
             }
-            DesiredState::Nodejs(Nodejs { range }) => Self::Nodejs(v1::Nodejs { range: range.clone() }),
+            DesiredState::Certificate(certificate) => Self::Certificate(certificate.into()),
+            DesiredState::SystemdUnit(unit) => Self::SystemdUnit(unit.into()),
+            DesiredState::Logrotate(rules) => Self::Logrotate(rules.into()),
+            DesiredState::CronJob(job) => Self::CronJob(job.into()),
+            DesiredState::Sshd(sshd) => Self::Sshd(sshd.into()),
+            DesiredState::Firewall(firewall) => Self::Firewall(firewall.into()),
+            DesiredState::Service(service) => Self::Service(service.into()),
+            DesiredState::Nodejs(Nodejs { range, mirror }) => {
+                Self::Nodejs(v1::Nodejs { range: range.clone(), mirror: mirror.clone() })
+            }
+            DesiredState::Command(command) => Self::Command(command.into()),
             DesiredState::Application(application) => Self::Application(application.into()),
         }
     }
@@ -88,27 +165,44 @@ impl TryFrom<v1::resource::Desired> for DesiredState {
     fn try_from(wire: v1::resource::Desired) -> Result<Self, InvalidMessage> {
         use v1::resource::Desired as Wire;
         Ok(match wire {
+            Wire::AptRepository(repository) => Self::AptRepository(repository.try_into()?),
+            Wire::Package(package) => Self::Package(package.try_into()?),
+            Wire::OsUpdates(updates) => Self::OsUpdates(updates.try_into()?),
+            Wire::Group(group) => Self::Group(group.try_into()?),
+            Wire::User(user) => Self::User(user.try_into()?),
+            Wire::AuthorizedKey(keys) => Self::AuthorizedKey(keys.try_into()?),
+            Wire::Hostname(v1::Hostname { name }) if names::host(&name) => Self::Hostname(Hostname { name }),
+            Wire::Hostname(_) => return Err(InvalidMessage::new("hostname.name", "is not a host name")),
+            Wire::Hosts(hosts) => Self::Hosts(hosts.try_into()?),
+            Wire::Timezone(v1::Timezone { name }) if names::timezone(&name) => {
+                Self::Timezone(Timezone { name })
+            }
+            Wire::Timezone(_) => return Err(InvalidMessage::new("timezone.name", "is not a time zone")),
+            Wire::Sysctl(sysctl) => Self::Sysctl(sysctl.try_into()?),
             Wire::Directory(v1::Directory { path, mode, owner, group }) => {
                 Self::Directory(Directory { path: absolute(path)?, mode: permissions(mode)?, owner, group })
             }
-            Wire::File(v1::File { path, content, mode, owner, group, sensitive }) => Self::File(File {
-                path: absolute(path)?,
-                content,
-                mode: permissions(mode)?,
-                owner,
-                group,
-                sensitive,
-            }),
+            Wire::File(file) => Self::File(file.try_into()?),
+            // Whoever asked for a secret meant it, whatever else the message says.
+            Wire::SecretFile(file) => Self::SecretFile(File { sensitive: true, ..File::try_from(file)? }),
             Wire::Symlink(v1::Symlink { path, target }) => {
                 Self::Symlink(Symlink { path: absolute(path)?, target })
             }
-            Wire::Nodejs(v1::Nodejs { range }) => Self::Nodejs(Nodejs { range }),
+            Wire::Certificate(certificate) => Self::Certificate(certificate.try_into()?),
+            Wire::SystemdUnit(unit) => Self::SystemdUnit(unit.try_into()?),
+            Wire::Logrotate(rules) => Self::Logrotate(rules.try_into()?),
+            Wire::CronJob(job) => Self::CronJob(job.try_into()?),
+            Wire::Sshd(sshd) => Self::Sshd(sshd.try_into()?),
+            Wire::Firewall(firewall) => Self::Firewall(firewall.try_into()?),
+            Wire::Service(service) => Self::Service(service.try_into()?),
+            Wire::Nodejs(v1::Nodejs { range, mirror }) => Self::Nodejs(Nodejs { range, mirror }),
+            Wire::Command(command) => Self::Command(command.try_into()?),
             Wire::Application(application) => Self::Application(application.try_into()?),
         })
     }
 }
 
-fn absolute(path: String) -> Result<String, InvalidMessage> {
+pub(super) fn absolute(path: String) -> Result<String, InvalidMessage> {
     let clean = path.starts_with('/')
         && !path.contains('\0')
         && path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..");

@@ -12,11 +12,14 @@ use muster_domain::{
         ChangeCause, ConvergenceReport, ProcessEvent, ProcessExit, ProcessReport, ProcessState,
         ResourceReport, ResourceStatus,
     },
-    resource::ResourceKey,
+    resource::{Mode, ResourceKey},
 };
 
 /// The longest text of a report's detail that is kept; the rest is cut at a character boundary.
 pub const MAX_DETAIL_BYTES: usize = 16 * 1024;
+
+/// The longest difference of a resource that is kept.
+pub const MAX_DIFF_BYTES: usize = 32 * 1024;
 
 /// The longest single-line text (host name, version, reason) that is kept.
 pub const MAX_LINE_BYTES: usize = 1024;
@@ -285,7 +288,15 @@ impl TryFrom<v1::ProcessEvent> for ProcessEvent {
 
 impl From<&ConvergenceReport> for v1::ConvergenceReport {
     fn from(report: &ConvergenceReport) -> Self {
-        let ConvergenceReport { sequence, generation, revision, started_at, finished_at, resources } = report;
+        let ConvergenceReport {
+            sequence,
+            generation,
+            revision,
+            started_at,
+            finished_at,
+            resources,
+            reboot_required,
+        } = report;
         Self {
             sequence: *sequence,
             generation: generation.get(),
@@ -293,6 +304,7 @@ impl From<&ConvergenceReport> for v1::ConvergenceReport {
             started_at_ms: started_at.timestamp_millis(),
             finished_at_ms: finished_at.timestamp_millis(),
             resources: resources.iter().map(Into::into).collect(),
+            reboot_required: reboot_required.clone().unwrap_or_default(),
         }
     }
 }
@@ -307,13 +319,14 @@ impl TryFrom<v1::ConvergenceReport> for ConvergenceReport {
             started_at: time("report.started_at_ms", wire.started_at_ms)?,
             finished_at: time("report.finished_at_ms", wire.finished_at_ms)?,
             resources: wire.resources.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            reboot_required: text(wire.reboot_required, MAX_LINE_BYTES),
         })
     }
 }
 
 impl From<&ResourceReport> for v1::ResourceReport {
     fn from(report: &ResourceReport) -> Self {
-        let ResourceReport { key, status, change, detail } = report;
+        let ResourceReport { key, status, mode, change, detail, diff } = report;
         Self {
             key: key.to_string(),
             status: match status {
@@ -322,6 +335,7 @@ impl From<&ResourceReport> for v1::ResourceReport {
                 ResourceStatus::Skipped => v1::ResourceStatus::Skipped,
                 ResourceStatus::Unsupported => v1::ResourceStatus::Unsupported,
                 ResourceStatus::Drifted => v1::ResourceStatus::Drifted,
+                ResourceStatus::Waiting => v1::ResourceStatus::Waiting,
             }
             .into(),
             change: match change {
@@ -331,6 +345,8 @@ impl From<&ResourceReport> for v1::ResourceReport {
             }
             .into(),
             detail: detail.clone(),
+            mode: mode.as_str().to_owned(),
+            diff: diff.clone().unwrap_or_default(),
         }
     }
 }
@@ -344,6 +360,7 @@ impl TryFrom<v1::ResourceReport> for ResourceReport {
             v1::ResourceStatus::Skipped => ResourceStatus::Skipped,
             v1::ResourceStatus::Unsupported => ResourceStatus::Unsupported,
             v1::ResourceStatus::Drifted => ResourceStatus::Drifted,
+            v1::ResourceStatus::Waiting => ResourceStatus::Waiting,
             v1::ResourceStatus::Unspecified => {
                 return Err(InvalidMessage::new("resource.status", "is missing"));
             }
@@ -353,11 +370,18 @@ impl TryFrom<v1::ResourceReport> for ResourceReport {
             v1::ChangeCause::Intentional => Some(ChangeCause::Intentional),
             v1::ChangeCause::Corrective => Some(ChangeCause::Corrective),
         };
+        let mode = match wire.mode.as_str() {
+            // From an agent of before there were modes.
+            "" => Mode::Enforce,
+            word => Mode::parse(word).ok_or_else(|| InvalidMessage::new("resource.mode", "is no mode"))?,
+        };
         Ok(Self {
             status,
+            mode,
             change,
             key: ResourceKey::parse(wire.key).map_err(|e| InvalidMessage::new("resource.key", e))?,
             detail: cut(wire.detail, MAX_DETAIL_BYTES),
+            diff: text(wire.diff, MAX_DIFF_BYTES),
         })
     }
 }

@@ -39,16 +39,17 @@ fn example() -> AssignmentContent {
         owner: None,
         group: None,
         sensitive: false,
+        validate: None,
     };
     let key = ResourceKey::new("file", "/etc/motd");
     AssignmentContent {
         resources: vec![
-            Resource { key: key.clone(), depends_on: vec![], desired: DesiredState::File(file) },
-            Resource {
-                key: ResourceKey::new("application", "web"),
-                depends_on: vec![key],
-                desired: DesiredState::Application(application),
-            },
+            Resource::new(key.clone(), vec![], DesiredState::File(file)),
+            Resource::new(
+                ResourceKey::new("application", "web"),
+                vec![key],
+                DesiredState::Application(application),
+            ),
         ],
     }
 }
@@ -75,7 +76,7 @@ fn a_path_that_is_not_plain_and_absolute_is_refused() {
 #[test]
 fn a_resource_of_an_unknown_kind_is_refused_by_name() {
     let wire = v1::AssignmentContent {
-        resources: vec![v1::Resource { key: "future:x".into(), depends_on: vec![], desired: None }],
+        resources: vec![v1::Resource { key: "future:x".into(), ..v1::Resource::default() }],
     };
     assert_eq!(AssignmentContent::try_from(wire).unwrap_err().field, "resource.desired");
 }

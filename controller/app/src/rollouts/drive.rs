@@ -125,7 +125,10 @@ impl App {
         Ok(match known.status {
             ResourceStatus::Converged => Some(NodeOutcome::Ready),
             ResourceStatus::Failed => Some(NodeOutcome::Failed { reason: known.detail }),
-            ResourceStatus::Skipped | ResourceStatus::Unsupported | ResourceStatus::Drifted => None,
+            ResourceStatus::Skipped
+            | ResourceStatus::Unsupported
+            | ResourceStatus::Drifted
+            | ResourceStatus::Waiting => None,
         })
     }
 
@@ -169,6 +172,7 @@ impl App {
             ResourceStatus::Skipped => {
                 Some(NodeOutcome::Failed { reason: format!("it was not tried: {}", known.detail) })
             }
+            ResourceStatus::Waiting => None,
         })
     }
 

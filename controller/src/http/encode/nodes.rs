@@ -76,6 +76,7 @@ fn resource(record: ResourceRecord) -> api::ResourceState {
             observed::ResourceStatus::Skipped => api::ResourceStatus::Skipped,
             observed::ResourceStatus::Unsupported => api::ResourceStatus::Unsupported,
             observed::ResourceStatus::Drifted => api::ResourceStatus::Drifted,
+            observed::ResourceStatus::Waiting => api::ResourceStatus::Waiting,
         },
         detail,
         reported_at,

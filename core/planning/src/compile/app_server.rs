@@ -43,17 +43,19 @@ pub(super) fn compile(
         let range = desired.nodejs_range.clone();
         let runtime = (!range.is_empty()).then(|| ResourceKey::new("nodejs", &range));
         if let Some(runtime) = &runtime {
-            runtimes.entry(runtime.clone()).or_insert_with(|| Resource {
-                key: runtime.clone(),
-                depends_on: Vec::new(),
-                desired: DesiredState::Nodejs(Nodejs { range }),
+            runtimes.entry(runtime.clone()).or_insert_with(|| {
+                Resource::new(
+                    runtime.clone(),
+                    Vec::new(),
+                    DesiredState::Nodejs(Nodejs { range, mirror: None }),
+                )
             });
         }
-        resources.push(Resource {
-            key: ResourceKey::new("application", name),
-            depends_on: runtime.into_iter().collect(),
-            desired: DesiredState::Application(desired),
-        });
+        resources.push(Resource::new(
+            ResourceKey::new("application", name),
+            runtime.into_iter().collect(),
+            DesiredState::Application(desired),
+        ));
     }
     resources.extend(runtimes.into_values());
 }

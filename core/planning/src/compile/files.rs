@@ -49,7 +49,7 @@ pub(super) fn compile(
         {
             depends_on.push(key.clone());
         }
-        resources.push(Resource { key, depends_on, desired });
+        resources.push(Resource::new(key, depends_on, desired));
     }
 }
 
@@ -82,6 +82,7 @@ fn desired(
             owner: owner.clone(),
             group: group.clone(),
             sensitive: false,
+            validate: None,
         })
     };
     let desired = match (content, source, link_to, directory) {

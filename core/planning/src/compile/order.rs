@@ -9,11 +9,28 @@ use std::collections::{BTreeMap, BTreeSet};
 /// although it does not depend on them: an unrelated file that fails must not hold a release back.
 const fn rank(desired: &DesiredState) -> u8 {
     match desired {
-        DesiredState::Directory(_) => 0,
-        DesiredState::File(_) => 1,
-        DesiredState::Symlink(_) => 2,
-        DesiredState::Nodejs(_) => 3,
-        DesiredState::Application(_) => 4,
+        DesiredState::Hostname(_)
+        | DesiredState::Hosts(_)
+        | DesiredState::Timezone(_)
+        | DesiredState::AptRepository(_) => 0,
+        DesiredState::Package(_) => 1,
+        DesiredState::OsUpdates(_) => 2,
+        DesiredState::Group(_) => 3,
+        DesiredState::User(_) => 4,
+        DesiredState::AuthorizedKey(_) => 5,
+        DesiredState::Sysctl(_) => 6,
+        DesiredState::Directory(_) => 7,
+        DesiredState::File(_) | DesiredState::SecretFile(_) => 8,
+        DesiredState::Symlink(_) => 9,
+        DesiredState::Certificate(_) => 10,
+        DesiredState::SystemdUnit(_) | DesiredState::Logrotate(_) => 11,
+        // Before anything that listens is started, and after the keys with which people sign in.
+        DesiredState::Sshd(_) | DesiredState::Firewall(_) => 12,
+        DesiredState::Service(_) => 13,
+        DesiredState::Nodejs(_) => 14,
+        DesiredState::Command(_) => 15,
+        DesiredState::Application(_) => 16,
+        DesiredState::CronJob(_) => 17,
     }
 }
 
@@ -23,8 +40,10 @@ pub(super) fn sort(resources: Vec<Resource>) -> Result<Vec<Resource>, CompilePro
     let mut waiting: BTreeMap<(u8, ResourceKey), Resource> = BTreeMap::new();
     let mut ranks: BTreeMap<ResourceKey, u8> = BTreeMap::new();
     for mut resource in resources {
-        resource.depends_on.sort();
-        resource.depends_on.dedup();
+        for keys in [&mut resource.depends_on, &mut resource.reload_on, &mut resource.restart_on] {
+            keys.sort();
+            keys.dedup();
+        }
         let rank = rank(&resource.desired);
         ranks.insert(resource.key.clone(), rank);
         waiting.insert((rank, resource.key.clone()), resource);
@@ -33,12 +52,13 @@ pub(super) fn sort(resources: Vec<Resource>) -> Result<Vec<Resource>, CompilePro
     let mut dependants: BTreeMap<ResourceKey, Vec<ResourceKey>> = BTreeMap::new();
     let mut ready: BTreeSet<(u8, ResourceKey)> = BTreeSet::new();
     for (place, resource) in &waiting {
-        missing.insert(resource.key.clone(), resource.depends_on.len());
-        for dependency in &resource.depends_on {
-            dependants.entry(dependency.clone()).or_default().push(resource.key.clone());
-        }
-        if resource.depends_on.is_empty() {
+        let before: BTreeSet<&ResourceKey> = resource.comes_after().collect();
+        missing.insert(resource.key.clone(), before.len());
+        if before.is_empty() {
             ready.insert(place.clone());
+        }
+        for dependency in before {
+            dependants.entry(dependency.clone()).or_default().push(resource.key.clone());
         }
     }
     let mut sorted = Vec::with_capacity(waiting.len());

@@ -65,7 +65,7 @@ pub fn check(resources: &[Resource]) -> Vec<AssignmentFault> {
         return faults;
     }
     for (index, resource) in resources.iter().enumerate() {
-        for dependency in &resource.depends_on {
+        for dependency in resource.comes_after() {
             let resource = resource.key.clone();
             match position.get(dependency) {
                 None => {
@@ -86,9 +86,9 @@ pub fn check(resources: &[Resource]) -> Vec<AssignmentFault> {
 fn path(desired: &DesiredState) -> Option<&str> {
     match desired {
         DesiredState::Directory(directory) => Some(&directory.path),
-        DesiredState::File(file) => Some(&file.path),
+        DesiredState::File(file) | DesiredState::SecretFile(file) => Some(&file.path),
         DesiredState::Symlink(symlink) => Some(&symlink.path),
-        DesiredState::Nodejs(_) | DesiredState::Application(_) => None,
+        _ => None,
     }
 }
 
@@ -99,7 +99,7 @@ fn circle(resources: &[Resource], position: &BTreeMap<&ResourceKey, usize>) -> O
         let mut path: Vec<(usize, usize)> = vec![(start, 0)];
         while let Some((index, next)) = path.last_mut() {
             let index = *index;
-            let Some(dependency) = resources[index].depends_on.get(*next) else {
+            let Some(dependency) = resources[index].comes_after().nth(*next) else {
                 done.insert(index);
                 path.pop();
                 continue;

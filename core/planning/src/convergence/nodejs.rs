@@ -63,7 +63,7 @@ pub fn newest_satisfying<'a>(
 }
 
 pub(super) fn verdict(wanted: &Nodejs, versions: &[String]) -> Verdict {
-    let Nodejs { range } = wanted;
+    let Nodejs { range, mirror: _ } = wanted;
     let range = match NodeRange::parse(range) {
         Ok(range) => range,
         Err(error) => return Verdict::Impossible { reason: error.to_string() },

@@ -22,7 +22,7 @@ impl Outcomes {
     /// tried. One that cannot be managed here, or that the supervisor is still mending, holds nobody up.
     pub fn blocked_by<'a>(&self, resource: &'a Resource) -> Option<&'a ResourceKey> {
         resource.depends_on.iter().find(|dependency| match self.statuses.get(*dependency) {
-            None | Some(ResourceStatus::Failed | ResourceStatus::Skipped) => true,
+            None | Some(ResourceStatus::Failed | ResourceStatus::Skipped | ResourceStatus::Waiting) => true,
             Some(ResourceStatus::Converged | ResourceStatus::Unsupported | ResourceStatus::Drifted) => false,
         })
     }

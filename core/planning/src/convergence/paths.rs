@@ -19,7 +19,7 @@ pub(super) fn directory(wanted: &Directory, observed: &ObservedPath) -> Verdict 
 }
 
 pub(super) fn file(wanted: &File, observed: &ObservedPath) -> Verdict {
-    let File { path: _, content, mode, owner: _, group: _, sensitive: _ } = wanted;
+    let File { path: _, content, mode, owner: _, group: _, sensitive: _, validate: _ } = wanted;
     if let Some(verdict) = ownership_blocked(observed) {
         return verdict;
     }

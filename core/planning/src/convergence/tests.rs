@@ -62,6 +62,7 @@ impl Model {
                     processes: found.processes,
                 })
             }
+            other => panic!("{} is not among the kinds that are drawn", other.kind()),
         }
     }
 
@@ -206,12 +207,20 @@ fn desired() -> impl Strategy<Value = DesiredState> {
         }),
         (0..4_u8, "[ab]{0,2}", mode, owner(), owner()).prop_map(|(n, content, mode, owner, group)| {
             let content = content.into_bytes();
-            DesiredState::File(File { path: format!("/f{n}"), content, mode, owner, group, sensitive: false })
+            DesiredState::File(File {
+                path: format!("/f{n}"),
+                content,
+                mode,
+                owner,
+                group,
+                sensitive: false,
+                validate: None,
+            })
         }),
         (0..4_u8, "[ab]")
             .prop_map(|(n, target)| DesiredState::Symlink(Symlink { path: format!("/l{n}"), target })),
         prop_oneof![Just("20"), Just("22"), Just("*"), Just("not a range")]
-            .prop_map(|range| DesiredState::Nodejs(Nodejs { range: range.into() })),
+            .prop_map(|range| DesiredState::Nodejs(Nodejs { range: range.into(), mirror: None })),
         ("[ab]", 1..3_u128, 1..3_u32).prop_map(|(name, release, instances)| DesiredState::Application(
             application(&name, release, instances)
         )),
@@ -225,6 +234,7 @@ fn key_of(desired: &DesiredState) -> ResourceKey {
         DesiredState::Symlink(s) => ResourceKey::new("symlink", &s.path),
         DesiredState::Nodejs(n) => ResourceKey::new("nodejs", &n.range),
         DesiredState::Application(a) => ResourceKey::new("application", &a.name),
+        other => panic!("{} is not among the kinds that are drawn", other.kind()),
     }
 }
 
@@ -242,7 +252,7 @@ fn assignment() -> impl Strategy<Value = Vec<Resource>> {
                 if !resources.is_empty() {
                     depends_on.extend(dependencies.iter().map(|i| i.get(&resources).key.clone()));
                 }
-                resources.push(Resource { key, depends_on, desired });
+                resources.push(Resource::new(key, depends_on, desired));
             }
             resources
         })
@@ -359,13 +369,20 @@ proptest! {
 }
 
 fn file(path: &str, depends_on: &[&str]) -> Resource {
-    let file =
-        File { path: path.into(), content: vec![], mode: 0o644, owner: None, group: None, sensitive: true };
-    Resource {
-        key: ResourceKey::new("file", path),
-        depends_on: depends_on.iter().map(|path| ResourceKey::new("file", path)).collect(),
-        desired: DesiredState::File(file),
-    }
+    let file = File {
+        path: path.into(),
+        content: vec![],
+        mode: 0o644,
+        owner: None,
+        group: None,
+        sensitive: true,
+        validate: None,
+    };
+    Resource::new(
+        ResourceKey::new("file", path),
+        depends_on.iter().map(|path| ResourceKey::new("file", path)).collect(),
+        DesiredState::File(file),
+    )
 }
 
 #[test]

@@ -1,12 +1,8 @@
-//! Looks at the host, resource by resource, and tells the planner what it found. Changes nothing.
+//! What observing needs, and how paths, Node.js and applications are looked at. Changes nothing.
 
 use crate::artifacts;
 use crate::config::StateDir;
-use crate::converge::application;
-use muster_domain::{
-    Digest, ReleaseId,
-    resource::{Application, DesiredState, Resource},
-};
+use muster_domain::{Digest, ReleaseId, resource::Application};
 use muster_planning::convergence::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
@@ -26,29 +22,11 @@ pub struct View<'a> {
     pub cpus: u32,
 }
 
-/// Looks at one resource.
-pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed {
-    let found = match &resource.desired {
-        DesiredState::Directory(d) => path(host, &d.path, 0, d.owner.as_deref(), d.group.as_deref()),
-        DesiredState::File(f) => {
-            path(host, &f.path, f.content.len() as u64, f.owner.as_deref(), f.group.as_deref())
-        }
-        DesiredState::Symlink(s) => path(host, &s.path, 0, None, None),
-        DesiredState::Nodejs(_) => {
-            let runtimes = host.node_runtimes(&view.state.nodejs());
-            // One runtime may be found by several paths.
-            let versions: BTreeSet<String> = runtimes.into_iter().map(|runtime| runtime.version).collect();
-            Ok(Observed::Nodejs { versions: versions.into_iter().collect() })
-        }
-        DesiredState::Application(wanted) => return observe_application(host, view, wanted),
-    };
-    found.unwrap_or_else(|error| Observed::Unreadable(error.to_string()))
-}
-
 /// Stands for a content that is longer than what is wanted, and is not read for it.
 const LONGER: Digest = Digest::from_bytes([0; 32]);
 
-fn path(
+/// Looks at a path. A file of more than `wanted_bytes` is not read.
+pub(super) fn path(
     host: &dyn Host,
     path: &str,
     wanted_bytes: u64,
@@ -86,7 +64,16 @@ fn principal(
     Ok(find(name)?.map_or_else(|| Principal::Unknown(name.to_owned()), Principal::Id))
 }
 
-fn observe_application(host: &dyn Host, view: View<'_>, wanted: &Application) -> Observed {
+/// Looks at the Node.js runtimes.
+pub(super) fn runtimes(host: &dyn Host, view: View<'_>) -> Observed {
+    let runtimes = host.node_runtimes(&view.state.nodejs());
+    // One runtime may be found by several paths.
+    let versions: BTreeSet<String> = runtimes.into_iter().map(|runtime| runtime.version).collect();
+    Observed::Nodejs { versions: versions.into_iter().collect() }
+}
+
+/// Looks at an application.
+pub(super) fn application(host: &dyn Host, view: View<'_>, wanted: &Application) -> Observed {
     if let Some(unsupported) = foreign_user(host, wanted) {
         return unsupported;
     }
@@ -94,7 +81,7 @@ fn observe_application(host: &dyn Host, view: View<'_>, wanted: &Application) ->
         Ok(apps) => apps,
         Err(reason) => return Observed::Unreadable(reason.clone()),
     };
-    let wanted_spec = application::spec_here(host, view.state, wanted, view.cpus).ok();
+    let wanted_spec = super::application::spec_here(host, view.state, wanted, view.cpus).ok();
     let wanted_spec = wanted_spec.map(|spec| spec.spec_digest);
     let current = std::fs::read_link(view.state.current(&wanted.name)).ok();
     let current = current.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());

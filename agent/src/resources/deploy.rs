@@ -16,7 +16,7 @@ use std::time::Duration;
 const MAX_STDERR_LINES: usize = 20;
 
 /// Has the release run. The error says why it does not, with the last words of the instance that failed.
-pub(super) async fn run_release(
+pub(crate) async fn run_release(
     host: Arc<dyn Host>,
     runner: &dyn ApplicationRunner,
     config: &AgentConfig,
@@ -122,7 +122,7 @@ fn time_limit(spec: &AppSpec, grace: Duration) -> Duration {
 }
 
 /// Flips `current`, in one rename.
-pub(super) fn point_current(state: &StateDir, wanted: &Application) -> io::Result<()> {
+pub(crate) fn point_current(state: &StateDir, wanted: &Application) -> io::Result<()> {
     let link = state.current(&wanted.name);
     let temporary = state.application(&wanted.name).join(".current.new");
     crate::durable::remove(&temporary)?;

@@ -13,7 +13,7 @@ const FETCH_TIMEOUT_MS: u64 = 600_000;
 const UNPACK_TIMEOUT_MS: u64 = 300_000;
 
 /// Installs the newest version that satisfies the range, beside all others, and says which.
-pub(super) fn install(host: &dyn Host, state: &StateDir, range: &str) -> Result<String, String> {
+pub(crate) fn install(host: &dyn Host, state: &StateDir, range: &str) -> Result<String, String> {
     let range = NodeRange::parse(range).map_err(|error| error.to_string())?;
     let architecture = host.facts(crate::VERSION).architecture;
     let package = match architecture.as_str() {

@@ -1,0 +1,21 @@
+//! How jobs of cron are looked at, changed and taken away.
+
+use super::Look;
+use muster_domain::resource::CronJob;
+use muster_planning::convergence::{Action, Observed};
+
+pub(super) fn observe(_look: Look<'_>, _wanted: &CronJob) -> Observed {
+    Observed::Unsupported("this agent does not manage jobs of cron".into())
+}
+
+pub(super) fn apply(_look: Look<'_>, _wanted: &CronJob, action: Action) -> Result<Option<String>, String> {
+    Err(format!("{action:?} cannot be done for it"))
+}
+
+pub(super) fn diff(_look: Look<'_>, _wanted: &CronJob, _observed: &Observed) -> Option<String> {
+    None
+}
+
+pub(super) fn remove(_look: Look<'_>, _wanted: &CronJob) -> Result<Option<String>, String> {
+    Ok(None)
+}

@@ -1,0 +1,21 @@
+//! How the firewall are looked at, changed and taken away.
+
+use super::Look;
+use muster_domain::resource::Firewall;
+use muster_planning::convergence::{Action, Observed};
+
+pub(super) fn observe(_look: Look<'_>, _wanted: &Firewall) -> Observed {
+    Observed::Unsupported("this agent does not manage the firewall".into())
+}
+
+pub(super) fn apply(_look: Look<'_>, _wanted: &Firewall, action: Action) -> Result<Option<String>, String> {
+    Err(format!("{action:?} cannot be done for it"))
+}
+
+pub(super) fn diff(_look: Look<'_>, _wanted: &Firewall, _observed: &Observed) -> Option<String> {
+    None
+}
+
+pub(super) fn remove(_look: Look<'_>, _wanted: &Firewall) -> Result<Option<String>, String> {
+    Ok(None)
+}

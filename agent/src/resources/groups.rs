@@ -1,0 +1,21 @@
+//! How groups are looked at, changed and taken away.
+
+use super::Look;
+use muster_domain::resource::Group;
+use muster_planning::convergence::{Action, Observed};
+
+pub(super) fn observe(_look: Look<'_>, _wanted: &Group) -> Observed {
+    Observed::Unsupported("this agent does not manage groups".into())
+}
+
+pub(super) fn apply(_look: Look<'_>, _wanted: &Group, action: Action) -> Result<Option<String>, String> {
+    Err(format!("{action:?} cannot be done for it"))
+}
+
+pub(super) fn diff(_look: Look<'_>, _wanted: &Group, _observed: &Observed) -> Option<String> {
+    None
+}
+
+pub(super) fn remove(_look: Look<'_>, _wanted: &Group) -> Result<Option<String>, String> {
+    Ok(None)
+}

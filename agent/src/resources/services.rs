@@ -1,0 +1,21 @@
+//! How services are looked at, changed and taken away.
+
+use super::Look;
+use muster_domain::resource::Service;
+use muster_planning::convergence::{Action, Observed};
+
+pub(super) fn observe(_look: Look<'_>, _wanted: &Service) -> Observed {
+    Observed::Unsupported("this agent does not manage services".into())
+}
+
+pub(super) fn apply(_look: Look<'_>, _wanted: &Service, action: Action) -> Result<Option<String>, String> {
+    Err(format!("{action:?} cannot be done for it"))
+}
+
+pub(super) fn diff(_look: Look<'_>, _wanted: &Service, _observed: &Observed) -> Option<String> {
+    None
+}
+
+pub(super) fn remove(_look: Look<'_>, _wanted: &Service) -> Result<Option<String>, String> {
+    Ok(None)
+}

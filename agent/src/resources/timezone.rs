@@ -1,0 +1,21 @@
+//! How the time zone are looked at, changed and taken away.
+
+use super::Look;
+use muster_domain::resource::Timezone;
+use muster_planning::convergence::{Action, Observed};
+
+pub(super) fn observe(_look: Look<'_>, _wanted: &Timezone) -> Observed {
+    Observed::Unsupported("this agent does not manage the time zone".into())
+}
+
+pub(super) fn apply(_look: Look<'_>, _wanted: &Timezone, action: Action) -> Result<Option<String>, String> {
+    Err(format!("{action:?} cannot be done for it"))
+}
+
+pub(super) fn diff(_look: Look<'_>, _wanted: &Timezone, _observed: &Observed) -> Option<String> {
+    None
+}
+
+pub(super) fn remove(_look: Look<'_>, _wanted: &Timezone) -> Result<Option<String>, String> {
+    Ok(None)
+}

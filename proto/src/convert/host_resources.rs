@@ -1,0 +1,583 @@
+//! Resources of the host itself: packages, accounts, services, settings, firewall, certificates. Each name is checked here,
+//! because it ends up in a file or a command line of root's.
+
+use super::InvalidMessage;
+use super::desired_state::absolute;
+use crate::v1;
+use muster_domain::{
+    host_names as names,
+    resource::{
+        AptRepository, AuthorizedKey, Certificate, Command, CronJob, Ensure, Firewall, FirewallPolicy,
+        FirewallRule, Group, Hosts, HostsEntry, Logrotate, OsUpdates, Package, PackageEnsure, PortRange,
+        RuleAction, Service, Sshd, Sysctl, SystemdUnit, Transport, UpdateScope, User, Validator,
+    },
+    window::Window,
+};
+use std::net::IpAddr;
+
+/// The longest line that is taken: a command, an SSH key, a comment.
+const MAX_LINE_BYTES: usize = 16 * 1024;
+
+fn checked(
+    field: &'static str,
+    text: String,
+    rule: impl FnOnce(&str) -> bool,
+) -> Result<String, InvalidMessage> {
+    if rule(&text) {
+        return Ok(text);
+    }
+    let shown: String = text.chars().take(80).collect();
+    Err(InvalidMessage::new(field, format!("{shown:?} is not valid here")))
+}
+
+fn maybe(
+    field: &'static str,
+    text: Option<String>,
+    rule: impl FnOnce(&str) -> bool,
+) -> Result<Option<String>, InvalidMessage> {
+    text.map(|text| checked(field, text, rule)).transpose()
+}
+
+fn line(text: &str) -> bool {
+    names::line(text, MAX_LINE_BYTES)
+}
+
+/// One word for the configuration of apt.
+fn word(text: &str) -> bool {
+    !text.is_empty() && line(text) && !text.contains(char::is_whitespace)
+}
+
+fn words(field: &'static str, texts: Vec<String>) -> Result<Vec<String>, InvalidMessage> {
+    texts.into_iter().map(|text| checked(field, text, word)).collect()
+}
+
+fn address(field: &'static str, text: &str) -> Result<IpAddr, InvalidMessage> {
+    text.parse().map_err(|_| InvalidMessage::new(field, "is not an address"))
+}
+
+const fn ensure(absent: bool) -> Ensure {
+    if absent { Ensure::Absent } else { Ensure::Present }
+}
+
+impl From<&AptRepository> for v1::AptRepository {
+    fn from(repository: &AptRepository) -> Self {
+        let AptRepository { name, uris, suites, components, architectures, key } = repository;
+        Self {
+            name: name.clone(),
+            uris: uris.clone(),
+            suites: suites.clone(),
+            components: components.clone(),
+            architectures: architectures.clone(),
+            key: key.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::AptRepository> for AptRepository {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::AptRepository) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            name: checked("apt_repository.name", wire.name, names::drop_in)?,
+            uris: words("apt_repository.uris", wire.uris)?,
+            suites: words("apt_repository.suites", wire.suites)?,
+            components: words("apt_repository.components", wire.components)?,
+            architectures: words("apt_repository.architectures", wire.architectures)?,
+            key: wire.key,
+        })
+    }
+}
+
+impl From<&Package> for v1::Package {
+    fn from(package: &Package) -> Self {
+        use v1::package::{Ensure as Wire, Unit};
+        let Package { name, ensure, hold } = package;
+        let ensure = match ensure {
+            PackageEnsure::Present => Wire::Present(Unit {}),
+            PackageEnsure::Version(version) => Wire::Version(version.clone()),
+            PackageEnsure::Absent => Wire::Absent(Unit {}),
+            PackageEnsure::Purged => Wire::Purged(Unit {}),
+        };
+        Self { name: name.clone(), ensure: Some(ensure), hold: *hold }
+    }
+}
+
+impl TryFrom<v1::Package> for Package {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Package) -> Result<Self, InvalidMessage> {
+        use v1::package::Ensure as Wire;
+        let ensure = match wire.ensure {
+            Some(Wire::Present(_)) => PackageEnsure::Present,
+            Some(Wire::Version(version)) => {
+                PackageEnsure::Version(checked("package.version", version, names::package_version)?)
+            }
+            Some(Wire::Absent(_)) => PackageEnsure::Absent,
+            Some(Wire::Purged(_)) => PackageEnsure::Purged,
+            None => return Err(InvalidMessage::new("package.ensure", "is missing")),
+        };
+        Ok(Self { name: checked("package.name", wire.name, names::package)?, ensure, hold: wire.hold })
+    }
+}
+
+impl From<&OsUpdates> for v1::OsUpdates {
+    fn from(updates: &OsUpdates) -> Self {
+        let OsUpdates { scope, reboot } = updates;
+        let scope = match scope {
+            UpdateScope::None => v1::UpdateScope::None,
+            UpdateScope::Security => v1::UpdateScope::Security,
+            UpdateScope::All => v1::UpdateScope::All,
+        };
+        Self { scope: scope.into(), reboot: reboot.as_ref().map(ToString::to_string) }
+    }
+}
+
+impl TryFrom<v1::OsUpdates> for OsUpdates {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::OsUpdates) -> Result<Self, InvalidMessage> {
+        let scope = match wire.scope() {
+            v1::UpdateScope::None => UpdateScope::None,
+            v1::UpdateScope::Security => UpdateScope::Security,
+            v1::UpdateScope::All => UpdateScope::All,
+            v1::UpdateScope::Unspecified => {
+                return Err(InvalidMessage::new("os_updates.scope", "is missing"));
+            }
+        };
+        let reboot = wire.reboot.map(|text| Window::parse(&text)).transpose();
+        Ok(Self { scope, reboot: reboot.map_err(|error| InvalidMessage::new("os_updates.reboot", error))? })
+    }
+}
+
+impl From<&Group> for v1::Group {
+    fn from(group: &Group) -> Self {
+        let Group { name, ensure, gid, system } = group;
+        Self { name: name.clone(), absent: *ensure == Ensure::Absent, gid: *gid, system: *system }
+    }
+}
+
+impl TryFrom<v1::Group> for Group {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Group) -> Result<Self, InvalidMessage> {
+        let v1::Group { name, absent, gid, system } = wire;
+        Ok(Self { name: checked("group.name", name, names::account)?, ensure: ensure(absent), gid, system })
+    }
+}
+
+impl From<&User> for v1::User {
+    fn from(user: &User) -> Self {
+        let User { name, ensure, uid, group, groups, shell, home, comment, system } = user;
+        Self {
+            name: name.clone(),
+            absent: *ensure == Ensure::Absent,
+            uid: *uid,
+            group: group.clone(),
+            groups: groups.clone(),
+            shell: shell.clone(),
+            home: home.clone(),
+            comment: comment.clone(),
+            system: *system,
+        }
+    }
+}
+
+impl TryFrom<v1::User> for User {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::User) -> Result<Self, InvalidMessage> {
+        // Neither may hold what separates the fields of /etc/passwd.
+        let field = |text: &str| line(text) && !text.contains(':');
+        let groups = wire.groups.into_iter().map(|name| checked("user.groups", name, names::account));
+        Ok(Self {
+            name: checked("user.name", wire.name, names::account)?,
+            ensure: ensure(wire.absent),
+            uid: wire.uid,
+            group: maybe("user.group", wire.group, names::account)?,
+            groups: groups.collect::<Result<_, _>>()?,
+            shell: maybe("user.shell", wire.shell.map(absolute).transpose()?, field)?,
+            home: maybe("user.home", wire.home.map(absolute).transpose()?, field)?,
+            comment: maybe("user.comment", wire.comment, field)?,
+            system: wire.system,
+        })
+    }
+}
+
+impl From<&AuthorizedKey> for v1::AuthorizedKey {
+    fn from(key: &AuthorizedKey) -> Self {
+        let AuthorizedKey { user, keys, exclusive } = key;
+        Self { user: user.clone(), keys: keys.clone(), exclusive: *exclusive }
+    }
+}
+
+impl TryFrom<v1::AuthorizedKey> for AuthorizedKey {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::AuthorizedKey) -> Result<Self, InvalidMessage> {
+        let keys = wire
+            .keys
+            .into_iter()
+            .map(|key| checked("authorized_key.keys", key, |key| !key.trim().is_empty() && line(key)));
+        Ok(Self {
+            user: checked("authorized_key.user", wire.user, names::account)?,
+            keys: keys.collect::<Result<_, _>>()?,
+            exclusive: wire.exclusive,
+        })
+    }
+}
+
+impl From<&Hosts> for v1::Hosts {
+    fn from(hosts: &Hosts) -> Self {
+        let entry = |HostsEntry { address, names }: &HostsEntry| v1::hosts::Entry {
+            address: address.to_string(),
+            names: names.clone(),
+        };
+        Self { entries: hosts.entries.iter().map(entry).collect() }
+    }
+}
+
+impl TryFrom<v1::Hosts> for Hosts {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Hosts) -> Result<Self, InvalidMessage> {
+        let entry = |entry: v1::hosts::Entry| {
+            let names: Vec<String> = entry
+                .names
+                .into_iter()
+                .map(|name| checked("hosts.names", name, names::host))
+                .collect::<Result<_, _>>()?;
+            if names.is_empty() {
+                return Err(InvalidMessage::new("hosts.names", "is empty"));
+            }
+            Ok(HostsEntry { address: address("hosts.address", &entry.address)?, names })
+        };
+        Ok(Self { entries: wire.entries.into_iter().map(entry).collect::<Result<_, _>>()? })
+    }
+}
+
+impl From<&Sysctl> for v1::Sysctl {
+    fn from(sysctl: &Sysctl) -> Self {
+        let Sysctl { name, value } = sysctl;
+        Self { name: name.clone(), value: value.clone() }
+    }
+}
+
+impl TryFrom<v1::Sysctl> for Sysctl {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Sysctl) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            name: checked("sysctl.name", wire.name, names::sysctl)?,
+            value: checked("sysctl.value", wire.value, line)?,
+        })
+    }
+}
+
+impl From<&Certificate> for v1::Certificate {
+    fn from(certificate: &Certificate) -> Self {
+        let Certificate { name, dns_names, addresses, key_path, certificate_path, ca_path, owner, group } =
+            certificate;
+        Self {
+            name: name.clone(),
+            dns_names: dns_names.clone(),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            key_path: key_path.clone(),
+            certificate_path: certificate_path.clone(),
+            ca_path: ca_path.clone(),
+            owner: owner.clone(),
+            group: group.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::Certificate> for Certificate {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Certificate) -> Result<Self, InvalidMessage> {
+        let names =
+            wire.dns_names.into_iter().map(|name| checked("certificate.dns_names", name, names::host));
+        let addresses = wire.addresses.iter().map(|text| address("certificate.addresses", text));
+        Ok(Self {
+            name: checked("certificate.name", wire.name, names::drop_in)?,
+            dns_names: names.collect::<Result<_, _>>()?,
+            addresses: addresses.collect::<Result<_, _>>()?,
+            key_path: absolute(wire.key_path)?,
+            certificate_path: absolute(wire.certificate_path)?,
+            ca_path: wire.ca_path.map(absolute).transpose()?,
+            owner: maybe("certificate.owner", wire.owner, names::account)?,
+            group: maybe("certificate.group", wire.group, names::account)?,
+        })
+    }
+}
+
+impl From<&SystemdUnit> for v1::SystemdUnit {
+    fn from(unit: &SystemdUnit) -> Self {
+        let SystemdUnit { name, content } = unit;
+        Self { name: name.clone(), content: content.clone() }
+    }
+}
+
+impl TryFrom<v1::SystemdUnit> for SystemdUnit {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::SystemdUnit) -> Result<Self, InvalidMessage> {
+        let name = checked("systemd_unit.name", wire.name, names::unit_file)?;
+        Ok(Self { name, content: wire.content })
+    }
+}
+
+impl From<&Logrotate> for v1::Logrotate {
+    fn from(rules: &Logrotate) -> Self {
+        let Logrotate { name, content } = rules;
+        Self { name: name.clone(), content: content.clone() }
+    }
+}
+
+impl TryFrom<v1::Logrotate> for Logrotate {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Logrotate) -> Result<Self, InvalidMessage> {
+        let name = checked("logrotate.name", wire.name, names::drop_in)?;
+        Ok(Self { name, content: wire.content })
+    }
+}
+
+fn settings(pairs: &[(String, String)]) -> Vec<v1::Setting> {
+    pairs.iter().map(|(name, value)| v1::Setting { name: name.clone(), value: value.clone() }).collect()
+}
+
+fn pairs(
+    field: &'static str,
+    settings: Vec<v1::Setting>,
+    rule: fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, InvalidMessage> {
+    settings
+        .into_iter()
+        .map(|s| Ok((checked(field, s.name, rule)?, checked(field, s.value, line)?)))
+        .collect()
+}
+
+impl From<&CronJob> for v1::CronJob {
+    fn from(job: &CronJob) -> Self {
+        let CronJob { name, user, schedule, command, env } = job;
+        Self {
+            name: name.clone(),
+            user: user.clone(),
+            schedule: schedule.clone(),
+            command: command.clone(),
+            env: settings(env),
+        }
+    }
+}
+
+impl TryFrom<v1::CronJob> for CronJob {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::CronJob) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            name: checked("cron_job.name", wire.name, names::drop_in)?,
+            user: checked("cron_job.user", wire.user, names::account)?,
+            schedule: checked("cron_job.schedule", wire.schedule, |text| !text.is_empty() && line(text))?,
+            command: checked("cron_job.command", wire.command, |text| !text.is_empty() && line(text))?,
+            env: pairs("cron_job.env", wire.env, names::variable)?,
+        })
+    }
+}
+
+impl From<&Sshd> for v1::Sshd {
+    fn from(sshd: &Sshd) -> Self {
+        Self { settings: settings(&sshd.settings) }
+    }
+}
+
+impl TryFrom<v1::Sshd> for Sshd {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Sshd) -> Result<Self, InvalidMessage> {
+        Ok(Self { settings: pairs("sshd.settings", wire.settings, names::sshd_keyword)? })
+    }
+}
+
+const fn policy(policy: FirewallPolicy) -> v1::FirewallPolicy {
+    match policy {
+        FirewallPolicy::Allow => v1::FirewallPolicy::Allow,
+        FirewallPolicy::Deny => v1::FirewallPolicy::Deny,
+        FirewallPolicy::Reject => v1::FirewallPolicy::Reject,
+    }
+}
+
+fn policy_back(policy: v1::FirewallPolicy) -> Result<FirewallPolicy, InvalidMessage> {
+    Ok(match policy {
+        v1::FirewallPolicy::Allow => FirewallPolicy::Allow,
+        v1::FirewallPolicy::Deny => FirewallPolicy::Deny,
+        v1::FirewallPolicy::Reject => FirewallPolicy::Reject,
+        v1::FirewallPolicy::Unspecified => return Err(InvalidMessage::new("firewall.policy", "is missing")),
+    })
+}
+
+impl From<&Firewall> for v1::Firewall {
+    fn from(firewall: &Firewall) -> Self {
+        let Firewall { incoming, outgoing, rules, exclusive } = firewall;
+        Self {
+            incoming: policy(*incoming).into(),
+            outgoing: policy(*outgoing).into(),
+            rules: rules.iter().map(Into::into).collect(),
+            exclusive: *exclusive,
+        }
+    }
+}
+
+impl TryFrom<v1::Firewall> for Firewall {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Firewall) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            incoming: policy_back(wire.incoming())?,
+            outgoing: policy_back(wire.outgoing())?,
+            rules: wire.rules.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            exclusive: wire.exclusive,
+        })
+    }
+}
+
+impl From<&FirewallRule> for v1::FirewallRule {
+    fn from(rule: &FirewallRule) -> Self {
+        let FirewallRule { action, outgoing, protocol, port, from, to, interface, comment } = rule;
+        let action = match action {
+            RuleAction::Allow => v1::RuleAction::Allow,
+            RuleAction::Deny => v1::RuleAction::Deny,
+            RuleAction::Reject => v1::RuleAction::Reject,
+            RuleAction::Limit => v1::RuleAction::Limit,
+        };
+        let protocol = match protocol {
+            None => v1::Transport::Unspecified,
+            Some(Transport::Tcp) => v1::Transport::Tcp,
+            Some(Transport::Udp) => v1::Transport::Udp,
+        };
+        Self {
+            action: action.into(),
+            outgoing: *outgoing,
+            protocol: protocol.into(),
+            first_port: port.map_or(0, |port| port.first.into()),
+            last_port: port.map_or(0, |port| port.last.into()),
+            from: from.clone(),
+            to: to.clone(),
+            interface: interface.clone(),
+            comment: comment.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::FirewallRule> for FirewallRule {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::FirewallRule) -> Result<Self, InvalidMessage> {
+        let action = match wire.action() {
+            v1::RuleAction::Allow => RuleAction::Allow,
+            v1::RuleAction::Deny => RuleAction::Deny,
+            v1::RuleAction::Reject => RuleAction::Reject,
+            v1::RuleAction::Limit => RuleAction::Limit,
+            v1::RuleAction::Unspecified => return Err(InvalidMessage::new("firewall.action", "is missing")),
+        };
+        let protocol = match wire.protocol() {
+            v1::Transport::Unspecified => None,
+            v1::Transport::Tcp => Some(Transport::Tcp),
+            v1::Transport::Udp => Some(Transport::Udp),
+        };
+        let port = match (wire.first_port, wire.last_port) {
+            (0, 0) => None,
+            (first, last) => {
+                let port = |number| u16::try_from(number).ok().filter(|port| *port > 0);
+                match (port(first), port(last)) {
+                    (Some(first), Some(last)) if first <= last => Some(PortRange { first, last }),
+                    _ => return Err(InvalidMessage::new("firewall.port", "is not a range of ports")),
+                }
+            }
+        };
+        Ok(Self {
+            action,
+            outgoing: wire.outgoing,
+            protocol,
+            port,
+            from: maybe("firewall.from", wire.from, names::network)?,
+            to: maybe("firewall.to", wire.to, names::network)?,
+            interface: maybe("firewall.interface", wire.interface, names::interface)?,
+            comment: maybe("firewall.comment", wire.comment, |text| names::line(text, 200))?,
+        })
+    }
+}
+
+impl From<&Service> for v1::Service {
+    fn from(service: &Service) -> Self {
+        let Service { name, enabled, running } = service;
+        Self { name: name.clone(), enabled: *enabled, running: *running }
+    }
+}
+
+impl TryFrom<v1::Service> for Service {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Service) -> Result<Self, InvalidMessage> {
+        let name = checked("service.name", wire.name, names::unit)?;
+        Ok(Self { name, enabled: wire.enabled, running: wire.running })
+    }
+}
+
+impl From<&Command> for v1::Command {
+    fn from(command: &Command) -> Self {
+        let Command { name, run, unless, creates, only_on_change, user, cwd, timeout_ms } = command;
+        Self {
+            name: name.clone(),
+            run: run.clone(),
+            unless: unless.clone(),
+            creates: creates.clone(),
+            only_on_change: *only_on_change,
+            user: user.clone(),
+            cwd: cwd.clone(),
+            timeout_ms: *timeout_ms,
+        }
+    }
+}
+
+impl TryFrom<v1::Command> for Command {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Command) -> Result<Self, InvalidMessage> {
+        // A shell script of several lines is fine; what the kernel could not take is not.
+        let script = |text: &str| !text.is_empty() && text.len() <= MAX_LINE_BYTES && !text.contains('\0');
+        Ok(Self {
+            name: checked("command.name", wire.name, names::drop_in)?,
+            run: checked("command.run", wire.run, script)?,
+            unless: maybe("command.unless", wire.unless, script)?,
+            creates: wire.creates.map(absolute).transpose()?,
+            only_on_change: wire.only_on_change,
+            user: maybe("command.user", wire.user, names::account)?,
+            cwd: wire.cwd.map(absolute).transpose()?,
+            timeout_ms: wire.timeout_ms,
+        })
+    }
+}
+
+impl From<&Validator> for v1::Validator {
+    fn from(validator: &Validator) -> Self {
+        use v1::validator::{Kind, Unit};
+        let kind = match validator {
+            Validator::Nginx => Kind::Nginx(Unit {}),
+            Validator::Sshd => Kind::Sshd(Unit {}),
+            Validator::Sudoers => Kind::Sudoers(Unit {}),
+            Validator::Haproxy => Kind::Haproxy(Unit {}),
+            Validator::Stunnel => Kind::Stunnel(Unit {}),
+            Validator::Logrotate => Kind::Logrotate(Unit {}),
+            Validator::Cron => Kind::Cron(Unit {}),
+            Validator::SystemdUnit => Kind::SystemdUnit(Unit {}),
+            Validator::Command(line) => Kind::Command(line.clone()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Validator> for Validator {
+    type Error = InvalidMessage;
+    fn try_from(wire: v1::Validator) -> Result<Self, InvalidMessage> {
+        use v1::validator::Kind;
+        Ok(match wire.kind {
+            Some(Kind::Nginx(_)) => Self::Nginx,
+            Some(Kind::Sshd(_)) => Self::Sshd,
+            Some(Kind::Sudoers(_)) => Self::Sudoers,
+            Some(Kind::Haproxy(_)) => Self::Haproxy,
+            Some(Kind::Stunnel(_)) => Self::Stunnel,
+            Some(Kind::Logrotate(_)) => Self::Logrotate,
+            Some(Kind::Cron(_)) => Self::Cron,
+            Some(Kind::SystemdUnit(_)) => Self::SystemdUnit,
+            Some(Kind::Command(text)) => {
+                Self::Command(checked("file.validate", text, |text| !text.is_empty() && line(text))?)
+            }
+            None => {
+                return Err(InvalidMessage::new("file.validate", "a kind that this version does not know"));
+            }
+        })
+    }
+}
