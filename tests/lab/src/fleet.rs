@@ -32,18 +32,26 @@ pub struct Fleet {
     controller: Option<Daemon>,
     cli: Cli,
     people: SocketAddr,
+    programs: PathBuf,
     dir: PathBuf,
     lab: Lab,
 }
 
 impl Fleet {
-    /// A lab with a running controller and an operator who is signed in.
+    /// A lab with a running controller and an operator who is signed in, of the programs that were built beside this one.
     pub fn start() -> Result<Self> {
+        let beside = lab::program()?;
+        Self::start_of(beside.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// The same with the programs of another folder.
+    pub fn start_of(programs: &Path) -> Result<Self> {
         let lab = Lab::new()?;
+        let programs = programs.to_owned();
         let dir = lab.scratch("fleet")?;
         let people = free_address()?;
-        let cli = Cli::new(program("muster")?, &dir.join("config"));
-        let mut fleet = Self { controller: None, cli, people, dir, lab };
+        let cli = Cli::new(program(&programs, "muster")?, &dir.join("config"));
+        let mut fleet = Self { controller: None, cli, people, programs, dir, lab };
         fleet.start_controller()?;
         let password = fleet.dir.join("admin-password");
         let password =
@@ -73,7 +81,7 @@ impl Fleet {
         let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
         let args = std::iter::once("serve".to_owned()).chain(options);
         let log = self.dir.join("controller.log");
-        let mut controller = self.lab.daemon(&program("muster-controller")?, args, &log)?;
+        let mut controller = self.lab.daemon(&program(&self.programs, "muster-controller")?, args, &log)?;
         wait_for("the controller to serve", START_BOUND, || {
             Ok((controller.check().is_err() || ready.exists()).then_some(()))
         })?;
@@ -99,7 +107,12 @@ impl Fleet {
 
     /// An image of hosts that have the programs of a node and have not joined.
     pub fn image(&self) -> Result<Image> {
-        node::image(&self.lab)
+        node::image(&self.lab, &self.programs)
+    }
+
+    /// Installs the programs of a node by hand on a host that did not begin with [`Fleet::image`].
+    pub fn install(&self, host: &Host) -> Result<()> {
+        node::install(host, &self.programs)
     }
 
     /// Makes the host a node of the fleet, by hand: programs, join, units. Its name is the host's.
@@ -109,9 +122,14 @@ impl Fleet {
 
     /// Puts a fleet file in force; does not wait for nodes.
     pub fn apply(&self, yaml: &str) -> Result<Said> {
+        self.cli.ok(&["apply", "--yes", "--file", &self.write(yaml)?.to_string_lossy()])
+    }
+
+    /// Writes a fleet file, for commands of the operator.
+    pub fn write(&self, yaml: &str) -> Result<PathBuf> {
         let file = self.dir.join("fleet.yaml");
         fs::write(&file, yaml).with_context(|| format!("cannot write {}", file.display()))?;
-        self.cli.ok(&["apply", "--yes", "--file", &file.to_string_lossy()])
+        Ok(file)
     }
 
     /// Waits until these nodes have everything as their newest assignments say.
@@ -147,10 +165,8 @@ fn settled(node: &Value) -> bool {
     node["liveness"] == "up" && node["converged"] == true && node["generation"] == node["reported_generation"]
 }
 
-/// A program that was built beside this one.
-pub fn program(name: &str) -> Result<PathBuf> {
-    let folder = lab::program()?;
-    let program = folder.parent().unwrap_or(Path::new("/")).join(name);
+fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+    let program = folder.join(name);
     if !program.is_file() {
         bail!("{} is not built; `cargo build --workspace --bins` builds it", program.display());
     }
