@@ -23,6 +23,8 @@ pub use cli::{Cli, Said};
 const START_BOUND: Duration = Duration::from_secs(120);
 /// Far more than converging takes on a busy machine, package installations included.
 const CONVERGE_BOUND: Duration = Duration::from_secs(240);
+/// The same for one resource.
+const RESOURCE_BOUND: Duration = Duration::from_secs(60);
 const USER: &str = "admin";
 
 /// A controller and its nodes. The lab ends with it.
@@ -157,6 +159,30 @@ impl Fleet {
     /// One node, as `muster node show` tells.
     pub fn node(&self, name: &str) -> Result<Value> {
         self.cli.json(&["node", "show", name])
+    }
+
+    /// One resource of a node, as `muster node show` tells.
+    pub fn resource(&self, node: &str, key: &str) -> Result<Value> {
+        let node = self.node(node)?;
+        let resources = node["resources"].as_array();
+        let found = resources.and_then(|all| all.iter().find(|resource| resource["key"] == key));
+        found.cloned().with_context(|| format!("it has no resource `{key}`: {}", node["resources"]))
+    }
+
+    /// Waits until a resource of a node is as it should be, in the eyes of the controller; answers it.
+    pub fn until(&self, node: &str, key: &str, good: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait_for(&format!("{key} of {node}"), RESOURCE_BOUND, || {
+            let resource = self.resource(node, key)?;
+            if !good(&resource) {
+                bail!("{resource}");
+            }
+            Ok(Some(resource))
+        })
+    }
+
+    /// Asks a node to look now.
+    pub fn look(&self, node: &str) -> Result<()> {
+        self.cli.ok(&["node", "converge", node]).map(drop)
     }
 }
 
