@@ -273,9 +273,10 @@ impl Converger {
     async fn act(&self, resource: &Resource, action: Action, cpus: u32) -> Result<Option<String>, String> {
         match (&resource.desired, action) {
             (DesiredState::Nodejs(wanted), Action::InstallNodejs) => {
-                let (host, state, range) =
-                    (self.host.clone(), self.config.state_dir.clone(), wanted.range.clone());
-                let version = crate::blocking(move || nodejs::install(host.as_ref(), &state, &range)).await?;
+                let (host, state, wanted) =
+                    (self.host.clone(), self.config.state_dir.clone(), wanted.clone());
+                let version =
+                    crate::blocking(move || nodejs::install(host.as_ref(), &state, &wanted)).await?;
                 Ok(Some(format!("installed Node.js {version}")))
             }
             (DesiredState::Application(wanted), Action::FetchRelease) => {

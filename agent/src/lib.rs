@@ -20,6 +20,7 @@ pub mod link;
 pub mod lock;
 pub mod logs;
 mod processes;
+pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;

@@ -18,7 +18,7 @@ mod hosts;
 mod logrotate;
 mod look;
 pub(crate) mod nodejs;
-mod packages;
+pub(crate) mod packages;
 mod paths;
 mod repositories;
 mod services;

@@ -1,6 +1,13 @@
 //! A host in memory, for tests of the whole fleet. Each behaviour mirrors [`crate::LinuxHost`]; `tests/contract.rs`
 //! holds both to it.
 
+mod downloads;
+mod packages;
+mod reboot;
+
+pub use packages::{FakeAptCalls, FakePackages, FakeVersion};
+pub use reboot::FakeBoot;
+
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
     Ownership, WriteFile,
@@ -57,6 +64,9 @@ struct World {
     privileged: bool,
     writes: u64,
     hostname: String,
+    packages: FakePackages,
+    boot: FakeBoot,
+    downloads: BTreeMap<String, Vec<u8>>,
 }
 
 impl Default for FakeHost {
@@ -84,6 +94,9 @@ impl FakeHost {
             privileged: true,
             writes: 0,
             hostname: hostname.to_owned(),
+            packages: FakePackages::default(),
+            boot: FakeBoot::default(),
+            downloads: BTreeMap::new(),
         };
         Self { world: Mutex::new(world) }
     }

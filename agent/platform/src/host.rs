@@ -1,12 +1,23 @@
 //! What the agent asks of a host. Every call is bounded and blocking: async callers use a blocking thread.
 
+mod downloads;
+mod packages;
+mod reboot;
+
+pub use downloads::{Download, DownloadHost};
+pub use packages::{
+    AptOutcome, LockHolder, PackageChange, PackageHost, PackageMark, PackageRecord, PackageStates,
+    PackageStatus, SimilarPackages, Simulation,
+};
+pub use reboot::{LocalTime, RebootHost};
+
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
 use std::path::{Path, PathBuf};
 
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
-pub trait Host: Send + Sync + 'static {
+pub trait Host: PackageHost + RebootHost + DownloadHost + Send + Sync + 'static {
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a

@@ -11,7 +11,9 @@ pub mod linux;
 
 pub use fake::FakeHost;
 pub use host::{
-    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
-    Ownership, WriteFile,
+    Account, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download, DownloadHost, Fault, FileKind,
+    FileStat, Host, HostError, LocalTime, LockHolder, NodeRuntime, Ownership, PackageChange, PackageHost,
+    PackageMark, PackageRecord, PackageStates, PackageStatus, RebootHost, SimilarPackages, Simulation,
+    WriteFile,
 };
 pub use linux::LinuxHost;

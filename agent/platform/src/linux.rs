@@ -2,8 +2,11 @@
 
 mod accounts;
 mod command;
+mod downloads;
 mod figures;
 mod files;
+mod packages;
+mod reboot;
 mod resolve;
 mod runtimes;
 
@@ -22,12 +25,18 @@ pub struct LinuxHost {
     root: Option<PathBuf>,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
+    packages: packages::Cache,
 }
 
 impl LinuxHost {
     /// The system itself. `state_dir` lies on the file system whose space is reported.
     pub fn system(state_dir: &Path) -> Self {
-        Self { root: None, figures: figures::Figures::new(state_dir), runtimes: runtimes::Cache::default() }
+        Self {
+            root: None,
+            figures: figures::Figures::new(state_dir),
+            runtimes: runtimes::Cache::default(),
+            packages: packages::Cache::default(),
+        }
     }
 
     /// The rootless mode: every managed path lies below `root`, which is created when it is needed, and nothing is

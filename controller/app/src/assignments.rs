@@ -60,8 +60,7 @@ pub(crate) fn attachments(
     configuration: &FleetConfiguration,
     files: &[StoredFile],
 ) -> BTreeMap<String, Vec<u8>> {
-    let named: BTreeSet<&str> =
-        configuration.files.values().filter_map(|entry| entry.source.as_deref()).collect();
+    let named: BTreeSet<&str> = configuration.sources().collect();
     files
         .iter()
         .filter(|file| named.contains(file.path.as_str()))

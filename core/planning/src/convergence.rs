@@ -29,6 +29,13 @@ pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
 pub use outcomes::Outcomes;
+pub use packages::{
+    ObservedPackage, PackageState, differences as package_differences, pin_file, version_matches,
+};
+pub use repositories::{
+    InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
+};
+pub use updates::{ObservedUpdates, UPDATES_FILE, UPDATES_PACKAGE, UPDATES_TIMERS, updates_file};
 
 use muster_domain::resource::{DesiredState, Resource, ResourceKey};
 use std::collections::BTreeMap;
@@ -99,6 +106,12 @@ pub enum Action {
     StartAgain,
     /// Flip the link `current` to the release.
     PointCurrent,
+    /// Install, remove, mark the package: all that a run changes go in one transaction of apt.
+    ChangePackage,
+    /// Try the source of packages with its key, and put both into place.
+    WriteRepository,
+    /// Put the configuration of upgrades by themselves into place and enable their timers.
+    WriteUpdates,
 }
 
 /// How hard a run tries.

@@ -32,7 +32,9 @@ impl ExampleFleet {
     pub fn shop() -> Self {
         let mut configuration = FleetConfiguration::default();
         let region = BTreeMap::from([("REGION".to_owned(), EnvValue::Text("eu-central".to_owned()))]);
-        configuration.environments.insert(environment("production"), Environment { env: region });
+        configuration
+            .environments
+            .insert(environment("production"), Environment { env: region, ..Environment::default() });
         configuration.environments.insert(environment("staging"), Environment::default());
         for (name, place, roles) in [
             ("lb-1", "production", vec![Role::LoadBalancer]),
@@ -40,7 +42,7 @@ impl ExampleFleet {
             ("app-2", "production", vec![Role::AppServer]),
             ("stage-1", "staging", Role::ALL.to_vec()),
         ] {
-            let node = Node { environment: environment(place), roles, overrides: BTreeMap::new() };
+            let node = Node { roles, ..Node::of(environment(place)) };
             configuration.nodes.insert(node_name(name), node);
         }
         let debug = BTreeMap::from([("LOG_LEVEL".to_owned(), EnvValue::Text("debug".to_owned()))]);

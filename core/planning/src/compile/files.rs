@@ -24,7 +24,7 @@ pub(super) fn compile(
 ) {
     let mut by_path: BTreeMap<String, (&str, ResourceKey)> = BTreeMap::new();
     let mut found = Vec::new();
-    for (name, entry) in input.configuration.files.iter().filter(|(_, entry)| target.has_file(entry)) {
+    for (name, entry) in input.configuration.files.iter().filter(|(_, entry)| target.has(entry.on.as_ref())) {
         match desired(input, name, entry) {
             Ok((path, desired)) => {
                 let key = ResourceKey::new(desired.kind(), &path);
@@ -62,7 +62,7 @@ fn desired(
         place: format!("files.{name}.{field}"),
         reason: reason.to_owned(),
     };
-    let FileEntry { path, content, source, link_to, directory, mode, owner, group, on: _ } = entry;
+    let FileEntry { path, content, source, link_to, directory, mode, owner, group, .. } = entry;
     let path = normal(path).map(str::to_owned).ok_or_else(|| invalid("path", "use a plain absolute path"))?;
     let mode = mode
         .as_deref()

@@ -1,5 +1,6 @@
 //! What was found on a node, as the planner wants to know it.
 
+use super::{ObservedPackage, ObservedRepository, ObservedUpdates};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -14,6 +15,12 @@ pub enum Observed {
     },
     /// For applications.
     Application(ObservedApplication),
+    /// For packages.
+    Package(ObservedPackage),
+    /// For sources of packages.
+    Repository(ObservedRepository),
+    /// For upgrades by themselves.
+    OsUpdates(ObservedUpdates),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.
