@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod revert;
 mod status;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ enum Command {
     Run(Run),
     /// Show what this node is and what it was last told, from its own files.
     Status(Status),
+    /// Put back what was there before changes that are still to be proven. A timer runs this when nobody proved them.
+    Revert(revert::Revert),
     /// Print the version.
     Version,
 }
@@ -115,6 +118,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Status(arguments) => {
             status::print(&arguments.place.state_dir(false), arguments.output == Output::Json)
         }
+        Command::Revert(arguments) => revert::run(&arguments),
         Command::Version => {
             say(&format!("muster-agent {VERSION}"));
             ExitCode::SUCCESS

@@ -197,6 +197,16 @@ impl StateDir {
         self.0.join("nodejs")
     }
 
+    /// Files that are judged before they are put into place.
+    pub fn candidates(&self) -> PathBuf {
+        self.0.join("candidates")
+    }
+
+    /// Changes that are still to be proven harmless, and those that were not.
+    pub fn safe_apply(&self) -> PathBuf {
+        self.0.join("safe-apply")
+    }
+
     /// What stands for `/` in rootless mode.
     pub fn host_root(&self) -> PathBuf {
         self.0.join("host")

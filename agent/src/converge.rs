@@ -307,9 +307,10 @@ impl Converger {
             }
             (desired, action) => {
                 let (host, state) = (self.host.clone(), self.config.state_dir.clone());
-                let desired = desired.clone();
+                let (desired, assigned) = (desired.clone(), self.ledger.current());
                 crate::blocking(move || {
-                    let look = Look { host: host.as_ref(), state: &state };
+                    let assigned = assigned.as_ref().map_or(&[][..], |current| &current.content.resources);
+                    let look = Look { host: host.as_ref(), state: &state, assigned };
                     resources::apply(look, &desired, action)
                 })
                 .await

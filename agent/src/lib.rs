@@ -24,6 +24,7 @@ pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;
+pub mod safe_apply;
 
 pub use agent::{Agent, StartError};
 pub use config::{AgentConfig, Clock, Intervals, StateDir};

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod dial;
 pub mod farewell;
+pub mod reach;
 pub mod remote;
 mod renewal;
 mod session;

@@ -28,8 +28,10 @@ mod timezone;
 mod units;
 mod updates;
 mod users;
+pub(crate) mod validate;
 
 pub use look::View;
+pub(crate) use sshd::FILE as SSHD_FILE;
 
 use crate::config::StateDir;
 use muster_domain::resource::{DesiredState, Resource};
@@ -43,11 +45,13 @@ pub(crate) struct Look<'a> {
     pub host: &'a dyn Host,
     /// Where the agent keeps its state.
     pub state: &'a StateDir,
+    /// Everything that this node should be; empty where only one resource is looked at.
+    pub assigned: &'a [Resource],
 }
 
 /// Looks at one resource.
 pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed {
-    let look = Look { host, state: view.state };
+    let look = Look { host, state: view.state, assigned: &[] };
     match &resource.desired {
         DesiredState::Directory(_)
         | DesiredState::File(_)

@@ -7,6 +7,9 @@ mod reboot;
 
 pub use packages::{FakeAptCalls, FakePackages, FakeVersion};
 pub use reboot::FakeBoot;
+mod firewall;
+mod timers;
+mod trial;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
@@ -35,6 +38,8 @@ pub struct Faults {
     pub disk_full: bool,
     /// Writes to these paths, or to anything below them, are denied.
     pub denied: BTreeSet<PathBuf>,
+    /// Nobody starts programs at their time.
+    pub no_systemd: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +64,9 @@ struct World {
     groups: BTreeMap<String, u32>,
     runtimes: Vec<NodeRuntime>,
     programs: BTreeMap<String, CommandOutput>,
+    judges: BTreeMap<String, trial::Judge>,
+    timers: BTreeMap<String, Vec<String>>,
+    kernel: Option<firewall::Kernel>,
     commands: Vec<CommandLine>,
     faults: Faults,
     privileged: bool,
@@ -89,6 +97,9 @@ impl FakeHost {
             groups: BTreeMap::from([("root".to_owned(), 0), ("www-data".to_owned(), 33)]),
             runtimes: vec![NodeRuntime { version: "20.20.2".into(), path: "/usr/bin/node".into() }],
             programs: BTreeMap::new(),
+            judges: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            kernel: None,
             commands: Vec::new(),
             faults: Faults::default(),
             privileged: true,
@@ -383,7 +394,9 @@ impl Host for FakeHost {
     }
 
     fn find_program(&self, name: &str) -> Option<PathBuf> {
-        self.world().programs.contains_key(name).then(|| Path::new("/usr/bin").join(name))
+        let world = self.world();
+        let installed = world.programs.contains_key(name) || world.judges.contains_key(name);
+        installed.then(|| Path::new("/usr/bin").join(name))
     }
 
     fn run(&self, command: &CommandLine) -> Result<CommandOutput, HostError> {
@@ -391,7 +404,9 @@ impl Host for FakeHost {
         world.commands.push(command.clone());
         let name =
             command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let output = world.programs.get(&name).cloned();
+        let output = firewall::run(&mut world, &name, command);
+        let output = output.or_else(|| trial::run(&world, &name, command));
+        let output = output.or_else(|| world.programs.get(&name).cloned());
         output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))
     }
 

@@ -15,9 +15,17 @@ use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
 use std::path::{Path, PathBuf};
 
+mod timers;
+mod trial;
+
+pub use timers::TimerHost;
+pub use trial::{TrialHost, TrialNetwork};
+
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
-pub trait Host: PackageHost + RebootHost + DownloadHost + Send + Sync + 'static {
+pub trait Host:
+    PackageHost + RebootHost + DownloadHost + TimerHost + TrialHost + Send + Sync + 'static
+{
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a

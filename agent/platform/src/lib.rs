@@ -14,6 +14,6 @@ pub use host::{
     Account, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download, DownloadHost, Fault, FileKind,
     FileStat, Host, HostError, LocalTime, LockHolder, NodeRuntime, Ownership, PackageChange, PackageHost,
     PackageMark, PackageRecord, PackageStates, PackageStatus, RebootHost, SimilarPackages, Simulation,
-    WriteFile,
+    TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 pub use linux::LinuxHost;

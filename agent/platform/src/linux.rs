@@ -9,10 +9,12 @@ mod packages;
 mod reboot;
 mod resolve;
 mod runtimes;
+mod timers;
+mod trial;
 
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership,
-    WriteFile,
+    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
+    TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 pub struct LinuxHost {
     /// Where paths of the managed system begin; `None` is `/`.
     root: Option<PathBuf>,
+    /// A folder of the agent's own that may be mounted over.
+    scratch: PathBuf,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
     packages: packages::Cache,
@@ -36,6 +40,7 @@ impl LinuxHost {
             figures: figures::Figures::new(state_dir),
             runtimes: runtimes::Cache::default(),
             packages: packages::Cache::default(),
+            scratch: state_dir.join("trial"),
         }
     }
 
@@ -43,6 +48,34 @@ impl LinuxHost {
     /// given to another user.
     pub fn rootless(root: impl Into<PathBuf>, state_dir: &Path) -> Self {
         Self { root: Some(root.into()), ..Self::system(state_dir) }
+    }
+}
+
+impl TrialHost for LinuxHost {
+    fn try_with(
+        &self,
+        file: &WriteFile<'_>,
+        network: TrialNetwork,
+        command: &CommandLine,
+    ) -> Result<CommandOutput, HostError> {
+        if !self.privileged() {
+            return Err(HostError::new("try out", file.path, Fault::PermissionDenied));
+        }
+        trial::try_with(&self.scratch, file, network, command)
+    }
+}
+
+impl TimerHost for LinuxHost {
+    fn timers_unsupported(&self) -> Option<String> {
+        timers::unsupported(self.privileged())
+    }
+
+    fn arm_timer(&self, name: &str, after_s: u32, command: &[String]) -> Result<(), HostError> {
+        timers::arm(name, after_s, command)
+    }
+
+    fn disarm_timer(&self, name: &str) -> Result<(), HostError> {
+        timers::disarm(name)
     }
 }
 

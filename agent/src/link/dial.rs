@@ -40,6 +40,16 @@ impl ControllerAddress {
     /// The port of the listener for agents.
     pub const DEFAULT_PORT: u16 = 8444;
 
+    /// A name or an address, the latter of IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Reads `https://host[:port]`.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         let invalid = || InvalidAddress { given: text.chars().take(200).collect() };

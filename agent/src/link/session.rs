@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
             Some(Hint::LogRequest(request)) => self.logs.begin(request),
             Some(Hint::LogRequestEnded(ended)) => self.logs.end(&ended.request_id),
             // A hint of a later version is no reason to hang up.
-            Some(Hint::KeepAlive(_)) | None => {}
+            Some(_) | None => {}
         }
         false
     }
@@ -144,6 +144,7 @@ impl<'a> Session<'a> {
         let processes =
             apps.ok().and_then(Result::ok).map(|apps| process_reports(&apps, redactor)).unwrap_or_default();
         let request = v1::HeartbeatRequest {
+            rebooted_for: Vec::new(),
             metrics: Some((&metrics).into()),
             processes: processes.iter().map(Into::into).collect(),
             facts: facts.as_ref().map(Into::into),

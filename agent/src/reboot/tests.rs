@@ -149,7 +149,7 @@ fn a_newer_kernel_and_upgrades_ask_for_a_restart_where_the_agent_is_root() {
     let fake = FakeHost::default();
     let required = |host: &FakeHost| {
         let state = StateDir::new("/nowhere");
-        required(Look { host, state: &state })
+        required(Look { host, state: &state, assigned: &[] })
     };
     assert_eq!(required(&fake), None);
     fake.set_boot(|boot| boot.kernels.push("6.0.1-fake".into()));

@@ -46,6 +46,9 @@ pub(super) fn apply(
             | DesiredState::SecretFile(File { path, content, mode, owner, group, .. }),
             Action::WriteFile,
         ) => {
+            if let DesiredState::File(file) | DesiredState::SecretFile(file) = desired {
+                super::validate::check(look, file)?;
+            }
             let ownership = ownership(host, owner.as_deref(), group.as_deref())?;
             host.write(&WriteFile { path: Path::new(path), content, mode: *mode, ownership })
         }
@@ -66,7 +69,11 @@ pub(super) fn apply(
     done.map(|()| None).map_err(|error| error.to_string())
 }
 
-fn ownership(host: &dyn Host, owner: Option<&str>, group: Option<&str>) -> Result<Ownership, String> {
+pub(super) fn ownership(
+    host: &dyn Host,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Ownership, String> {
     let uid = match owner {
         None => None,
         Some(name) => {

@@ -4,6 +4,9 @@ use super::Look;
 use muster_domain::resource::Sshd;
 use muster_planning::convergence::{Action, Observed};
 
+/// Read first by the server, and so before the distribution's own settings.
+pub(crate) const FILE: &str = "/etc/ssh/sshd_config.d/00-muster.conf";
+
 pub(super) fn observe(_look: Look<'_>, _wanted: &Sshd) -> Observed {
     Observed::Unsupported("this agent does not manage the SSH server".into())
 }

@@ -102,12 +102,9 @@ pub async fn delete_expired(
     conn: &mut Conn,
     now: DateTime<Utc>,
 ) -> Result<Vec<(NodeId, Option<String>)>, DbError> {
-    let rows = sqlx::query!(
-        "DELETE FROM mode_overrides WHERE expires_at <= $1 RETURNING node_id, key",
-        now
-    )
-    .fetch_all(conn)
-    .await?;
+    let rows = sqlx::query!("DELETE FROM mode_overrides WHERE expires_at <= $1 RETURNING node_id, key", now)
+        .fetch_all(conn)
+        .await?;
     Ok(rows
         .into_iter()
         .map(|row| (NodeId::from_uuid(row.node_id), (!row.key.is_empty()).then_some(row.key)))

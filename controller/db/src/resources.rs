@@ -75,10 +75,7 @@ pub struct ChangesKept {
 }
 
 /// How a node's resources were last reported.
-pub async fn known(
-    conn: &mut Conn,
-    node: NodeId,
-) -> Result<BTreeMap<ResourceKey, KnownResource>, DbError> {
+pub async fn known(conn: &mut Conn, node: NodeId) -> Result<BTreeMap<ResourceKey, KnownResource>, DbError> {
     let rows = sqlx::query!(
         "SELECT key, status, mode, detail, generation FROM resource_states WHERE node_id = $1",
         node.as_uuid()
@@ -229,11 +226,7 @@ pub async fn replace(
 }
 
 /// The resources of a node, in the order in which they are applied; of a key, when one is given.
-pub async fn list(
-    conn: &mut Conn,
-    node: NodeId,
-    key: Option<&str>,
-) -> Result<Vec<ResourceRecord>, DbError> {
+pub async fn list(conn: &mut Conn, node: NodeId, key: Option<&str>) -> Result<Vec<ResourceRecord>, DbError> {
     let rows = sqlx::query!(
         r#"SELECT key, status, mode, detail, diff IS NOT NULL AS "differs!", reported_at, changed_at, change,
                   change_detail

@@ -51,14 +51,11 @@ pub async fn lock(conn: &mut Conn) -> Result<(), DbError> {
 
 /// The environment of a node that is not revoked.
 pub async fn environment_of(conn: &mut Conn, node: NodeId) -> Result<Option<EnvironmentName>, DbError> {
-    sqlx::query_scalar!(
-        "SELECT environment FROM nodes WHERE id = $1 AND revoked_at IS NULL",
-        node.as_uuid()
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(|name| decode::word("nodes", "environment", name))
-    .transpose()
+    sqlx::query_scalar!("SELECT environment FROM nodes WHERE id = $1 AND revoked_at IS NULL", node.as_uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(|name| decode::word("nodes", "environment", name))
+        .transpose()
 }
 
 /// Environments that have nodes with a turn, in the order of their names.
@@ -75,10 +72,7 @@ pub async fn environments(conn: &mut Conn) -> Result<Vec<EnvironmentName>, DbErr
 }
 
 /// The nodes of an environment (or of all) that are not revoked, by name.
-pub async fn nodes(
-    conn: &mut Conn,
-    environment: Option<&EnvironmentName>,
-) -> Result<Vec<TurnNode>, DbError> {
+pub async fn nodes(conn: &mut Conn, environment: Option<&EnvironmentName>) -> Result<Vec<TurnNode>, DbError> {
     let rows = sqlx::query!(
         "SELECT id, name, environment, roles, liveness FROM nodes
          WHERE revoked_at IS NULL AND ($1::text IS NULL OR environment = $1) ORDER BY name",
@@ -100,10 +94,7 @@ pub async fn nodes(
 }
 
 /// The turns of an environment's nodes (or of all), the oldest first. Those of revoked nodes are left out.
-pub async fn list(
-    conn: &mut Conn,
-    environment: Option<&EnvironmentName>,
-) -> Result<Vec<Turn>, DbError> {
+pub async fn list(conn: &mut Conn, environment: Option<&EnvironmentName>) -> Result<Vec<Turn>, DbError> {
     let rows = sqlx::query!(
         "SELECT t.node_id, t.kind, t.cause, t.reason, t.generation, t.configuration_version, t.state, t.since,
                 t.expires_at, t.detail
@@ -188,17 +179,16 @@ pub async fn put(conn: &mut Conn, turn: &Turn) -> Result<(), DbError> {
 
 /// Takes a node's turn away; `false` when it had none.
 pub async fn delete(conn: &mut Conn, node: NodeId) -> Result<bool, DbError> {
-    Ok(sqlx::query!("DELETE FROM turns WHERE node_id = $1", node.as_uuid()).execute(conn).await?.rows_affected()
+    Ok(sqlx::query!("DELETE FROM turns WHERE node_id = $1", node.as_uuid())
+        .execute(conn)
+        .await?
+        .rows_affected()
         == 1)
 }
 
 /// Takes away the place of a node whose change failed and that is converged now, at that generation or a later one;
 /// `false` when it had none.
-pub async fn delete_failed(
-    conn: &mut Conn,
-    node: NodeId,
-    converged_at: Generation,
-) -> Result<bool, DbError> {
+pub async fn delete_failed(conn: &mut Conn, node: NodeId, converged_at: Generation) -> Result<bool, DbError> {
     Ok(sqlx::query!(
         "DELETE FROM turns WHERE node_id = $1 AND state = 'failed' AND generation <= $2",
         node.as_uuid(),

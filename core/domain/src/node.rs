@@ -82,8 +82,7 @@ pub enum Convergence {
 
 impl Convergence {
     /// Every word, the best first.
-    pub const ALL: [Self; 5] =
-        [Self::Converged, Self::Pending, Self::Waiting, Self::Drifted, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Converged, Self::Pending, Self::Waiting, Self::Drifted, Self::Failed];
 
     /// The word in SQL, REST and the dashboard.
     pub const fn as_str(self) -> &'static str {

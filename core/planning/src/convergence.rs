@@ -11,6 +11,7 @@ mod certificates;
 mod check;
 mod commands;
 mod firewall;
+mod lockout;
 mod nodejs;
 mod observed;
 mod outcomes;
@@ -24,6 +25,10 @@ mod system;
 mod updates;
 
 pub use check::{AssignmentFault, check};
+pub use firewall::{
+    Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
+};
+pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
@@ -112,6 +117,8 @@ pub enum Action {
     WriteRepository,
     /// Put the configuration of upgrades by themselves into place and enable their timers.
     WriteUpdates,
+    /// Tell ufw what it should be.
+    ConfigureFirewall,
 }
 
 /// How hard a run tries.

@@ -307,7 +307,9 @@ fn why(ctx: &TurnCtx<'_>, turns: &[Turn], blocked: &Blocked) -> String {
         let Some(turn) = turns.iter().find(|turn| turn.node == *node) else { return name };
         let since = turn.since.format("%H:%M:%SZ");
         match (turn.state, turn.kind) {
-            (TurnState::Granted, TurnKind::Change) => format!("{name} is changing since {since} ({})", turn.reason),
+            (TurnState::Granted, TurnKind::Change) => {
+                format!("{name} is changing since {since} ({})", turn.reason)
+            }
             (TurnState::Granted, TurnKind::Reboot) => format!("{name} is restarting since {since}"),
             (TurnState::Failed, _) => format!(
                 "{name} failed at {since} ({}; `muster node release-turn {name}` lets others change)",

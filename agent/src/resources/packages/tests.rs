@@ -49,12 +49,12 @@ type Results = BTreeMap<String, Result<Option<String>, String>>;
 fn run(host: &FakeHost, wanted: &[Package]) -> Results {
     let state = StateDir::new("/nowhere");
     let wanted: Vec<&Package> = wanted.iter().collect();
-    transaction(Look { host, state: &state }, &wanted)
+    transaction(Look { host, state: &state, assigned: &[] }, &wanted)
 }
 
 fn decide(host: &FakeHost, wanted: &Package) -> Verdict {
     let state = StateDir::new("/nowhere");
-    let observed = observe(Look { host, state: &state }, wanted);
+    let observed = observe(Look { host, state: &state, assigned: &[] }, wanted);
     verdict(&DesiredState::Package(wanted.clone()), &observed, Effort::default())
 }
 
@@ -259,7 +259,7 @@ fn what_is_no_longer_declared_is_taken_away() {
     let wanted = version("nginx", "1.*");
     run(&host, std::slice::from_ref(&wanted));
     let state = StateDir::new("/nowhere");
-    let look = Look { host: &host, state: &state };
+    let look = Look { host: &host, state: &state, assigned: &[] };
     assert_eq!(remove(look, &wanted), Ok(Some("removed 1.0-1".into())));
     assert_eq!(remove(look, &wanted), Ok(None));
     assert_eq!(host.stat(Path::new("/etc/apt/preferences.d/muster-nginx.pref")), Ok(None));
@@ -274,7 +274,7 @@ fn a_difference_is_shown_as_lines() {
         packages.installed.insert("nginx".into(), PackageRecord { held: true, ..record("1.18") });
     });
     let state = StateDir::new("/nowhere");
-    let look = Look { host: &host, state: &state };
+    let look = Look { host: &host, state: &state, assigned: &[] };
     let show = |wanted: &Package| diff(look, wanted, &observe(look, wanted));
     assert_eq!(show(&version("nginx", "1.22.*")).unwrap(), "-nginx 1.18 (held)\n+nginx 1.22.*\n");
     assert_eq!(show(&present("jq")).unwrap(), "-jq absent\n+jq present\n");

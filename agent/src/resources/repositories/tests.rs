@@ -34,7 +34,7 @@ fn host() -> FakeHost {
 
 fn with<T>(host: &FakeHost, act: impl FnOnce(Look<'_>) -> T) -> T {
     let state = StateDir::new("/nowhere");
-    act(Look { host, state: &state })
+    act(Look { host, state: &state, assigned: &[] })
 }
 
 fn decide(host: &FakeHost, wanted: &AptRepository) -> Verdict {

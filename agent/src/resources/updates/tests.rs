@@ -11,7 +11,7 @@ fn wanted(scope: UpdateScope) -> OsUpdates {
 
 fn with<T>(host: &FakeHost, act: impl FnOnce(Look<'_>) -> T) -> T {
     let state = StateDir::new("/nowhere");
-    act(Look { host, state: &state })
+    act(Look { host, state: &state, assigned: &[] })
 }
 
 fn decide(host: &FakeHost, wanted: &OsUpdates) -> Verdict {

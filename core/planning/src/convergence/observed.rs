@@ -1,6 +1,6 @@
 //! What was found on a node, as the planner wants to know it.
 
-use super::{ObservedPackage, ObservedRepository, ObservedUpdates};
+use super::{ObservedFirewall, ObservedPackage, ObservedRepository, ObservedUpdates};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -21,6 +21,8 @@ pub enum Observed {
     Repository(ObservedRepository),
     /// For upgrades by themselves.
     OsUpdates(ObservedUpdates),
+    /// For the firewall.
+    Firewall(ObservedFirewall),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.

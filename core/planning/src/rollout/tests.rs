@@ -399,7 +399,8 @@ fn tell(
 ) -> Result<Vec<RolloutEffect>, Refused> {
     story.now += chrono::TimeDelta::milliseconds((*passed_ms).into());
     story.reachable = reachable(*bits);
-    story.held_back = reachable(*held_back).into_iter().map(|node| (node, "others change".to_owned())).collect();
+    story.held_back =
+        reachable(*held_back).into_iter().map(|node| (node, "others change".to_owned())).collect();
     story.try_tell(event.clone())
 }
 

@@ -227,7 +227,10 @@ fn a_turn_that_is_not_asked_for_again_is_lost_by_the_living_and_failed_by_the_si
     world.passes(15);
     assert!(!world.ask(3), "app-2 fell silent while it changed");
     assert_eq!(world.state(2), Some(TurnState::Failed));
-    assert_eq!(world.notices, ["node.turn_waiting", "node.turn_lost", "node.turn_failed", "node.turn_waiting"]);
+    assert_eq!(
+        world.notices,
+        ["node.turn_waiting", "node.turn_lost", "node.turn_failed", "node.turn_waiting"]
+    );
 }
 
 #[test]
@@ -272,7 +275,11 @@ fn nodes_without_a_role_are_one_group() {
         node.1.clear();
     }
     assert!(world.ask(1) && !world.ask(2));
-    assert!(world.turns[&node_id(2)].detail.ends_with("at most 1 of the 2 nodes without a role in production may change at once"));
+    assert!(
+        world.turns[&node_id(2)]
+            .detail
+            .ends_with("at most 1 of the 2 nodes without a role in production may change at once")
+    );
 }
 
 #[test]
