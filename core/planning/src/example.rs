@@ -112,6 +112,22 @@ impl ExampleFleet {
         }
     }
 
+    /// The fleet of `docs/how-to/declaring-a-host.md`: a load balancer, two application servers and a machine for all of
+    /// staging, with every kind of resource.
+    pub fn web_stack() -> Self {
+        let text = |text: &str| text.as_bytes().to_vec();
+        Self {
+            configuration: serde_json::from_str(include_str!("example/web-stack.json"))
+                .expect("it was written from a configuration"),
+            attachments: BTreeMap::from([
+                ("files/shop.conf".to_owned(), text(include_str!("example/shop.conf"))),
+                ("keys/nginx.asc".to_owned(), text(include_str!("example/nginx.asc"))),
+            ]),
+            releases: BTreeMap::from([(application_name("web"), release(1))]),
+            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), "tok_live_1".to_owned())]),
+        }
+    }
+
     /// Compiles a declared node.
     pub fn compile(&self, name: &str) -> Result<AssignmentContent, CompileError> {
         let name = node_name(name);

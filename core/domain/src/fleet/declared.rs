@@ -185,6 +185,21 @@ impl Reference {
 impl FleetConfiguration {
     /// Every resource that the sections about hosts declare. Applications are not among them.
     pub fn declared(&self) -> Vec<Declared<'_>> {
+        let mut all = self.of_sections();
+        all.extend(self.nodes.iter().filter(|(_, node)| node.hostname.is_some()).map(of_own_name));
+        all
+    }
+
+    /// Those that are meant for one node.
+    pub fn declared_on(&self, target: &Target<'_>) -> Vec<Declared<'_>> {
+        let mut all = self.of_sections();
+        all.retain(|declared| declared.is_on(target));
+        let own = self.nodes.get_key_value(target.node).filter(|(_, node)| node.hostname.is_some());
+        all.extend(own.map(of_own_name));
+        all
+    }
+
+    fn of_sections(&self) -> Vec<Declared<'_>> {
         let mut all = Vec::new();
         let mut add = |section: &'static str, entry, key, common, after| {
             let at = vec![Cow::Borrowed(section), Cow::Borrowed(entry)];
@@ -231,9 +246,18 @@ impl FleetConfiguration {
         for (entry_name, entry) in &self.certificates {
             let name = name_of(entry_name, entry.name.as_ref());
             let at = vec![Cow::Borrowed("certificates"), Cow::Borrowed(entry_name.as_str())];
+            let writes = vec![entry.key_path(name), entry.certificate_path(name)];
+            let mut after = edges::of_certificate(entry);
+            if writes.iter().any(|path| host_path::ancestors(path).any(|above| above == CERTIFICATES)) {
+                let folder = ResourceKey::new("directory", CERTIFICATES);
+                after.push(folder.clone());
+                let common = Common { on: entry.on.as_ref(), ..Common::default() };
+                let sharing = Sharing::Implied;
+                all.push(Declared { sharing, ..Declared::own(at.clone(), folder, common) });
+            }
             all.push(Declared {
-                after: edges::of_certificate(entry),
-                writes: vec![entry.key_path(name), entry.certificate_path(name)],
+                after,
+                writes,
                 ..Declared::own(at, ResourceKey::new("certificate", name), entry.common())
             });
         }
@@ -246,16 +270,17 @@ impl FleetConfiguration {
                 ..Declared::own(at, service(&unit), entry.common())
             });
         }
-        for (name, _) in self.nodes.iter().filter(|(_, node)| node.hostname.is_some()) {
-            let at = ["nodes", name.as_str(), "hostname"].map(Cow::Borrowed).to_vec();
-            let own = Declared::own(at, of_node("hostname"), Common::default());
-            all.push(Declared { node: Some(name), ..own });
-        }
         if let Some(base) = &self.base {
             all.extend(of_base(base));
         }
         all
     }
+}
+
+/// A host name that a node says itself.
+fn of_own_name<'a>((name, _): (&'a NodeName, &'a super::Node)) -> Declared<'a> {
+    let at = ["nodes", name.as_str(), "hostname"].map(Cow::Borrowed).to_vec();
+    Declared { node: Some(name), ..Declared::own(at, of_node("hostname"), Common::default()) }
 }
 
 /// What the base role declares.
@@ -288,7 +313,10 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
         add(&["ssh"], of_node("sshd"), Own, after);
     }
     if base::in_force(base.firewall.as_ref()).is_some() {
-        add(&["firewall"], of_node("firewall"), Shared, Vec::new());
+        // Where SSH moves to another port, its old one is closed only when it did.
+        let moves = base::in_force(base.ssh.as_ref()).is_some_and(|ssh| ssh.port.is_some());
+        let after = if moves { vec![of_node("sshd")] } else { Vec::new() };
+        add(&["firewall"], of_node("firewall"), Shared, after);
     }
     if base::in_force(base.updates.as_ref()).is_some() {
         let installer = package("unattended-upgrades");
