@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod fleet;
 mod hosts;
+mod kinds;
 mod limits;
 mod network;
 mod scene;

@@ -149,6 +149,11 @@ impl Fleet {
         })
     }
 
+    /// Sets the value of a secret.
+    pub fn set_secret(&self, name: &str, value: &str) -> Result<()> {
+        self.cli.feed(&["secret", "set", name], value)
+    }
+
     /// Every node, as `muster node list` tells.
     pub fn nodes(&self) -> Result<Vec<Value>> {
         let answer = self.cli.json(&["node", "list"])?;
