@@ -102,6 +102,11 @@ impl From<InvalidMessage> for JoinError {
 }
 
 impl JoinToken {
+    /// SHA-256 of the root certificate of the fleet that it is for.
+    pub fn root_sha256(&self) -> &[u8] {
+        &self.root_sha256
+    }
+
     /// Reads a token.
     pub fn parse(text: &str) -> Result<Self, JoinError> {
         let rest = text.trim().strip_prefix("muster_join_").ok_or(JoinError::Token)?;

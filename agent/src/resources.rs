@@ -15,38 +15,53 @@ mod firewall;
 mod groups;
 mod hostname;
 mod hosts;
+mod kinds;
 mod logrotate;
 mod look;
 pub(crate) mod nodejs;
 pub(crate) mod packages;
 mod paths;
+mod rendered;
 mod repositories;
 mod services;
 mod sshd;
 mod sysctls;
+mod text_diff;
 mod timezone;
 mod units;
 mod updates;
 mod users;
 pub(crate) mod validate;
 
+pub(crate) use kinds::{Assessment, Builtin, Kinds};
 pub use look::View;
 pub(crate) use sshd::FILE as SSHD_FILE;
 
 use crate::config::StateDir;
-use muster_domain::resource::{DesiredState, Resource};
+use muster_domain::resource::{DesiredState, Package, Resource};
 use muster_planning::convergence::{Action, Observed};
 use muster_platform::Host;
+use std::collections::BTreeMap;
 
 /// What every kind needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Look<'a> {
+pub struct Look<'a> {
     /// The host.
     pub host: &'a dyn Host,
     /// Where the agent keeps its state.
     pub state: &'a StateDir,
     /// Everything that this node should be; empty where only one resource is looked at.
     pub assigned: &'a [Resource],
+}
+
+/// The units of systemd that a look at these will ask for: asked for together, they cost as much as one.
+pub fn units_of(resources: &[Resource]) -> Vec<String> {
+    let unit = |resource: &Resource| match &resource.desired {
+        DesiredState::Service(service) => Some(service.name.clone()),
+        DesiredState::SystemdUnit(unit) => units::unit_of(&unit.name).map(str::to_owned),
+        _ => None,
+    };
+    resources.iter().filter_map(unit).collect()
 }
 
 /// Looks at one resource.
@@ -81,11 +96,14 @@ pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed
 }
 
 /// Does one thing, and says what a person should know about it. Blocks.
-pub(crate) fn apply(
-    look: Look<'_>,
-    desired: &DesiredState,
-    action: Action,
-) -> Result<Option<String>, String> {
+pub fn apply(look: Look<'_>, desired: &DesiredState, action: Action) -> Result<Option<String>, String> {
+    let done = apply_one(look, desired, action);
+    // Whatever it was, it may have brought, changed or started a unit.
+    look.host.forget_units();
+    done
+}
+
+fn apply_one(look: Look<'_>, desired: &DesiredState, action: Action) -> Result<Option<String>, String> {
     match desired {
         DesiredState::Directory(_)
         | DesiredState::File(_)
@@ -116,7 +134,7 @@ pub(crate) fn apply(
 }
 
 /// The difference between what is wanted and what was found, for a person; never holds a secret.
-pub(crate) fn diff(look: Look<'_>, desired: &DesiredState, observed: &Observed) -> Option<String> {
+pub fn diff(look: Look<'_>, desired: &DesiredState, observed: &Observed) -> Option<String> {
     match desired {
         DesiredState::Directory(_)
         | DesiredState::File(_)
@@ -144,8 +162,22 @@ pub(crate) fn diff(look: Look<'_>, desired: &DesiredState, observed: &Observed) 
     }
 }
 
+/// Brings all of these packages to what they should be in one transaction, and says by name what became of each. Blocks.
+pub(crate) fn install_packages(
+    look: Look<'_>,
+    wanted: &[&Package],
+) -> BTreeMap<String, Result<Option<String>, String>> {
+    packages::transaction(look, wanted)
+}
+
 /// Takes away what is no longer declared, and says what that was; `None` when there was nothing. Blocks.
-pub(crate) fn remove(look: Look<'_>, desired: &DesiredState) -> Result<Option<String>, String> {
+pub fn remove(look: Look<'_>, desired: &DesiredState) -> Result<Option<String>, String> {
+    let done = remove_one(look, desired);
+    look.host.forget_units();
+    done
+}
+
+fn remove_one(look: Look<'_>, desired: &DesiredState) -> Result<Option<String>, String> {
     match desired {
         DesiredState::Directory(_)
         | DesiredState::File(_)

@@ -151,9 +151,12 @@ pub(crate) enum Node {
         /// Its roles: load_balancer, app_server, datastore; default: as the fleet configuration says
         #[arg(long = "role", value_name = "ROLE", num_args = 1.., value_delimiter = ',')]
         roles: Vec<String>,
-        /// How long the token is valid
-        #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = parse_duration)]
-        ttl: Duration,
+        /// How long the token is valid [default: 15m; with --cloud-init 1h, because a host is not made in a moment]
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        ttl: Option<Duration>,
+        /// Print user data for a host that is yet to be made, instead of a line to run on one that is there
+        #[arg(long)]
+        cloud_init: bool,
         /// The name belongs to a node; the new host takes its place
         #[arg(long)]
         replace: bool,

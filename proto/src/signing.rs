@@ -27,6 +27,13 @@ pub fn plan_candidate_statement(node: NodeId, request: uuid::Uuid, revision: &Re
     statement
 }
 
+/// The same for the list of programs that a controller hands out: its text says which program has which digest.
+pub fn programs_statement(manifest: &[u8]) -> Vec<u8> {
+    let mut statement = b"muster.programs.v1\0".to_vec();
+    statement.extend_from_slice(manifest);
+    statement
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

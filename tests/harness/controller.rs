@@ -6,7 +6,7 @@ use muster_app::{
     Actor, App, AppError, Credential, FleetFiles, InviteRequest, NewRelease, Settings, SignedIn, SystemClock,
 };
 use muster_artifact::{ObjectStore, PackOptions, pack};
-use muster_controller::{background, grpc, http, listener};
+use muster_controller::{background, grpc, http, install::Install, listener};
 use muster_db::{
     Db, events::EventFilter, fleet_configurations::StoredFile, rollouts::StoredRollout, users::User,
 };
@@ -97,8 +97,10 @@ impl TestFleet {
         app.metrics_maintain(app.now()).await.expect("partitions");
         let (stop, shutdown) = watch::channel(false);
         let mut parts = JoinSet::new();
-        parts.spawn(listener::serve(people, None, http::router(app.clone()), shutdown.clone()));
-        parts.spawn(grpc::serve(agents, config, app.clone(), shutdown.clone()));
+        let install = Install::new(self.data.path().join("programs"));
+        let router = http::router(app.clone(), install.clone());
+        parts.spawn(listener::serve(people, None, router, shutdown.clone()));
+        parts.spawn(grpc::serve(agents, config, app.clone(), install, shutdown.clone()));
         parts.spawn(background::run(app.clone(), shutdown));
         self.running = Some(Running { app, stop, parts });
     }

@@ -7,13 +7,20 @@ mod reboot;
 
 pub use packages::{FakeAptCalls, FakePackages, FakeVersion};
 pub use reboot::FakeBoot;
+mod accounts;
 mod firewall;
+mod services;
+mod system;
 mod timers;
+mod tree;
 mod trial;
 
+pub use services::FakeUnit;
+pub use system::FakeScript;
+
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError, NodeRuntime,
-    Ownership, WriteFile,
+    Account, Accounts, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat, Host, HostError,
+    NodeRuntime, Ownership, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -60,8 +67,10 @@ impl Entry {
 #[derive(Debug)]
 struct World {
     tree: BTreeMap<PathBuf, Entry>,
-    users: BTreeMap<String, Account>,
-    groups: BTreeMap<String, u32>,
+    accounts: Accounts,
+    processes: BTreeMap<u32, Vec<String>>,
+    systemd: services::Systemd,
+    system: system::System,
     runtimes: Vec<NodeRuntime>,
     programs: BTreeMap<String, CommandOutput>,
     judges: BTreeMap<String, trial::Judge>,
@@ -75,6 +84,8 @@ struct World {
     packages: FakePackages,
     boot: FakeBoot,
     downloads: BTreeMap<String, Vec<u8>>,
+    /// How many calls go well before whoever calls dies in the next.
+    calls_left: Option<u64>,
 }
 
 impl Default for FakeHost {
@@ -86,15 +97,12 @@ impl Default for FakeHost {
 impl FakeHost {
     /// A host with the usual folders, the users root and www-data, and one Node.js.
     pub fn new(hostname: &str) -> Self {
-        let folders =
-            ["/", "/etc", "/opt", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib"];
         let world = World {
-            tree: folders.iter().map(|path| (PathBuf::from(path), Entry::directory(0o755))).collect(),
-            users: BTreeMap::from([
-                ("root".to_owned(), Account { uid: 0, gid: 0 }),
-                ("www-data".to_owned(), Account { uid: 33, gid: 33 }),
-            ]),
-            groups: BTreeMap::from([("root".to_owned(), 0), ("www-data".to_owned(), 33)]),
+            tree: tree::usual(hostname),
+            accounts: accounts::usual(),
+            processes: BTreeMap::new(),
+            systemd: services::Systemd::default(),
+            system: system::System::usual(),
             runtimes: vec![NodeRuntime { version: "20.20.2".into(), path: "/usr/bin/node".into() }],
             programs: BTreeMap::new(),
             judges: BTreeMap::new(),
@@ -108,6 +116,7 @@ impl FakeHost {
             packages: FakePackages::default(),
             boot: FakeBoot::default(),
             downloads: BTreeMap::new(),
+            calls_left: None,
         };
         Self { world: Mutex::new(world) }
     }
@@ -167,12 +176,46 @@ impl FakeHost {
         self.world().tree.retain(|known, _| !known.starts_with(path.as_ref()));
     }
 
+    /// Lets so many calls go well; whoever makes the next one dies in it, before anything happens. As a kill would, at
+    /// whatever point a test wants.
+    pub fn die_after_calls(&self, calls: Option<u64>) {
+        self.at_rest().calls_left = calls;
+    }
+
+    /// How many calls were not needed, or `None` when nobody is to die any more.
+    pub fn calls_left(&self) -> Option<u64> {
+        self.at_rest().calls_left
+    }
+
+    /// Every regular file with its content, in the order of the paths.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let world = self.at_rest();
+        let files = world.tree.iter().filter(|(_, entry)| entry.kind == FileKind::File);
+        files.map(|(path, entry)| (path.clone(), entry.content.clone())).collect()
+    }
+
+    /// The world, for a call of the agent.
     fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.at_rest();
+        match world.calls_left.as_mut() {
+            Some(0) => std::panic::resume_unwind(Box::new("killed at a call of the host")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        world
+    }
+
+    fn at_rest(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl World {
+    fn put_file(&mut self, path: &Path) {
+        let entry = Entry { kind: FileKind::File, ..Entry::directory(0o644) };
+        self.tree.insert(path.to_owned(), entry);
+    }
+
     fn check_path(path: &Path) -> Result<(), Fault> {
         let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if path.is_absolute() && plain { Ok(()) } else { Err(Fault::Other("the path is not plain".into())) }
@@ -245,8 +288,10 @@ impl World {
         if former.is_some_and(|entry| entry.kind == FileKind::Directory) {
             return Err(Fault::IsADirectory);
         }
+        let folder = path.parent().and_then(|parent| self.tree.get(parent));
+        let own_folder = folder.is_some_and(|folder| folder.uid == 0 && folder.mode & 0o022 == 0);
         let kept = former
-            .filter(|entry| entry.kind == FileKind::File)
+            .filter(|entry| own_folder && entry.kind == FileKind::File)
             .map_or((0, 0), |entry| (entry.uid, entry.gid));
         let entry = Entry {
             kind: FileKind::File,
@@ -275,6 +320,10 @@ impl World {
 }
 
 impl Host for FakeHost {
+    fn real_path(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         let world = self.world();
         let path = match world.resolve(path) {
@@ -374,11 +423,12 @@ impl Host for FakeHost {
     }
 
     fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
-        Ok(self.world().users.get(name).copied())
+        let world = self.world();
+        Ok(world.accounts.user(name).map(|user| Account { uid: user.uid, gid: user.gid }))
     }
 
     fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
-        Ok(self.world().groups.get(name).copied())
+        Ok(self.world().accounts.group(name).map(|group| group.gid))
     }
 
     fn own_account(&self) -> Account {

@@ -10,9 +10,16 @@ pub use packages::{
     PackageStatus, SimilarPackages, Simulation,
 };
 pub use reboot::{LocalTime, RebootHost};
+mod accounts;
+mod services;
+mod system;
+
+pub use accounts::{AccountHost, Accounts, GroupEntry, KeyFile, NewGroup, NewUser, UserChange, UserEntry};
+pub use services::{ServiceHost, UnitState, UnitVerb};
+pub use system::{ShellCommand, ShellOutcome, SystemHost, sysctl_path};
 
 use chrono::{DateTime, Utc};
-use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
+use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
 use std::path::{Path, PathBuf};
 
 mod timers;
@@ -24,8 +31,24 @@ pub use trial::{TrialHost, TrialNetwork};
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
 pub trait Host:
-    PackageHost + RebootHost + DownloadHost + TimerHost + TrialHost + Send + Sync + 'static
+    AccountHost
+    + DownloadHost
+    + PackageHost
+    + RebootHost
+    + ServiceHost
+    + SystemHost
+    + TimerHost
+    + TrialHost
+    + Send
+    + Sync
+    + 'static
 {
+    /// A run is about to look at all of these. Whoever can answer many questions for the price of one asks them here and
+    /// answers from memory until something is changed through this host.
+    fn look_begins(&self, _resources: &[Resource]) {}
+    /// Where a managed path really lies, for whoever watches it; `None` on a host whose files cannot be watched.
+    fn real_path(&self, path: &Path) -> Option<PathBuf>;
+
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a
@@ -117,7 +140,8 @@ pub struct WriteFile<'a> {
     pub content: &'a [u8],
     /// Permission bits.
     pub mode: u32,
-    /// Owner and group; those of the file that it replaces when absent.
+    /// Owner and group. Absent: those of the file that it replaces where only the agent's own user can write to the folder,
+    /// else the agent's own, because anybody may have put that file there.
     pub ownership: Ownership,
 }
 
@@ -218,6 +242,12 @@ pub enum Fault {
     /// A folder is in the way.
     #[error("a folder is in its place; move it away, folders are not deleted")]
     IsADirectory,
+    /// It is a folder that holds something.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// The file system was told that nobody may change it, not even root.
+    #[error("it, or the folder that holds it, is immutable (chattr +i); allow changes with chattr -i")]
+    Immutable,
     /// A part of the path is not a folder.
     #[error("a part of the path is not a folder")]
     NotADirectory,
@@ -263,6 +293,7 @@ impl From<std::io::Error> for Fault {
             Kind::IsADirectory => Self::IsADirectory,
             Kind::NotADirectory => Self::NotADirectory,
             Kind::AlreadyExists => Self::AlreadyExists,
+            Kind::DirectoryNotEmpty => Self::NotEmpty,
             _ => Self::Other(error.to_string()),
         }
     }

@@ -9,11 +9,13 @@ pub mod fake;
 pub mod host;
 pub mod linux;
 
-pub use fake::FakeHost;
+pub use fake::{FakeHost, FakeScript, FakeUnit};
 pub use host::{
-    Account, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download, DownloadHost, Fault, FileKind,
-    FileStat, Host, HostError, LocalTime, LockHolder, NodeRuntime, Ownership, PackageChange, PackageHost,
-    PackageMark, PackageRecord, PackageStates, PackageStatus, RebootHost, SimilarPackages, Simulation,
-    TimerHost, TrialHost, TrialNetwork, WriteFile,
+    Account, AccountHost, Accounts, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download,
+    DownloadHost, Fault, FileKind, FileStat, GroupEntry, Host, HostError, KeyFile, LocalTime, LockHolder,
+    NewGroup, NewUser, NodeRuntime, Ownership, PackageChange, PackageHost, PackageMark, PackageRecord,
+    PackageStates, PackageStatus, RebootHost, ServiceHost, ShellCommand, ShellOutcome, SimilarPackages,
+    Simulation, SystemHost, TimerHost, TrialHost, TrialNetwork, UnitState, UnitVerb, UserChange, UserEntry,
+    WriteFile,
 };
 pub use linux::LinuxHost;

@@ -2,15 +2,21 @@
 
 mod accounts;
 mod command;
+mod digests;
 mod downloads;
 mod figures;
 mod files;
+mod keys;
 mod packages;
 mod reboot;
 mod resolve;
+mod roles;
 mod runtimes;
+mod services;
+mod system;
 mod timers;
 mod trial;
+mod verify;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
@@ -30,6 +36,9 @@ pub struct LinuxHost {
     figures: figures::Figures,
     runtimes: runtimes::Cache,
     packages: packages::Cache,
+    digests: digests::Cache,
+    accounts: accounts::Cache,
+    units: services::Units,
 }
 
 impl LinuxHost {
@@ -41,6 +50,9 @@ impl LinuxHost {
             runtimes: runtimes::Cache::default(),
             packages: packages::Cache::default(),
             scratch: state_dir.join("trial"),
+            digests: digests::Cache::default(),
+            accounts: accounts::Cache::default(),
+            units: services::Units::default(),
         }
     }
 
@@ -80,12 +92,19 @@ impl TimerHost for LinuxHost {
 }
 
 impl Host for LinuxHost {
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        match &self.root {
+            None => Some(path.to_owned()),
+            Some(root) => Some(root.join(path.strip_prefix("/").ok()?)),
+        }
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         files::stat(self.root.as_deref(), path)
     }
 
     fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-        files::digest(self.root.as_deref(), path, max_bytes)
+        files::digest(self.root.as_deref(), path, max_bytes, &self.digests)
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
@@ -113,11 +132,11 @@ impl Host for LinuxHost {
     }
 
     fn user(&self, name: &str) -> Result<Option<Account>, HostError> {
-        accounts::user(name)
+        self.accounts.user(name)
     }
 
     fn group(&self, name: &str) -> Result<Option<u32>, HostError> {
-        accounts::group(name)
+        self.accounts.group(name)
     }
 
     fn own_account(&self) -> Account {

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
@@ -163,14 +163,21 @@ pub async fn dial(
     })
 }
 
-async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Connection, DialError> {
-    let shown = || address.to_string();
-    let unreachable = |source| DialError::Unreachable { address: shown(), source };
+/// TCP and TLS, with whoever is a controller of the fleet that `config` knows.
+pub(crate) async fn secure(
+    address: &ControllerAddress,
+    config: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, DialError> {
+    let unreachable = |source| DialError::Unreachable { address: address.to_string(), source };
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
     let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
-    let tls =
-        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))?;
+    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))
+}
+
+async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Connection, DialError> {
+    let shown = || address.to_string();
+    let tls = secure(address, config).await?;
     let farewell = Farewell::default();
     let once = Arc::new(Mutex::new(Some(TokioIo::new(Watched::new(tls, farewell.clone())))));
     let connector = tower::service_fn(move |_: Uri| {

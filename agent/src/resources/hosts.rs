@@ -1,21 +1,66 @@
-//! How /etc/hosts are looked at, changed and taken away.
+//! How `/etc/hosts` is looked at and changed.
 
-use super::Look;
+use super::{Look, rendered};
 use muster_domain::resource::Hosts;
-use muster_planning::convergence::{Action, Observed};
+use muster_planning::convergence::{Action, Observed, hosts_file};
+use muster_platform::{Fault, FileKind, Ownership, WriteFile};
+use std::path::Path;
 
-pub(super) fn observe(_look: Look<'_>, _wanted: &Hosts) -> Observed {
-    Observed::Unsupported("this agent does not manage /etc/hosts".into())
+const PATH: &str = "/etc/hosts";
+/// A longer one is not a list of hosts.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// What `/etc/hosts` holds, when it is there.
+pub(super) fn read(look: Look<'_>) -> Result<Option<String>, String> {
+    match look.host.read(Path::new(PATH), MAX_BYTES) {
+        Ok(content) => String::from_utf8(content)
+            .map(Some)
+            .map_err(|_| format!("{PATH} holds what is no text; put it right by hand")),
+        Err(error) if error.fault == Fault::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-pub(super) fn apply(_look: Look<'_>, _wanted: &Hosts, action: Action) -> Result<Option<String>, String> {
-    Err(format!("{action:?} cannot be done for it"))
+/// Puts it into place with the mode and the owner that it has.
+pub(super) fn write(look: Look<'_>, content: &str) -> Result<(), String> {
+    let path = Path::new(PATH);
+    let found = look.host.stat(path).map_err(|error| error.to_string())?;
+    let mode = found.filter(|found| found.kind == FileKind::File).map_or(0o644, |found| found.mode);
+    let file = WriteFile { path, content: content.as_bytes(), mode, ownership: Ownership::default() };
+    look.host.write(&file).map_err(|error| error.to_string())
 }
 
-pub(super) fn diff(_look: Look<'_>, _wanted: &Hosts, _observed: &Observed) -> Option<String> {
-    None
+pub(super) fn observe(look: Look<'_>, _wanted: &Hosts) -> Observed {
+    if let Some(unsupported) = rendered::needs_root(look, PATH) {
+        return unsupported;
+    }
+    match read(look) {
+        Ok(content) => Observed::Hosts { content },
+        Err(reason) => Observed::Unreadable(reason),
+    }
 }
 
-pub(super) fn remove(_look: Look<'_>, _wanted: &Hosts) -> Result<Option<String>, String> {
+pub(super) fn apply(look: Look<'_>, wanted: &Hosts, action: Action) -> Result<Option<String>, String> {
+    if action != Action::WriteHosts {
+        return Err(format!("{action:?} cannot be done for {PATH}"));
+    }
+    write(look, &hosts_file(wanted, read(look)?.as_deref()))?;
     Ok(None)
+}
+
+pub(super) fn diff(_look: Look<'_>, wanted: &Hosts, observed: &Observed) -> Option<String> {
+    let Observed::Hosts { content } = observed else { return None };
+    let target = hosts_file(wanted, content.as_deref());
+    let same = content.as_ref() == Some(&target);
+    (!same).then(|| rendered::text_diff(PATH, content.as_deref().map(str::as_bytes), target.as_bytes()))
+}
+
+pub(super) fn remove(look: Look<'_>, _wanted: &Hosts) -> Result<Option<String>, String> {
+    let Some(found) = read(look)? else { return Ok(None) };
+    let rest = hosts_file(&Hosts { entries: vec![] }, Some(&found));
+    if rest == found {
+        return Ok(None);
+    }
+    write(look, &rest)?;
+    Ok(Some(format!("the names that were put into {PATH} were taken out")))
 }

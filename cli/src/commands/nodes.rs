@@ -7,6 +7,7 @@ use muster_api_types::{
 };
 use reqwest::Method;
 use serde_json::json;
+use std::time::Duration;
 
 use super::applications::process_table;
 use super::apply::converged;
@@ -34,7 +35,8 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             let node: NodeDetail = client.get(&["nodes", &name], &[]).await?;
             if output.json() { output.object(&node) } else { show(output, &node) }
         }
-        Node::Invite { name, environment, roles, ttl, replace } => {
+        Node::Invite { name, environment, roles, ttl, cloud_init, replace } => {
+            let ttl = ttl.unwrap_or(if cloud_init { TTL_OF_USER_DATA } else { TTL_OF_LINE });
             let ttl_s = u32::try_from(ttl.as_secs())
                 .map_err(|_| Failure::usage("a join token can be valid for 7 days at most"))?;
             // Hyphens come naturally on a command line.
@@ -44,14 +46,7 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             if output.json() {
                 return output.object(&created);
             }
-            let enrolment = &created.enrolment;
-            output.note(&format!(
-                "run this on the host that becomes {} in {}; it works once, within {}:",
-                enrolment.node,
-                enrolment.environment,
-                span(u64::from(ttl_s))
-            ));
-            output.line(&created.command)
+            invited(output, &created, cloud_init, &span(u64::from(ttl_s)))
         }
         Node::Revoke { name, yes } => {
             let question = format!(
@@ -72,6 +67,39 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             client.done(client.request(Method::DELETE, &["nodes", &name], &[])).await?;
             output.note(&format!("removed {name}"));
             Ok(())
+        }
+    }
+}
+
+/// Long enough to paste a line, too short to be found later.
+const TTL_OF_LINE: Duration = Duration::from_secs(15 * 60);
+/// Long enough for a provider to make a host.
+const TTL_OF_USER_DATA: Duration = Duration::from_secs(60 * 60);
+
+fn invited(output: &Output, created: &EnrolmentCreated, cloud_init: bool, span: &str) -> Result<()> {
+    let EnrolmentCreated { enrolment, command, cloud_init: user_data, install_problem, .. } = created;
+    let (node, environment) = (&enrolment.node, &enrolment.environment);
+    if let Some(problem) = install_problem {
+        output.warning(problem);
+    }
+    match (cloud_init, user_data) {
+        (true, Some(user_data)) => {
+            output.note(&format!(
+                "give this as user data to the host that becomes {node} in {environment}; it works once, within {span}:"
+            ));
+            // It ends with a line feed of its own.
+            output.line(user_data.trim_end())
+        }
+        (true, None) => Err(Failure::refused(
+            "not_installable",
+            "the controller cannot install the agent, so there is no user data; the invitation stands, and `muster node invite` without --cloud-init makes a line for a host with the agent on it",
+        )),
+        (false, _) => {
+            let where_from = if install_problem.is_some() { ", which has the agent already" } else { "" };
+            output.note(&format!(
+                "run this as root on the host that becomes {node} in {environment}{where_from}; it works once, within {span}:"
+            ));
+            output.line(command)
         }
     }
 }
@@ -191,7 +219,6 @@ fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::time::Duration;
 
     pub(in crate::commands) fn node(name: &str) -> NodeSummary {
         serde_json::from_value(json!({

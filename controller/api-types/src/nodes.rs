@@ -35,8 +35,13 @@ pub struct EnrolmentCreated {
     pub token: String,
     /// Where the agent reaches the controller.
     pub controller_url: String,
-    /// The line to run on the host.
+    /// The line to run on the host. It installs the agent and joins; where `install_problem` is given, it only joins,
+    /// with an agent that is there.
     pub command: String,
+    /// The same as user data of cloud-init.
+    pub cloud_init: Option<String>,
+    /// Why this controller cannot install the agent, and what to do about it.
+    pub install_problem: Option<String>,
 }
 
 impl fmt::Debug for EnrolmentCreated {

@@ -4,6 +4,7 @@
 
 mod access;
 mod identity;
+mod install;
 mod shares;
 mod support;
 mod work;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The kinds that an agent reports. The controller takes no other word from a node for a kind: what comes from outside must
 /// not look like an event of the controller's own.
-pub const NODE_EVENT_KINDS: [&str; 21] = [
+pub const NODE_EVENT_KINDS: [&str; 24] = [
     "agent.started",
     "ledger.damaged",
     "supervisor.lost",
@@ -28,6 +28,9 @@ pub const NODE_EVENT_KINDS: [&str; 21] = [
     "node.rebooting",
     "node.rebooted",
     "node.reboot_failed",
+    "resource.removed",
+    "resource.reverted",
+    "node.turn_waiting",
 ];
 
 /// How much a person should care.

@@ -820,12 +820,19 @@ export interface components {
         };
         /** @description A new invitation. The token is shown this once. */
         EnrolmentCreated: {
-            /** @description The line to run on the host. */
+            /** @description The same as user data of cloud-init. */
+            cloud_init?: string | null;
+            /**
+             * @description The line to run on the host. It installs the agent and joins; where `install_problem` is given, it only joins,
+             *     with an agent that is there.
+             */
             command: string;
             /** @description Where the agent reaches the controller. */
             controller_url: string;
             /** @description The record. */
             enrolment: components["schemas"]["Enrolment"];
+            /** @description Why this controller cannot install the agent, and what to do about it. */
+            install_problem?: string | null;
             /** @description `muster_join_<id>_<secret>_<sha256 of the fleet root>`. */
             token: string;
         };

@@ -1,5 +1,6 @@
 //! Files, folders and links.
 
+use super::digests;
 use super::resolve::{Parents, Place, place};
 use crate::host::{Fault, FileKind, FileStat, HostError, Ownership, WriteFile};
 use muster_domain::Digest;
@@ -64,18 +65,39 @@ fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, 
     }
 }
 
-pub(super) fn digest(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-    let mut file = open("read", root, path)?.take(max_bytes.saturating_add(1));
+pub(super) fn digest(
+    root: Option<&Path>,
+    path: &Path,
+    max_bytes: u64,
+    known: &digests::Cache,
+) -> Result<Option<Digest>, HostError> {
+    let mut file = open("read", root, path)?;
+    let before = at("read", path, rustix::fs::fstat(&file))?;
+    let state = digests::FileState::from(&before);
+    // Not even a file that is longer than what is wanted has to be read to know that it differs.
+    if state.size > max_bytes {
+        return Ok(None);
+    }
+    if let Some(digest) = known.get(path, state) {
+        return Ok(Some(digest));
+    }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = [0; 16 * 1024];
+    let mut left = std::io::Read::by_ref(&mut file).take(max_bytes.saturating_add(1));
     loop {
-        let count = at("read", path, file.read(&mut buffer))?;
+        let count = at("read", path, left.read(&mut buffer))?;
         if count == 0 {
-            let fits = hasher.count() <= max_bytes;
-            return Ok(fits.then(|| Digest::from_bytes(*hasher.finalize().as_bytes())));
+            break;
         }
         hasher.update(&buffer[..count]);
     }
+    if hasher.count() > max_bytes {
+        return Ok(None);
+    }
+    let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+    let after = at("read", path, rustix::fs::fstat(&file))?;
+    known.put(path, state, digests::FileState::from(&after), digest);
+    Ok(Some(digest))
 }
 
 pub(super) fn read(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
@@ -96,25 +118,39 @@ fn temporary_name(name: &OsStr) -> OsString {
 }
 
 pub(super) fn write(root: Option<&Path>, file: &WriteFile<'_>) -> Result<(), HostError> {
+    let place = place("write", root, file.path, Parents::CreateBelowRoot)?;
+    write_in(&place, file)
+}
+
+/// The same in a folder that is held open already.
+pub(super) fn write_in(place: &Place, file: &WriteFile<'_>) -> Result<(), HostError> {
     const ACTION: &str = "write";
-    let place = place(ACTION, root, file.path, Parents::CreateBelowRoot)?;
-    let former = at(ACTION, file.path, stat_in(&place))?;
+    let former = at(ACTION, file.path, stat_in(place))?;
     if former.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
         return Err(HostError::new(ACTION, file.path, Fault::IsADirectory));
     }
-    let former = former.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    let own_folder = at(ACTION, file.path, only_ours(place))?;
+    let former =
+        former.filter(|stat| own_folder && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
     let ownership = Ownership {
         uid: file.ownership.uid.or(former.map(|stat| stat.st_uid)),
         gid: file.ownership.gid.or(former.map(|stat| stat.st_gid)),
     };
     let temporary = temporary_name(&place.name);
-    let written = write_beside(&place, &temporary, file, ownership)
+    let written = write_beside(place, &temporary, file, ownership)
         .and_then(|()| Ok(rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name)?));
     if let Err(fault) = written {
-        discard(&place, &temporary);
+        discard(place, &temporary);
         return Err(HostError::new(ACTION, file.path, fault));
     }
-    at(ACTION, file.path, sync_folder(&place))
+    at(ACTION, file.path, sync_folder(place))
+}
+
+/// Whether nobody but the agent's own user can put anything into the folder. Where others can, the owner of a file that is
+/// found there says nothing about who should own the next one.
+fn only_ours(place: &Place) -> Result<bool, Fault> {
+    let folder = rustix::fs::fstat(&place.folder)?;
+    Ok(folder.st_uid == rustix::process::geteuid().as_raw() && folder.st_mode & 0o022 == 0)
 }
 
 fn write_beside(
@@ -194,11 +230,21 @@ fn set_attributes_in(
         let link = path.display().to_string();
         return Err(HostError::new(action, path, Fault::UnsafeLink { link, owner: stat.st_uid }));
     }
+    at(action, path, set_attributes_of(&handle, &stat, mode, ownership))
+}
+
+/// The same for what is held open already, if only by its path.
+pub(super) fn set_attributes_of(
+    handle: &OwnedFd,
+    stat: &Stat,
+    mode: u32,
+    ownership: Ownership,
+) -> Result<(), Fault> {
     // The owner first: changing it clears the set-user-id bits.
-    at(action, path, change_owner(&handle, &stat, ownership))?;
+    change_owner(handle, stat, ownership)?;
     // A handle opened by path alone cannot be changed directly, its name in /proc can; it works without read permission.
     let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
-    at(action, path, rustix::fs::chmodat(CWD, by_handle, Mode::from_raw_mode(mode), AtFlags::empty()))
+    Ok(rustix::fs::chmodat(CWD, by_handle, Mode::from_raw_mode(mode), AtFlags::empty())?)
 }
 
 pub(super) fn make_symlink(root: Option<&Path>, path: &Path, target: &str) -> Result<(), HostError> {

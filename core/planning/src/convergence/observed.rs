@@ -1,6 +1,10 @@
 //! What was found on a node, as the planner wants to know it.
 
-use super::{ObservedFirewall, ObservedPackage, ObservedRepository, ObservedUpdates};
+use super::{
+    Guard, ObservedFirewall, ObservedGroup, ObservedHostname, ObservedKeys, ObservedPackage,
+    ObservedRendered, ObservedRepository, ObservedService, ObservedSysctl, ObservedTimezone, ObservedUpdates,
+    ObservedUser,
+};
 use muster_domain::{Digest, ReleaseId};
 
 /// What was found for one resource.
@@ -23,6 +27,29 @@ pub enum Observed {
     OsUpdates(ObservedUpdates),
     /// For the firewall.
     Firewall(ObservedFirewall),
+    /// For groups.
+    Group(ObservedGroup),
+    /// For users.
+    User(ObservedUser),
+    /// For the keys of a user.
+    Keys(ObservedKeys),
+    /// For the node's own name.
+    Hostname(ObservedHostname),
+    /// For the names that it resolves by itself.
+    Hosts {
+        /// `/etc/hosts`, when it is there.
+        content: Option<String>,
+    },
+    /// For the time zone.
+    Timezone(ObservedTimezone),
+    /// For kernel settings.
+    Sysctl(ObservedSysctl),
+    /// For units of systemd, jobs of cron and rules of logrotate.
+    Rendered(ObservedRendered),
+    /// For services.
+    Service(ObservedService),
+    /// For commands: what the guard says.
+    Command(Guard),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.

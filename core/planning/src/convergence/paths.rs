@@ -55,7 +55,7 @@ pub(super) fn symlink(wanted: &Symlink, observed: &ObservedPath) -> Verdict {
     }
 }
 
-fn change(action: Action, reasons: Vec<String>) -> Verdict {
+pub(super) fn change(action: Action, reasons: Vec<String>) -> Verdict {
     Verdict::Change { actions: vec![action], reason: reasons.join(", ") }
 }
 

@@ -1,0 +1,221 @@
+//! systemd, through its own tools: one question for all units, one job at a time, its own judge for unit files.
+
+use super::command::{tool, tool_output};
+use super::verify::Candidate;
+use crate::host::{Fault, HostError, UnitState, UnitVerb};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const QUESTION_TIMEOUT_MS: u64 = 15_000;
+/// A little more than systemd itself gives a service to start or stop where its file does not say otherwise (90 s), so
+/// that it is systemd that says what went wrong.
+const JOB_TIMEOUT_MS: u64 = 100_000;
+/// More lines of a journal than this are not read.
+const JOURNAL_LINES: &str = "20";
+
+const PROPERTIES: &str = "--property=LoadState,LoadError,ActiveState,SubState,UnitFileState,CanReload,\
+NeedDaemonReload,Type,RemainAfterExit,NRestarts,Result,ExecMainStatus,ConditionResult,TriggeredBy,FragmentPath,\
+InvocationID";
+
+/// What was asked for and what was answered, until something changes.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    wanted: BTreeSet<String>,
+    known: BTreeMap<String, UnitState>,
+}
+
+pub(super) fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+impl Units {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wanted(&self, names: &[String]) {
+        let mut memory = self.memory();
+        memory.known.clear();
+        memory.wanted = names.iter().filter(|name| !template(name)).cloned().collect();
+    }
+
+    pub(super) fn forget(&self) {
+        self.memory().known.clear();
+    }
+
+    pub(super) fn unit(&self, name: &str) -> Result<UnitState, HostError> {
+        if template(name) {
+            let fault =
+                Fault::Other("it is a template; name an instance of it, with something behind the @".into());
+            return Err(HostError { action: "look at the unit", subject: name.to_owned(), fault });
+        }
+        let mut memory = self.memory();
+        if let Some(known) = memory.known.get(name) {
+            return Ok(known.clone());
+        }
+        memory.wanted.insert(name.to_owned());
+        // Most of them will be asked for, and one question costs as much as twenty.
+        let names: Vec<String> = memory.wanted.iter().cloned().collect();
+        memory.known = ask(&names)?;
+        let fault = || Fault::Other("systemd did not answer for it".into());
+        let missing = || HostError { action: "look at the unit", subject: name.to_owned(), fault: fault() };
+        memory.known.get(name).cloned().ok_or_else(missing)
+    }
+}
+
+/// A unit that only exists as its instances.
+fn template(name: &str) -> bool {
+    name.contains("@.")
+}
+
+fn ask(names: &[String]) -> Result<BTreeMap<String, UnitState>, HostError> {
+    let mut args = vec!["show", "--no-pager", PROPERTIES, "--"];
+    args.extend(names.iter().map(String::as_str));
+    let answer = tool("look at the units", &names.join(" "), "systemctl", &args, QUESTION_TIMEOUT_MS)?;
+    let answer = String::from_utf8_lossy(&answer);
+    Ok(names.iter().cloned().zip(blocks(&answer)).collect())
+}
+
+/// One block of `Property=value` for each unit, in the order of the question, an empty line between them.
+fn blocks(answer: &str) -> Vec<UnitState> {
+    answer.split("\n\n").filter(|block| !block.trim().is_empty()).map(state).collect()
+}
+
+fn state(block: &str) -> UnitState {
+    let mut state = UnitState { restarts: 0, ..UnitState::default() };
+    for (name, value) in block.lines().filter_map(|line| line.split_once('=')) {
+        let text = || value.to_owned();
+        match name {
+            "LoadState" => state.load = text(),
+            // The name of the error on the bus, then a sentence in quotes.
+            "LoadError" => {
+                let sentence = value.split_once('"').map_or("", |(_, sentence)| sentence);
+                state.load_error = sentence.trim_end_matches('"').to_owned();
+            }
+            "ActiveState" => state.active = text(),
+            "SubState" => state.sub = text(),
+            "UnitFileState" => state.file = text(),
+            "CanReload" => state.can_reload = value == "yes",
+            "NeedDaemonReload" => state.needs_reload = value == "yes",
+            "Type" => state.kind = text(),
+            "RemainAfterExit" => state.remains = value == "yes",
+            "NRestarts" => state.restarts = value.parse().unwrap_or(0),
+            "Result" => state.result = text(),
+            "ExecMainStatus" => state.exit_status = value.parse().unwrap_or(0),
+            "ConditionResult" => state.conditions_met = value == "yes",
+            "TriggeredBy" => state.triggered_by = value.split_whitespace().map(str::to_owned).collect(),
+            "FragmentPath" => state.fragment = text(),
+            "InvocationID" => state.invocation = text(),
+            _ => {}
+        }
+    }
+    state
+}
+
+pub(super) fn control(name: &str, verb: UnitVerb) -> Result<(), HostError> {
+    let args = ["--quiet", "--no-ask-password", verb.as_str(), "--", name];
+    tool(verb.as_str(), name, "systemctl", &args, JOB_TIMEOUT_MS).map(drop)
+}
+
+/// `systemctl start --wait` of what runs already does nothing but wait for its end.
+pub(super) fn watch(name: &str, for_ms: u64) {
+    // That time is up before it ends is what one hopes for; whoever asked looks at the unit again in any case.
+    tool_output("systemctl", &["--quiet", "--no-ask-password", "start", "--wait", "--", name], for_ms).ok();
+}
+
+pub(super) fn reload() -> Result<(), HostError> {
+    let args = ["--quiet", "--no-ask-password", "daemon-reload"];
+    tool("have systemd read its files again:", "systemctl", "systemctl", &args, JOB_TIMEOUT_MS).map(drop)
+}
+
+pub(super) fn journal(name: &str, invocation: &str) -> Vec<String> {
+    // What was written a moment ago may still be on its way. Without the last word of the journal, what is there is shown.
+    tool_output("journalctl", &["--sync"], QUESTION_TIMEOUT_MS).ok();
+    let of_life = [
+        format!("_SYSTEMD_INVOCATION_ID={invocation}"),
+        "+".to_owned(),
+        format!("INVOCATION_ID={invocation}"),
+    ];
+    let unit = format!("--unit={name}");
+    let mut args = vec!["--quiet", "--no-pager", "--output=cat", "--lines", JOURNAL_LINES];
+    if invocation.is_empty() {
+        args.extend(["--boot", &unit]);
+    } else {
+        args.extend(of_life.iter().map(String::as_str));
+    }
+    let output = tool_output("journalctl", &args, QUESTION_TIMEOUT_MS).unwrap_or_default();
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Judges a file in a folder of its own: a drop-in together with the unit that it extends.
+pub(super) fn verify(name: &str, content: &str, fragment: Option<&str>) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("it cannot be tried out: {error}");
+    let candidate = Candidate::begin().map_err(cannot)?;
+    let unit = match name.split_once('/') {
+        None => candidate.file(name, content).map_err(cannot)?,
+        Some((folder, _)) => {
+            candidate.file(name, content).map_err(cannot)?;
+            let unit = folder.strip_suffix(".d").unwrap_or(folder);
+            let extended = fragment.filter(|path| !path.is_empty()).map(std::fs::read_to_string);
+            let extended = match (extended, unit.ends_with(".service")) {
+                (Some(read), _) => read.map_err(cannot)?,
+                (None, true) => "[Service]\nExecStart=/bin/true\n".to_owned(),
+                // Nothing that it could be tried out with; systemd passes over it until there is.
+                (None, false) => return Ok(()),
+            };
+            candidate.file(unit, &extended).map_err(cannot)?
+        }
+    };
+    let unit = unit.to_string_lossy();
+    // `--recursive-errors=no`: an unknown word or a missing program is a failure, in this unit alone.
+    let strict = ["verify", "--man=no", "--recursive-errors=no", "--", &unit];
+    let lenient = ["verify", "--man=no", "--", &unit];
+    let ask = |args: &[&str]| {
+        tool_output("systemd-analyze", args, QUESTION_TIMEOUT_MS).map_err(|fault| fault.to_string())
+    };
+    let mut output = ask(&strict)?;
+    if output.stderr.contains("unrecognized option") {
+        output = ask(&lenient)?;
+    }
+    if output.success() {
+        return Ok(());
+    }
+    let said = candidate.without_place(&output.stderr);
+    // A template is judged as an instance of it.
+    let stem = unit.rsplit('/').next().unwrap_or_default();
+    let about: Vec<&str> =
+        said.lines().filter(|line| line.contains(stem) || line.contains(name)).take(8).collect();
+    let said = if about.is_empty() { said.trim().to_owned() } else { about.join("; ") };
+    Err(format!("systemd-analyze verify says: {said}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_systemd_is_read_whatever_the_order_of_properties() {
+        let answer = "Type=notify\nRemainAfterExit=no\nResult=success\nNRestarts=2\nExecMainStatus=0\nTriggeredBy=a.socket b.socket\nLoadState=loaded\nActiveState=active\nSubState=running\nFragmentPath=/lib/systemd/system/ssh.service\nUnitFileState=enabled\nCanReload=yes\nNeedDaemonReload=no\nLoadError=\nConditionResult=yes\n\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nLoadError=org.freedesktop.systemd1.NoSuchUnit \"Unit nope.service not found.\"\n";
+        let found = blocks(answer);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].restarts, found[0].can_reload, found[0].needs_reload), (2, true, false));
+        assert_eq!(found[0].triggered_by, ["a.socket", "b.socket"]);
+        assert_eq!(
+            (found[1].load.as_str(), found[1].load_error.as_str()),
+            ("not-found", "Unit nope.service not found.")
+        );
+    }
+
+    #[test]
+    fn a_template_is_not_asked_for() {
+        let units = Units::default();
+        let error = units.unit("worker@.service").unwrap_err();
+        assert!(error.to_string().contains("name an instance"), "{error}");
+    }
+}
