@@ -30,6 +30,10 @@ pub struct ReportingNode {
     pub reported_generation: Generation,
     /// Everything is as it should be.
     pub converged: Option<bool>,
+    /// Why it has to be restarted, as it last said.
+    pub reboot_required: Option<String>,
+    /// A person wants it restarted.
+    pub reboot_requested: bool,
 }
 
 struct NodeRow {
@@ -41,6 +45,8 @@ struct NodeRow {
     report_sequence: i64,
     reported_generation: i64,
     converged: Option<bool>,
+    reboot_required: Option<String>,
+    reboot_requested: bool,
 }
 
 /// Reads the word for a liveness.
@@ -72,6 +78,8 @@ impl TryFrom<NodeRow> for ReportingNode {
             report_sequence: unsigned("report_sequence", row.report_sequence)?,
             reported_generation: Generation::new(unsigned("reported_generation", row.reported_generation)?),
             converged: row.converged,
+            reboot_required: row.reboot_required,
+            reboot_requested: row.reboot_requested,
         })
     }
 }
@@ -80,8 +88,10 @@ impl TryFrom<NodeRow> for ReportingNode {
 pub async fn node_lock(conn: &mut Conn, node: NodeId) -> Result<Option<ReportingNode>, DbError> {
     sqlx::query_as!(
         NodeRow,
-        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
-         FROM nodes WHERE id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE",
+        r#"SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged,
+                  reboot_required,
+                  EXISTS (SELECT FROM reboot_requests r WHERE r.node_id = nodes.id) AS "reboot_requested!"
+           FROM nodes WHERE id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE"#,
         node.as_uuid()
     )
     .fetch_optional(conn)
@@ -94,8 +104,10 @@ pub async fn node_lock(conn: &mut Conn, node: NodeId) -> Result<Option<Reporting
 pub async fn nodes(conn: &mut Conn) -> Result<Vec<ReportingNode>, DbError> {
     sqlx::query_as!(
         NodeRow,
-        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
-         FROM nodes WHERE revoked_at IS NULL ORDER BY name"
+        r#"SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged,
+                  reboot_required,
+                  EXISTS (SELECT FROM reboot_requests r WHERE r.node_id = nodes.id) AS "reboot_requested!"
+           FROM nodes WHERE revoked_at IS NULL ORDER BY name"#
     )
     .fetch_all(conn)
     .await?

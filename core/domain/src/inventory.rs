@@ -26,15 +26,15 @@ pub struct Inventory {
     pub users: Vec<InstalledUser>,
     /// Groups from 1000 on that are no user's own.
     pub groups: Vec<InstalledGroup>,
-    /// Jobs of cron: those of users' tables and of files in `/etc/cron.d` that no package brought.
+    /// Jobs in the tables of users (`crontab -e`).
     pub cron_jobs: Vec<InstalledCronJob>,
-    /// Sites of nginx that are in force, and other files in its folders that no package brought or that differ from what it
-    /// brought.
-    pub nginx_files: Vec<InstalledFile>,
+    /// Files and links that somebody made or changed: those below `/etc/nginx`, `/etc/cron.d`, `/etc/logrotate.d`,
+    /// `/etc/sysctl.d` and `/etc/sudoers.d` that no package brought, or that are not as a package brought them. Those that not
+    /// everybody may read are left out, and named in `notes`: their content may be a secret. The exception is
+    /// `/etc/sudoers.d`.
+    pub files: Vec<InstalledFile>,
     /// The firewall.
     pub firewall: Option<InstalledFirewall>,
-    /// Kernel settings from files that no package brought.
-    pub sysctl: Vec<InstalledSysctl>,
     /// Applications of pm2.
     pub pm2_applications: Vec<InstalledPm2Application>,
     /// What could not be read or did not fit, one line each.
@@ -103,12 +103,10 @@ pub struct InstalledGroup {
     pub members: Vec<String>,
 }
 
-/// A job of cron.
+/// A job in the table of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstalledCronJob {
-    /// The file it stands in.
-    pub file: String,
-    /// As whom it runs.
+    /// Whose table.
     pub user: String,
     /// When: five fields, or a word such as `@daily`.
     pub schedule: String,
@@ -167,17 +165,6 @@ pub struct InstalledFirewallRule {
     /// Address or network; absent: anywhere.
     #[serde(default)]
     pub from: Option<String>,
-}
-
-/// A kernel setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstalledSysctl {
-    /// Its name, with dots.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// The file that sets it.
-    pub file: String,
 }
 
 /// An application of pm2.

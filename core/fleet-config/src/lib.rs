@@ -1,11 +1,12 @@
 //! From fleet files to a validated fleet configuration, with every error at its place, all at once.
 //!
 //! Holds: reading YAML with positions ([`parse`]), the published JSON Schema ([`schema()`]), and what changes between two
-//! configurations, for people ([`diff`]).
+//! configurations, for people ([`diff`]); how a host would be declared ([`adoption`]).
 //! Must not: do I/O (files come as bytes), decide what runs where (that is the compiler in `muster-planning`).
 //! Start here: [`parse`]. Its stages are one module each: `yaml` (text to a tree), `convert` (trees to one value, guided by
 //! the schema), `validate` (value against the schema), `semantics` (what no schema can say).
 
+pub mod adoption;
 mod changes;
 mod convert;
 mod place;
