@@ -114,7 +114,7 @@ files:
   folder: {{path: /srv/kinds, directory: true, mode: "075{version}"}}
   file: {{path: /srv/kinds/file, content: "version {version}\n", mode: "064{version}"}}
   link: {{path: /srv/kinds/link, link_to: target-{version}}}
-  secret: {{path: /srv/kinds/secret, secret: kinds}}
+  secret: {{path: /srv/kinds/secret, secret: KINDS}}
 packages:
   hello: {{ensure: {hello}}}
 apt_repositories:
@@ -168,7 +168,7 @@ fn missing(host: &Host, version: u8) -> Result<Vec<&'static str>> {
 }
 
 fn declare(scene: &Scene, version: u8, mirror: &str, key: &str) -> Result<()> {
-    scene.fleet.set_secret("kinds", &format!("kept secret {version}\n"))?;
+    scene.fleet.set_secret("KINDS", &format!("kept secret {version}\n"))?;
     let node = format!(
         "  {NODE}: {{environment: production, roles: [app_server], hostname: kinds-{version}.example.com}}\n"
     );
