@@ -191,7 +191,8 @@ fn every_kind_of_resource_is_made_changed_and_healed() -> Result<()> {
     let scene = Scene::set()?;
     let host = &scene.host;
     host.sh("apt-get -qq update && apt-get -qq install --yes openssl > /dev/null")?;
-    let mirror = host.sh("grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d 2> /dev/null | head -1 || true")?;
+    // Those of this machine, in either of the forms that apt reads.
+    let mirror = host.sh("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null | awk '$1 == \"URIs:\" || $1 == \"deb\" {print $2; exit}'")?;
     let key = host.sh("cat /etc/apt/trusted.gpg.d/debian-archive-bookworm-automatic.asc")?;
     for version in [1, 2] {
         declare(&scene, version, mirror.trim(), &key)?;

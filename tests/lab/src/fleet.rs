@@ -8,9 +8,9 @@ mod node;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
@@ -25,6 +25,8 @@ const START_BOUND: Duration = Duration::from_secs(120);
 const CONVERGE_BOUND: Duration = Duration::from_secs(240);
 /// The same for one resource.
 const RESOURCE_BOUND: Duration = Duration::from_secs(60);
+/// How long a node may say that it failed: it tries again by itself, and what it waits for may come.
+const FAILURE_GRACE: Duration = Duration::from_secs(20);
 const USER: &str = "admin";
 
 /// A controller and its nodes. The lab ends with it.
@@ -134,19 +136,54 @@ impl Fleet {
         Ok(file)
     }
 
-    /// Waits until these nodes have everything as their newest assignments say.
+    /// Waits until these nodes have everything as their newest assignments say. Gives up early on one that says what keeps
+    /// it from that and does not get further.
     pub fn converged(&self, names: &[&str]) -> Result<()> {
-        wait_for(&format!("{} to converge", names.join(", ")), CONVERGE_BOUND, || {
+        let mut failing_since = None;
+        let done = wait_for(&format!("{} to converge", names.join(", ")), CONVERGE_BOUND, || {
             let nodes = self.nodes()?;
+            let mut failing = false;
+            let mut all = true;
             for name in names {
                 let node = nodes.iter().find(|node| node["name"] == *name);
                 let node = node.with_context(|| format!("there is no node `{name}`"))?;
-                if !settled(node) {
-                    bail!("{node}");
-                }
+                all &= settled(node);
+                failing |= failed(node);
             }
-            Ok(Some(()))
-        })
+            if all {
+                return Ok(Some(Ok(())));
+            }
+            let since = failing_since.filter(|_| failing).or_else(|| failing.then(Instant::now));
+            failing_since = since;
+            let why = || names.iter().map(|name| self.problems(name)).collect::<Result<Vec<_>>>();
+            if since.is_some_and(|since| since.elapsed() > FAILURE_GRACE) {
+                return Ok(Some(Err(anyhow!("they do not converge: {}", why()?.join("; ")))));
+            }
+            Ok(None)
+        });
+        match done {
+            Ok(answer) => answer,
+            Err(error) => {
+                let problems: Vec<_> = names.iter().map(|name| self.problems(name).unwrap_or_default()).collect();
+                Err(error.context(problems.join("; ")))
+            }
+        }
+    }
+
+    /// What is not as it should be on a node.
+    fn problems(&self, name: &str) -> Result<String> {
+        let node = self.node(name)?;
+        let resources = node["resources"].as_array().cloned().unwrap_or_default();
+        let wrong = resources.iter().filter(|resource| resource["status"] != "converged");
+        let wrong: Vec<String> =
+            wrong.map(|resource| format!("{} is {}: {}", resource["key"], resource["status"], resource["detail"])).collect();
+        Ok(format!(
+            "{name} is {}, generation {} of {}, {}",
+            node["liveness"],
+            node["reported_generation"],
+            node["generation"],
+            wrong.join(", ")
+        ))
     }
 
     /// Sets the value of a secret.
@@ -194,6 +231,11 @@ impl Fleet {
 /// Whether a node is heard and has everything as its newest assignment says.
 fn settled(node: &Value) -> bool {
     node["liveness"] == "up" && node["converged"] == true && node["generation"] == node["reported_generation"]
+}
+
+/// Whether it tried its newest assignment and could not.
+fn failed(node: &Value) -> bool {
+    node["converged"] == false && node["generation"] == node["reported_generation"]
 }
 
 fn program(folder: &Path, name: &str) -> Result<PathBuf> {
