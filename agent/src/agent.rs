@@ -113,6 +113,7 @@ impl Agent {
             ledger: ledger.clone(),
             nudges: nudges.clone(),
             turns: turns.clone(),
+            certificates: Some(remote.clone()),
         });
         let processes = ProcessWatch {
             config: config.clone(),

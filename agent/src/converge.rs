@@ -25,7 +25,7 @@ pub use turns::Turns;
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
-use crate::resources::{Builtin, Kinds};
+use crate::resources::{Builtin, CertificateSource, Kinds};
 use crate::runner::ApplicationRunner;
 use drift::Drift;
 use muster_domain::{
@@ -60,6 +60,7 @@ pub struct Converger {
     ledger: Arc<Ledger>,
     nudges: Arc<Nudges>,
     turns: Arc<dyn Turns>,
+    certificates: Option<Arc<dyn CertificateSource>>,
     cpus: u32,
     retries: Retries,
     told: Told,
@@ -85,6 +86,8 @@ pub struct Parts {
     pub nudges: Arc<Nudges>,
     /// Who says whose turn it is.
     pub turns: Arc<dyn Turns>,
+    /// Who issues certificates for services; absent where there is nobody to ask.
+    pub certificates: Option<Arc<dyn CertificateSource>>,
 }
 
 impl Converger {
@@ -94,7 +97,7 @@ impl Converger {
     }
 
     fn with_kinds(parts: Parts, kinds: Arc<dyn Kinds>) -> Self {
-        let Parts { config, host, runner, releases, ledger, nudges, turns } = parts;
+        let Parts { config, host, runner, releases, ledger, nudges, turns, certificates } = parts;
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
         let cpus = host.facts(crate::VERSION).cpus;
         let told = Told::default();
@@ -107,6 +110,7 @@ impl Converger {
             ledger,
             nudges,
             turns,
+            certificates,
             cpus,
             retries,
             told,
@@ -146,9 +150,9 @@ impl Converger {
             }
         }
         let started_at = self.config.clock.now();
-        let sight = self.sight(Effort { start_crash_looping: asked }).await;
-        let mut run = Run::begin(self, assignment.clone(), sight).await;
-        run.carry_out().await;
+        let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
+        let mut run = Run::begin(self, sight).await;
+        run.carry_out(0..assignment.content.resources.len()).await;
         run.remove_released().await;
         run.finish_turn().await;
         let Run { reports, removed, again_in, sight, changed, .. } = run;
@@ -173,7 +177,8 @@ impl Converger {
             generation: assignment.generation,
             revision: assignment.revision,
             started_at,
-            finished_at: self.config.clock.now(),
+            // The clock may have been set back meanwhile.
+            finished_at: self.config.clock.now().max(started_at),
             resources,
             reboot_required: None,
         };
@@ -191,8 +196,9 @@ impl Converger {
     }
 
     /// With what this run looks.
-    async fn sight(&self, effort: Effort) -> Sight {
+    async fn sight(&self, assignment: Arc<Accepted>, effort: Effort) -> Sight {
         Sight {
+            assignment,
             host: self.host.clone(),
             kinds: self.kinds.clone(),
             state: self.config.state_dir.clone(),

@@ -16,18 +16,23 @@ pub mod converge;
 pub mod durable;
 pub mod identity;
 pub mod install;
+pub mod inventory;
 pub mod join;
 pub mod ledger;
 pub mod link;
 pub mod lock;
 pub mod logs;
 mod notify;
+#[cfg(test)]
+mod on_host;
 mod processes;
 pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;
 pub mod safe_apply;
+#[cfg(test)]
+mod test_site;
 pub mod uninstall;
 pub mod upgrade;
 

@@ -4,8 +4,10 @@
 //! is the same: a pause, and a new one.
 
 pub mod backoff;
+mod certificates;
 pub mod dial;
 pub mod farewell;
+mod inspecting;
 mod planning;
 pub mod reach;
 pub mod remote;

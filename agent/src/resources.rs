@@ -33,6 +33,8 @@ mod updates;
 mod users;
 pub(crate) mod validate;
 
+pub(crate) use certificates::issue as issue_certificate;
+pub use certificates::{CertificateRequest, CertificateSource};
 pub(crate) use kinds::{Assessment, Builtin, Kinds};
 pub use look::View;
 pub(crate) use sshd::FILE as SSHD_FILE;

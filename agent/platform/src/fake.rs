@@ -10,6 +10,7 @@ pub use reboot::FakeBoot;
 mod accounts;
 mod firewall;
 mod services;
+mod sshd;
 mod system;
 mod timers;
 mod tree;
@@ -47,6 +48,8 @@ pub struct Faults {
     pub denied: BTreeSet<PathBuf>,
     /// Nobody starts programs at their time.
     pub no_systemd: bool,
+    /// After so many changes ([`FakeHost::writes`]) no further one is made: whoever made them was killed.
+    pub killed_after: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -263,6 +266,9 @@ impl World {
         if self.faults.read_only {
             return Err(Fault::ReadOnly);
         }
+        if self.faults.killed_after.is_some_and(|last| self.writes >= last) {
+            return Err(Fault::Other("killed".into()));
+        }
         if self.faults.denied.iter().any(|denied| path.starts_with(denied)) {
             return Err(Fault::PermissionDenied);
         }
@@ -455,6 +461,7 @@ impl Host for FakeHost {
         let name =
             command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let output = firewall::run(&mut world, &name, command);
+        let output = output.or_else(|| sshd::run(&world, &name, command));
         let output = output.or_else(|| trial::run(&world, &name, command));
         let output = output.or_else(|| world.programs.get(&name).cloned());
         output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))

@@ -22,9 +22,12 @@ use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
 use std::path::{Path, PathBuf};
 
+mod sshd;
 mod timers;
 mod trial;
 
+pub(crate) use sshd::parse as parse_sshd;
+pub use sshd::{SshdHost, SshdValues};
 pub use timers::TimerHost;
 pub use trial::{TrialHost, TrialNetwork};
 
@@ -36,6 +39,7 @@ pub trait Host:
     + PackageHost
     + RebootHost
     + ServiceHost
+    + SshdHost
     + SystemHost
     + TimerHost
     + TrialHost

@@ -15,7 +15,7 @@ pub use host::{
     DownloadHost, Fault, FileKind, FileStat, GroupEntry, Host, HostError, KeyFile, LocalTime, LockHolder,
     NewGroup, NewUser, NodeRuntime, Ownership, PackageChange, PackageHost, PackageMark, PackageRecord,
     PackageStates, PackageStatus, RebootHost, ServiceHost, ShellCommand, ShellOutcome, SimilarPackages,
-    Simulation, SystemHost, TimerHost, TrialHost, TrialNetwork, UnitState, UnitVerb, UserChange, UserEntry,
-    WriteFile,
+    Simulation, SshdHost, SshdValues, SystemHost, TimerHost, TrialHost, TrialNetwork, UnitState, UnitVerb,
+    UserChange, UserEntry, WriteFile,
 };
 pub use linux::LinuxHost;

@@ -13,6 +13,7 @@ mod resolve;
 mod roles;
 mod runtimes;
 mod services;
+mod sshd;
 mod system;
 mod timers;
 mod trial;
@@ -20,7 +21,7 @@ mod verify;
 
 use crate::host::{
     Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
-    TimerHost, TrialHost, TrialNetwork, WriteFile,
+    SshdHost, SshdValues, TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -39,6 +40,7 @@ pub struct LinuxHost {
     digests: digests::Cache,
     accounts: accounts::Cache,
     units: services::Units,
+    sshd: sshd::Cache,
 }
 
 impl LinuxHost {
@@ -53,6 +55,7 @@ impl LinuxHost {
             digests: digests::Cache::default(),
             accounts: accounts::Cache::default(),
             units: services::Units::default(),
+            sshd: sshd::Cache::default(),
         }
     }
 
@@ -74,6 +77,16 @@ impl TrialHost for LinuxHost {
             return Err(HostError::new("try out", file.path, Fault::PermissionDenied));
         }
         trial::try_with(&self.scratch, file, network, command)
+    }
+}
+
+impl SshdHost for LinuxHost {
+    fn sshd_values(&self) -> Result<SshdValues, HostError> {
+        self.sshd.values()
+    }
+
+    fn sshd_values_of(&self, config: &str) -> Result<SshdValues, HostError> {
+        self.sshd.values_of(&self.scratch, config)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::run::{Outcome, Run, same};
 use crate::ledger::{Former, FormerState, Noted};
-use crate::resources::nodejs;
+use crate::resources::{issue_certificate, nodejs};
 use muster_domain::{
     observed::{ChangeCause, ResourceStatus},
     resource::{DesiredState, Mode, Resource},
@@ -168,11 +168,18 @@ impl Run<'_> {
                 }
                 Ok(None)
             }
+            (DesiredState::Certificate(wanted), Action::IssueCertificate) => {
+                let Some(source) = &converger.certificates else {
+                    return Err("this agent has no controller to ask for certificates".into());
+                };
+                let (host, state) = (self.sight.host.clone(), config.state_dir.clone());
+                issue_certificate(host, state, source.as_ref(), wanted).await
+            }
             _ => {
                 let (sight, assignment) = (self.sight.clone(), assignment.clone());
                 crate::blocking(move || {
                     let resources = &assignment.content.resources;
-                    sight.kinds.apply(sight.look_among(resources), &resources[index].desired, action)
+                    sight.kinds.apply(sight.look(), &resources[index].desired, action)
                 })
                 .await
             }

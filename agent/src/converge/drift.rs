@@ -134,13 +134,18 @@ impl Drift {
         }
     }
 
+    /// How long a change waits to be looked at.
+    fn pause(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.mended.saturating_sub(AT_ONCE).min(16));
+        self.rest.saturating_mul(doubled).min(MAX_PAUSE)
+    }
+
     /// Waits until something managed changed and rests. For ever where nothing can be watched.
     pub(super) async fn changed(&mut self) {
+        let pause = self.pause();
         let Some(watching) = &mut self.watching else { return std::future::pending().await };
         watching.noticed().await;
         self.noticed = true;
-        let doubled = 2_u32.saturating_pow(self.mended.saturating_sub(AT_ONCE).min(16));
-        let pause = self.rest.saturating_mul(doubled).min(MAX_PAUSE);
         let now = Instant::now();
         tokio::time::sleep_until(now + pause).await;
         // More may be on its way: an editor, a package, a copy of a folder.

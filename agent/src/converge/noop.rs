@@ -96,7 +96,7 @@ impl Planner {
         let mut resources = crate::blocking(move || {
             let cpus = host.facts(crate::VERSION).cpus;
             let effort = Effort::default();
-            let sight = Sight { host, kinds, state, apps, cpus, effort };
+            let sight = Sight { host, kinds, state, assignment: wanted.clone(), apps, cpus, effort };
             Foresight::new(&sight, &wanted, memory).plan()
         })
         .await;
@@ -125,7 +125,7 @@ impl<'a> Foresight<'a> {
 
     fn plan(mut self) -> Vec<PlannedResource> {
         let resources = &self.wanted.content.resources;
-        let looked = self.sight.assess_all(resources, &self.memory.pending);
+        let looked = self.sight.assess_all(&self.memory.pending);
         let mut planned: Vec<PlannedResource> = resources
             .iter()
             .enumerate()

@@ -57,11 +57,11 @@ impl Outcome {
 
 impl<'a> Run<'a> {
     /// Looks at everything.
-    pub(super) async fn begin(converger: &'a mut Converger, assignment: Arc<Accepted>, sight: Sight) -> Self {
-        let sight = Arc::new(sight);
+    pub(super) async fn begin(converger: &'a mut Converger, sight: Sight) -> Self {
+        let (assignment, sight) = (sight.assignment.clone(), Arc::new(sight));
         let pending = converger.ledger.recollect().pending;
-        let (eyes, wanted) = (sight.clone(), assignment.clone());
-        let looked = crate::blocking(move || eyes.assess_all(&wanted.content.resources, &pending)).await;
+        let eyes = sight.clone();
+        let looked = crate::blocking(move || eyes.assess_all(&pending)).await;
         let well = |look: &Assessment| matches!(look.verdict, Verdict::InPlace | Verdict::Waiting { .. });
         Self {
             well_before: looked.iter().map(well).collect(),
@@ -79,9 +79,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Does what is to be done about every resource.
-    pub(super) async fn carry_out(&mut self) {
-        for index in 0..self.assignment.content.resources.len() {
+    /// Does what is to be done about these resources, in this order. Nothing may come before what it stands behind.
+    pub(super) async fn carry_out(&mut self, order: impl IntoIterator<Item = usize>) {
+        for index in order {
             // One of a transaction has been done with the first of it.
             if self.reports[index].is_none() {
                 let outcome = self.step(index).await;

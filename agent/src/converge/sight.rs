@@ -1,6 +1,7 @@
 //! With what a run, or a plan, looks at the node. Everything here blocks.
 
 use crate::config::StateDir;
+use crate::ledger::Accepted;
 use crate::resources::{Assessment, Kinds, Look, View};
 use muster_domain::resource::{DesiredState, Mode, Resource, ResourceKey};
 use muster_planning::convergence::{Effort, Observed, Pending, Verdict};
@@ -14,6 +15,7 @@ pub(super) struct Sight {
     pub(super) host: Arc<dyn Host>,
     pub(super) kinds: Arc<dyn Kinds>,
     pub(super) state: StateDir,
+    pub(super) assignment: Arc<Accepted>,
     /// What the supervisor runs, or why it does not say.
     pub(super) apps: Result<Vec<AppStatus>, String>,
     pub(super) cpus: u32,
@@ -22,11 +24,7 @@ pub(super) struct Sight {
 
 impl Sight {
     pub(super) fn look(&self) -> Look<'_> {
-        self.look_among(&[])
-    }
-
-    /// The same with everything that the node should be, for what depends on it.
-    pub(super) fn look_among<'a>(&'a self, assigned: &'a [Resource]) -> Look<'a> {
+        let assigned = &self.assignment.content.resources;
         Look { host: self.host.as_ref(), state: &self.state, assigned }
     }
 
@@ -36,13 +34,10 @@ impl Sight {
         self.kinds.assess(self.host.as_ref(), view, resource, self.effort)
     }
 
-    /// Looks at all of them, at the price of few questions. One that is to be ignored, and a command that waits for a
-    /// change which did not come, are not looked at.
-    pub(super) fn assess_all(
-        &self,
-        resources: &[Resource],
-        pending: &BTreeMap<ResourceKey, Pending>,
-    ) -> Vec<Assessment> {
+    /// Looks at all of the assignment, at the price of few questions. One that is to be ignored, and a command that waits
+    /// for a change which did not come, are not looked at.
+    pub(super) fn assess_all(&self, pending: &BTreeMap<ResourceKey, Pending>) -> Vec<Assessment> {
+        let resources = &self.assignment.content.resources;
         self.host.look_begins(resources);
         resources
             .iter()

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+mod bad_input;
 mod crashes;
 mod modes;
 mod plans;
@@ -294,6 +295,8 @@ struct Bench {
     ledger: Arc<Ledger>,
     converger: Option<Converger>,
     generation: u64,
+    /// How wrong the clock of the node is.
+    clock_ahead_s: Arc<std::sync::atomic::AtomicI64>,
 }
 
 impl Bench {
@@ -309,6 +312,7 @@ impl Bench {
             ledger: Arc::new(ledger),
             converger: None,
             generation: 0,
+            clock_ahead_s: Arc::default(),
         };
         bench.host.tamper("/etc/unmanaged", "of somebody else");
         bench.start();
@@ -321,7 +325,12 @@ impl Bench {
         let (ledger, oddities) = self.fleet.open(&self.dir.path().join("ledger"));
         assert_eq!(oddities, []);
         self.ledger = Arc::new(ledger);
-        let config = AgentConfig::new(self.dir.path().join("state"));
+        let mut config = AgentConfig::new(self.dir.path().join("state"));
+        let ahead_s = self.clock_ahead_s.clone();
+        config.clock = crate::config::Clock::new(move || {
+            chrono::Utc::now()
+                + chrono::TimeDelta::seconds(ahead_s.load(std::sync::atomic::Ordering::Relaxed))
+        });
         let releases = Releases::new(&config, Arc::new(NoArtifacts), self.host.clone());
         let parts = Parts {
             nudges: Arc::new(Nudges::new(config.intervals.poll)),
@@ -331,6 +340,7 @@ impl Bench {
             releases,
             ledger: self.ledger.clone(),
             turns: self.turns.clone(),
+            certificates: None,
         };
         self.converger = Some(Converger::with_kinds(parts, self.kinds.clone()));
     }

@@ -141,7 +141,7 @@ impl Run<'_> {
         if resources.is_empty() {
             return Wellness::Well;
         }
-        let sight = self.converger.sight(self.sight.effort).await;
+        let sight = self.converger.sight(self.assignment.clone(), self.sight.effort).await;
         let before: Vec<bool> = resources
             .iter()
             .map(|(index, _)| self.well_before.get(*index).copied().unwrap_or(true))

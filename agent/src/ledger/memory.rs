@@ -126,7 +126,9 @@ impl Ledger {
         let mut before = Vec::new();
         let watchers: Vec<_> = watchers.into_iter().collect();
         self.update(|state| {
-            let mut news = state.managed.insert(key.clone());
+            // That goes to the disk with the next news: forgotten, it only means that something is left rather than removed.
+            state.managed.insert(key.clone());
+            let mut news = false;
             for (watcher, trigger) in watchers {
                 before.push((watcher.clone(), state.pending.get(watcher).cloned()));
                 match state.pending.get_mut(watcher) {
@@ -230,6 +232,10 @@ impl Ledger {
         converged: impl IntoIterator<Item = (&'a Resource, Digest)>,
     ) -> Result<(), LedgerError> {
         let positions = &assignment.positions;
+        let converged: Vec<(&Resource, Digest)> = converged.into_iter().collect();
+        if self.lock().state.says(assignment, &converged) {
+            return Ok(());
+        }
         self.update(|state| {
             let mut news = false;
             if assignment.generation > state.generation
@@ -262,16 +268,36 @@ impl Ledger {
         })
     }
 
-    /// Changes what is remembered, and writes it when the change says that there is news. What could not be written is not
-    /// remembered either.
+    /// Changes what is remembered, and writes it when the change says that there is news. News that could not be written is
+    /// not remembered either.
     pub(super) fn update(&self, change: impl FnOnce(&mut State) -> bool) -> Result<(), LedgerError> {
         let mut inner = self.lock();
         let mut state = inner.state.clone();
         if change(&mut state) {
             let bytes = serde_json::to_vec(&state).expect("names, numbers and digests always encode");
             self.write(STATE, &bytes)?;
-            inner.state = state;
         }
+        inner.state = state;
         Ok(())
+    }
+}
+
+impl State {
+    /// Whether this is just what is remembered: the usual end of a run.
+    fn says(&self, assignment: &Accepted, converged: &[(&Resource, Digest)]) -> bool {
+        let known = |(resource, digest): &(&Resource, Digest)| {
+            let key = &resource.key;
+            self.converged.get(key) == Some(digest)
+                && !self.refused.contains_key(key)
+                && (resource.mode != Mode::Enforce || self.managed.contains(key))
+        };
+        let belongs = |key: &ResourceKey| assignment.positions.contains_key(key);
+        self.generation == assignment.generation
+            && self.revision == Some(assignment.revision)
+            && converged.iter().all(known)
+            && self.converged.keys().all(belongs)
+            && self.managed.iter().all(belongs)
+            && self.pending.keys().all(belongs)
+            && self.refused.keys().all(belongs)
     }
 }

@@ -1,5 +1,6 @@
 //! One connection: hints, polls, heartbeats and reports, until it ends.
 
+use super::inspecting::Inspections;
 use super::planning::PlanRequests;
 use super::{Link, LinkError};
 use crate::config::jittered;
@@ -35,6 +36,7 @@ pub(super) struct Session<'a> {
     hints: Streaming<v1::Hint>,
     logs: LogRequests,
     plans: PlanRequests,
+    inspections: Inspections,
     heartbeat: Duration,
     facts_sent: bool,
     next_renewal: Instant,
@@ -53,6 +55,8 @@ impl<'a> Session<'a> {
         link.nudges.nudge();
         let logs = LogRequests::new(client.clone(), link.runner.clone());
         let plans = PlanRequests::new(client.clone(), link);
+        let inspections =
+            Inspections::new(client.clone(), link.host.clone(), link.config.intervals.call_timeout);
         let heartbeat = link.config.intervals.heartbeat;
         Ok(Self {
             link,
@@ -61,6 +65,7 @@ impl<'a> Session<'a> {
             hints,
             logs,
             plans,
+            inspections,
             heartbeat,
             facts_sent: false,
             next_renewal: Instant::now(),
@@ -118,8 +123,9 @@ impl<'a> Session<'a> {
             Some(Hint::LogRequestEnded(ended)) => self.logs.end(&ended.request_id),
             Some(Hint::PlanRequest(request)) => self.plans.begin(request.request_id),
             Some(Hint::TurnChanged(_)) => self.link.nudges.nudge(),
+            Some(Hint::InspectRequest(request)) => self.inspections.begin(request.request_id),
             // A hint of a later version is no reason to hang up.
-            Some(Hint::KeepAlive(_) | Hint::InspectRequest(_)) | None => {}
+            Some(Hint::KeepAlive(_)) | None => {}
         }
         false
     }

@@ -60,7 +60,7 @@ pub(super) fn diff(_look: Look<'_>, wanted: &AuthorizedKey, observed: &Observed)
     let Observed::Keys(ObservedKeys { trouble: None, content, attributes }) = observed else { return None };
     let target = authorized_keys(wanted, content.as_deref().unwrap_or_default());
     let path = format!("~{}/.ssh/authorized_keys", wanted.user);
-    let same = content.as_ref() == Some(&target);
+    let same = content.as_deref().unwrap_or_default() == target && (content.is_some() || !wanted.exclusive);
     let text =
         (!same).then(|| rendered::text_diff(&path, content.as_deref().map(str::as_bytes), target.as_bytes()));
     let rest: String = attributes.iter().map(|difference| format!("{difference}\n")).collect();

@@ -4,6 +4,7 @@
 //! of it goes together and what it would take away. Nothing is removed that is not declared absent.
 
 mod attribute;
+mod decide;
 mod transaction;
 
 use super::Look;

@@ -118,7 +118,10 @@ fn try_out(host: &dyn Host, wanted: &AptRepository, files: &RepositoryFiles) -> 
 pub(super) fn put(host: &dyn Host, path: &str, content: &[u8]) -> Result<(), String> {
     let path = Path::new(path);
     let write = || -> Result<(), HostError> {
-        for folder in path.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        let mut folders: Vec<&Path> =
+            path.ancestors().skip(1).filter(|path| path.parent().is_some()).collect();
+        folders.reverse();
+        for folder in folders {
             if host.stat(folder)?.is_none() {
                 host.make_directory(folder, 0o755, Ownership::default())?;
             }

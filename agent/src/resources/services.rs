@@ -5,8 +5,10 @@
 //! wrote.
 
 use super::{Look, rendered};
-use muster_domain::resource::Service;
-use muster_planning::convergence::{Action, Activity, Enablement, Observed, ObservedService, UnitLoad};
+use muster_domain::resource::{DesiredState, Service};
+use muster_planning::convergence::{
+    Action, Activity, Effort, Enablement, Observed, ObservedService, UnitLoad, Verdict, verdict,
+};
 use muster_platform::{Host, HostError, UnitState, UnitVerb};
 
 /// So long a program is watched that systemd takes for started as soon as there is a process. Long enough for an
@@ -161,29 +163,31 @@ fn with_journal(host: &dyn Host, name: &str, reason: String) -> String {
     if journal.is_empty() { reason } else { format!("{reason}; it wrote:\n{journal}") }
 }
 
-pub(super) fn diff(_look: Look<'_>, wanted: &Service, observed: &Observed) -> Option<String> {
-    let Observed::Service(observed) = observed else { return None };
+pub(super) fn diff(_look: Look<'_>, wanted: &Service, seen: &Observed) -> Option<String> {
+    let Observed::Service(found) = seen else { return None };
+    let desired = DesiredState::Service(wanted.clone());
+    let Verdict::Change { actions, .. } = verdict(&desired, seen, Effort::default()) else { return None };
     let enabled = |enabled| if enabled { "enabled" } else { "disabled" }.to_owned();
     let running = |running| if running { "running" } else { "stopped" }.to_owned();
-    let boot = match observed.enablement {
+    let boot = match found.enablement {
         Enablement::Enabled => enabled(true),
         Enablement::Disabled => enabled(false),
         Enablement::EnabledForNow => "enabled until the next boot".to_owned(),
         Enablement::Static => "static".to_owned(),
-        Enablement::Elsewhere if observed.loaded == UnitLoad::Masked => "masked".to_owned(),
-        Enablement::Elsewhere => return None,
+        Enablement::Elsewhere => "masked".to_owned(),
     };
-    let now = match &observed.activity {
+    let now = match &found.activity {
         Activity::Active => running(true),
         Activity::Inactive => running(false),
         Activity::Starting => "starting".to_owned(),
         Activity::Stopping => "stopping".to_owned(),
         Activity::Failed(why) | Activity::Restarting(why) => format!("failed ({why})"),
     };
-    rendered::fields(&[
-        ("at boot", Some(boot), wanted.enabled.map(enabled)),
-        ("now", Some(now), wanted.running.map(running)),
-    ])
+    // What is not touched is not different: a unit that cannot be enabled is none that has to be disabled.
+    let when = |touched: [Action; 2]| actions.iter().any(|action| touched.contains(action));
+    let boot_wanted = wanted.enabled.filter(|_| when([Action::Enable, Action::Disable])).map(enabled);
+    let now_wanted = wanted.running.filter(|_| when([Action::Start, Action::Stop])).map(running);
+    rendered::fields(&[("at boot", Some(boot), boot_wanted), ("now", Some(now), now_wanted)])
 }
 
 pub(super) fn remove(look: Look<'_>, wanted: &Service) -> Result<Option<String>, String> {

@@ -95,12 +95,13 @@ pub(super) fn apply(look: Look<'_>, wanted: &OsUpdates, action: Action) -> Resul
         return Err(format!("apt refuses its configuration: {}", reason(&checked.output)));
     }
     write(UPDATES_FILE)?;
-    let off = if wanted.scope == UpdateScope::None { Vec::new() } else { timers_off(host)? };
-    if off.is_empty() { Ok(None) } else { enable(host, off).map(Some) }
+    if wanted.scope == UpdateScope::None { Ok(None) } else { enable(host).map(Some) }
 }
 
-fn enable(host: &dyn Host, timers: Vec<String>) -> Result<String, String> {
-    for timer in &timers {
+/// Enables and starts both timers: one that is enabled may have been stopped.
+fn enable(host: &dyn Host) -> Result<String, String> {
+    let timers = UPDATES_TIMERS;
+    for timer in timers {
         if masked(host, timer)? {
             return Err(format!(
                 "{timer} is masked: somebody decided that it must not run; unmask it, or declare no upgrades"
@@ -108,7 +109,7 @@ fn enable(host: &dyn Host, timers: Vec<String>) -> Result<String, String> {
         }
     }
     let mut args = vec!["enable".to_owned(), "--now".to_owned()];
-    args.extend(timers.iter().cloned());
+    args.extend(timers.map(str::to_owned));
     let command = CommandLine {
         program: "systemctl".into(),
         args,

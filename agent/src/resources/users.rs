@@ -110,7 +110,23 @@ fn create(look: Look<'_>, wanted: &User) -> Result<Option<String>, String> {
             system: *system,
         })
         .map_err(|error| error.to_string())?;
-    Ok(former.map(|uid| format!("it got the number {uid} again, to which its home still belongs")))
+    if let Some(uid) = former {
+        return Ok(Some(format!("it got the number {uid} again, to which its home still belongs")));
+    }
+    strange_home(look, wanted).map_err(|error| error.to_string())
+}
+
+/// What to say of a home that was there before its user.
+fn strange_home(look: Look<'_>, wanted: &User) -> Result<Option<String>, HostError> {
+    let accounts = look.host.accounts()?;
+    let Some(user) = accounts.user(&wanted.name).filter(|_| !wanted.system) else { return Ok(None) };
+    let found = look.host.stat(Path::new(&user.home))?;
+    let owner = found.map(|found| found.uid).filter(|owner| *owner != user.uid);
+    Ok(owner.map(|owner| {
+        let name =
+            accounts.user_numbered(owner).map_or_else(|| owner.to_string(), |owner| owner.name.clone());
+        format!("its home {} was there before and still belongs to {name}", user.home)
+    }))
 }
 
 /// The number that a user of this name seems to have had: that of the owner of its home, when nobody has it now. What it

@@ -509,6 +509,13 @@ impl AgentService for Controller {
         Ok(Response::new(v1::ReleaseTurnResponse {}))
     }
 
+    async fn issue_certificate(
+        &self,
+        _: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        Err(Status::not_found("no certificate is assigned here"))
+    }
+
     async fn send_logs(
         &self,
         request: Request<Streaming<v1::LogBatch>>,

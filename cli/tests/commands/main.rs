@@ -264,7 +264,9 @@ fn an_invitation_prints_the_line_to_paste() {
     let ran = person.run(&["node", "invite", "app-2"]).exits(0);
     assert_eq!(ran.stdout, format!("{JOIN}\n"));
     assert_eq!(ttl(2), 900);
-    assert!(ran.stderr.contains("cannot be installed from here") && ran.stderr.contains("has the agent already"));
+    assert!(
+        ran.stderr.contains("cannot be installed from here") && ran.stderr.contains("has the agent already")
+    );
     let ran = person.run(&["node", "invite", "app-2", "--cloud-init"]).exits(3);
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("there is no user data"), "{}", ran.stderr);

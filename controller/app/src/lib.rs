@@ -8,6 +8,7 @@ mod actor;
 mod applications;
 mod artifacts;
 mod assignments;
+mod certificates;
 mod clock;
 mod enrolments;
 mod error;
@@ -38,6 +39,7 @@ pub use actor::{Actor, Permission};
 pub use applications::{ApplicationEnvironmentView, ApplicationFullView, ApplicationView, EnvironmentView};
 pub use artifacts::{ArtifactRecord, MAX_DIGESTS};
 pub use assignments::SignedAssignment;
+pub use certificates::{CertificateRequest, ServiceCertificate};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use enrolments::{
     AuthenticatedNode, DEFAULT_INVITATION_LIFE, EnrolRequest, Enrolled, EnrolmentState, EnrolmentSummary,

@@ -6,7 +6,7 @@ use super::{
     status::{invalid, refused, status},
 };
 use futures_util::{Stream, StreamExt as _};
-use muster_app::{App, Heartbeat, NodeHint};
+use muster_app::{App, Heartbeat, NodeHint, ServiceCertificate};
 use muster_proto::{convert, v1};
 use std::{pin::Pin, time::Duration};
 use tokio::sync::broadcast::error::RecvError;
@@ -199,6 +199,17 @@ impl v1::agent_service_server::AgentService for Agents {
             self.app.logs_finished(node.id, log_request).await;
         }
         Ok(Response::new(v1::SendLogsResponse {}))
+    }
+
+    async fn issue_certificate(
+        &self,
+        request: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        let node = caller(&request)?;
+        let request = decode::certificate_request(request.into_inner()).map_err(invalid)?;
+        let ServiceCertificate { chain_der, root_der } =
+            self.app.service_certificate_issue(&node, request).await.map_err(status)?;
+        Ok(Response::new(v1::IssueCertificateResponse { certificate_chain_der: chain_der, root_der }))
     }
 
     async fn get_plan_candidate(

@@ -1,6 +1,6 @@
 //! Reports, logs and hints between the wire and the use cases. What is domain is mapped in `muster-proto`.
 
-use muster_app::{LogBatch, LogLine, NodeEvent, NodeHint, NodeReport};
+use muster_app::{CertificateRequest, LogBatch, LogLine, NodeEvent, NodeHint, NodeReport};
 use muster_domain::{
     ApplicationName,
     assignment::Generation,
@@ -85,6 +85,22 @@ pub(super) fn hint(hint: NodeHint) -> v1::Hint {
         NodeHint::TurnChanged => Hint::TurnChanged(v1::TurnChanged {}),
     };
     v1::Hint { hint: Some(hint) }
+}
+
+/// Names of one certificate; more than any service has.
+const MAX_CERTIFICATE_NAMES: usize = 100;
+
+pub(super) fn certificate_request(
+    wire: v1::IssueCertificateRequest,
+) -> Result<CertificateRequest, InvalidMessage> {
+    let v1::IssueCertificateRequest { name, csr_der, dns_names, addresses } = wire;
+    if dns_names.len() + addresses.len() > MAX_CERTIFICATE_NAMES {
+        return Err(InvalidMessage::new("certificate.dns_names", "one certificate has at most 100 names"));
+    }
+    let addresses = addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+    let addresses =
+        addresses.map_err(|_| InvalidMessage::new("certificate.addresses", "is not an address"))?;
+    Ok(CertificateRequest { name, csr_der, dns_names, addresses })
 }
 
 /// The id of a request.

@@ -44,7 +44,11 @@ fn config(controller: &Controller, protocols: &[&[u8]]) -> ClientConfig {
 /// A tool that fetches files. Like curl, it could do HTTP/2 as well.
 fn tool(controller: &Controller) -> Client {
     let config = config(controller, &[tls::HTTP_2, tls::HTTP_1_1]);
-    Client::builder().tls_backend_preconfigured(config).resolve("localhost", controller.address).build().unwrap()
+    Client::builder()
+        .tls_backend_preconfigured(config)
+        .resolve("localhost", controller.address)
+        .build()
+        .unwrap()
 }
 
 fn url(controller: &Controller, path: &str) -> String {
@@ -68,7 +72,10 @@ async fn a_host_gets_the_root_that_its_token_names_and_then_all_it_needs(pool: P
     put(&controller, 3_000_000);
     let token = controller.invite("app-1").await.unwrap();
     let root = get(&controller, "root.der").await.bytes().await.unwrap();
-    assert_eq!(<[u8; 32]>::from(Sha256::digest(&root)), JoinToken::parse(&token.reveal()).unwrap().root_sha256);
+    assert_eq!(
+        <[u8; 32]>::from(Sha256::digest(&root)),
+        JoinToken::parse(&token.reveal()).unwrap().root_sha256
+    );
 
     let script = get(&controller, "install.sh").await.text().await.unwrap();
     assert!(script.starts_with("#!/bin/sh\n") && script.ends_with("\nmain \"$@\"\n"));

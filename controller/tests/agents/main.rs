@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 
 mod access;
+mod certificates;
 mod identity;
 mod install;
 mod shares;

@@ -34,6 +34,7 @@ pub use accounts::{
     FIRST_PERSON, FoundUser, ObservedGroup, ObservedKeys, ObservedUser, authorized_keys, missing_groups,
     user_differences,
 };
+pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
 pub use claims::{claims, paths_of};
 pub use commands::Guard;
@@ -59,6 +60,7 @@ pub use repositories::{
     InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
 };
 pub use services::{Activity, Enablement, ObservedService, UnitLoad};
+pub use sshd::{Admin, ObservedSshd, Overruled, SignInChange, SshdSettings};
 pub use system::{
     ObservedHostname, ObservedSysctl, ObservedTimezone, hostname_hosts, hosts_file, sysctl_value,
 };
@@ -142,6 +144,10 @@ pub enum Action {
     WriteUpdates,
     /// Tell ufw what it should be.
     ConfigureFirewall,
+    /// Have the controller issue a certificate, for the key that is there or for a new one.
+    IssueCertificate,
+    /// Put the settings of the SSH server into place, and have it read them.
+    ConfigureSshd,
     /// Make the group.
     CreateGroup,
     /// Take the group away.
@@ -219,6 +225,7 @@ impl Action {
             | Self::Disable
             | Self::PointCurrent => Weight::Light,
             Self::WriteRepository
+            | Self::IssueCertificate
             | Self::InstallNodejs
             | Self::RunRelease
             | Self::StartAgain
@@ -226,7 +233,9 @@ impl Action {
             | Self::Stop
             | Self::Reload
             | Self::RunCommand => Weight::Heavy,
-            Self::Restart | Self::ChangePackage | Self::ConfigureFirewall => Weight::Disruptive,
+            Self::Restart | Self::ChangePackage | Self::ConfigureFirewall | Self::ConfigureSshd => {
+                Weight::Disruptive
+            }
         }
     }
 
@@ -319,6 +328,8 @@ fn mismatch() -> Verdict {
     Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
 }
 
+#[cfg(test)]
+mod decision_tests;
 #[cfg(test)]
 mod host_tests;
 #[cfg(test)]

@@ -220,6 +220,8 @@ impl ServiceHost for FakeHost {
 
     fn reload_units(&self) -> Result<(), HostError> {
         let mut world = self.world();
+        let fail = |fault| HostError { action: "reload", subject: "systemd".into(), fault };
+        world.before_write(Path::new(FOLDER)).map_err(fail)?;
         world.systemd.memory.clear();
         let below = world.tree.iter().filter(|(path, _)| path.starts_with(FOLDER));
         world.systemd.read = below.map(|(path, entry)| (path.clone(), entry.content.clone())).collect();

@@ -73,6 +73,8 @@ impl SystemHost for FakeHost {
 
     fn set_hostname(&self, name: &str) -> Result<(), HostError> {
         let mut world = self.world();
+        let fail = |fault| HostError { action: "set the host name to", subject: name.to_owned(), fault };
+        world.before_write(Path::new("/")).map_err(fail)?;
         world.hostname = name.to_owned();
         world.writes += 1;
         Ok(())
@@ -93,6 +95,7 @@ impl SystemHost for FakeHost {
         if world.system.read_only.contains(name) || !world.system.sysctls.contains_key(name) {
             return Err(fail(Fault::ReadOnly));
         }
+        world.before_write(Path::new("/proc/sys")).map_err(fail)?;
         if world.system.refused.contains(value) {
             return Err(fail(Fault::Other("Invalid argument (os error 22)".into())));
         }
@@ -112,6 +115,8 @@ impl SystemHost for FakeHost {
 
     fn shell(&self, command: &ShellCommand<'_>) -> Result<ShellOutcome, HostError> {
         let mut world = self.world();
+        let killed = |fault| HostError { action: "run", subject: "the command".into(), fault };
+        world.before_write(Path::new("/proc")).map_err(killed)?;
         if let Some(user) = command.user.filter(|user| world.accounts.user(user).is_none()) {
             let fault = Fault::Other(format!("the user {user} does not exist on this node"));
             return Err(HostError { action: "run", subject: "the command".into(), fault });

@@ -19,7 +19,7 @@ pub trait ServiceHost {
     fn watch_unit(&self, name: &str, for_ms: u64);
     /// Has systemd read its files again.
     fn reload_units(&self) -> Result<(), HostError>;
-    /// The last lines that a unit wrote, in its present life or in its last one.
+    /// The last lines that a unit wrote, since it was last told to do something.
     fn unit_journal(&self, name: &str) -> Vec<String>;
     /// Has systemd judge the file of a unit, or of a drop-in for one, before it is put into place. `Err`: what it says
     /// against it.
@@ -59,8 +59,6 @@ pub struct UnitState {
     pub triggered_by: Vec<String>,
     /// Its own file.
     pub fragment: String,
-    /// Identifies its present life, or its last one.
-    pub invocation: String,
 }
 
 /// What is done to a unit.

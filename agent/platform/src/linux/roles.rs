@@ -82,8 +82,7 @@ impl ServiceHost for LinuxHost {
 
     fn control_unit(&self, name: &str, verb: UnitVerb) -> Result<(), HostError> {
         self.of_the_system(verb.as_str(), name)?;
-        self.units.forget();
-        services::control(name, verb)
+        self.units.control(name, verb)
     }
 
     fn watch_unit(&self, name: &str, for_ms: u64) {
@@ -100,8 +99,7 @@ impl ServiceHost for LinuxHost {
     }
 
     fn unit_journal(&self, name: &str) -> Vec<String> {
-        let invocation = self.units.unit(name).map(|unit| unit.invocation).unwrap_or_default();
-        services::journal(name, &invocation)
+        self.units.journal(name)
     }
 
     fn verify_unit(&self, name: &str, content: &str) -> Result<(), String> {

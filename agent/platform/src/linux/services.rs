@@ -6,6 +6,7 @@ use crate::host::{Fault, HostError, UnitState, UnitVerb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const QUESTION_TIMEOUT_MS: u64 = 15_000;
 /// A little more than systemd itself gives a service to start or stop where its file does not say otherwise (90 s), so
@@ -15,8 +16,7 @@ const JOB_TIMEOUT_MS: u64 = 100_000;
 const JOURNAL_LINES: &str = "20";
 
 const PROPERTIES: &str = "--property=LoadState,LoadError,ActiveState,SubState,UnitFileState,CanReload,\
-NeedDaemonReload,Type,RemainAfterExit,NRestarts,Result,ExecMainStatus,ConditionResult,TriggeredBy,FragmentPath,\
-InvocationID";
+NeedDaemonReload,Type,RemainAfterExit,NRestarts,Result,ExecMainStatus,ConditionResult,TriggeredBy,FragmentPath";
 
 /// What was asked for and what was answered, until something changes.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Units {
 struct Memory {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, UnitState>,
+    /// When units were last told to do something.
+    told_s: BTreeMap<String, u64>,
 }
 
 pub(super) fn has_systemd() -> bool {
@@ -43,6 +45,19 @@ impl Units {
         let mut memory = self.memory();
         memory.known.clear();
         memory.wanted = names.iter().filter(|name| !template(name)).cloned().collect();
+    }
+
+    pub(super) fn control(&self, name: &str, verb: UnitVerb) -> Result<(), HostError> {
+        let mut memory = self.memory();
+        memory.known.clear();
+        memory.told_s.insert(name.to_owned(), now_s());
+        drop(memory);
+        control(name, verb)
+    }
+
+    pub(super) fn journal(&self, name: &str) -> Vec<String> {
+        let told_s = self.memory().told_s.get(name).copied();
+        journal(name, told_s)
     }
 
     pub(super) fn forget(&self) {
@@ -88,7 +103,7 @@ fn blocks(answer: &str) -> Vec<UnitState> {
 }
 
 fn state(block: &str) -> UnitState {
-    let mut state = UnitState { restarts: 0, ..UnitState::default() };
+    let mut state = UnitState::default();
     for (name, value) in block.lines().filter_map(|line| line.split_once('=')) {
         let text = || value.to_owned();
         match name {
@@ -111,44 +126,50 @@ fn state(block: &str) -> UnitState {
             "ConditionResult" => state.conditions_met = value == "yes",
             "TriggeredBy" => state.triggered_by = value.split_whitespace().map(str::to_owned).collect(),
             "FragmentPath" => state.fragment = text(),
-            "InvocationID" => state.invocation = text(),
             _ => {}
         }
     }
     state
 }
 
-pub(super) fn control(name: &str, verb: UnitVerb) -> Result<(), HostError> {
-    let args = ["--quiet", "--no-ask-password", verb.as_str(), "--", name];
-    tool(verb.as_str(), name, "systemctl", &args, JOB_TIMEOUT_MS).map(drop)
+fn control(name: &str, verb: UnitVerb) -> Result<(), HostError> {
+    let ask = |args: &[&str]| tool(verb.as_str(), name, "systemctl", args, JOB_TIMEOUT_MS).map(drop);
+    if verb == UnitVerb::Unmask {
+        // A mask may hold for good, or until the next boot; each is taken off by its own.
+        ask(&["--no-ask-password", "--runtime", "unmask", "--", name])?;
+    }
+    ask(&["--no-ask-password", verb.as_str(), "--", name]).map_err(|mut error| {
+        if let Fault::Other(words) = &mut error.fault {
+            let worth = words.split("; ").filter(|line| !line.starts_with("See \"systemctl status"));
+            *words = worth.collect::<Vec<_>>().join("; ").trim_end_matches('.').to_owned();
+        }
+        error
+    })
 }
 
 /// `systemctl start --wait` of what runs already does nothing but wait for its end.
 pub(super) fn watch(name: &str, for_ms: u64) {
     // That time is up before it ends is what one hopes for; whoever asked looks at the unit again in any case.
-    tool_output("systemctl", &["--quiet", "--no-ask-password", "start", "--wait", "--", name], for_ms).ok();
+    tool_output("systemctl", &["--no-ask-password", "start", "--wait", "--", name], for_ms).ok();
 }
 
 pub(super) fn reload() -> Result<(), HostError> {
-    let args = ["--quiet", "--no-ask-password", "daemon-reload"];
+    let args = ["--no-ask-password", "daemon-reload"];
     tool("have systemd read its files again:", "systemctl", "systemctl", &args, JOB_TIMEOUT_MS).map(drop)
 }
 
-pub(super) fn journal(name: &str, invocation: &str) -> Vec<String> {
+/// Seconds since 1970. Only ever compared with those of the journal of the same machine.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The last lines of a unit, since it was last told to do something if that was by us.
+fn journal(name: &str, since_s: Option<u64>) -> Vec<String> {
     // What was written a moment ago may still be on its way. Without the last word of the journal, what is there is shown.
     tool_output("journalctl", &["--sync"], QUESTION_TIMEOUT_MS).ok();
-    let of_life = [
-        format!("_SYSTEMD_INVOCATION_ID={invocation}"),
-        "+".to_owned(),
-        format!("INVOCATION_ID={invocation}"),
-    ];
-    let unit = format!("--unit={name}");
-    let mut args = vec!["--quiet", "--no-pager", "--output=cat", "--lines", JOURNAL_LINES];
-    if invocation.is_empty() {
-        args.extend(["--boot", &unit]);
-    } else {
-        args.extend(of_life.iter().map(String::as_str));
-    }
+    let (unit, since) = (format!("--unit={name}"), since_s.map(|since| format!("--since=@{since}")));
+    let mut args = vec!["--quiet", "--no-pager", "--boot", "--output=cat", "--lines", JOURNAL_LINES, &unit];
+    args.extend(since.as_deref());
     let output = tool_output("journalctl", &args, QUESTION_TIMEOUT_MS).unwrap_or_default();
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }

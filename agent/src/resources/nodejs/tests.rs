@@ -1,40 +1,19 @@
 use super::*;
+use crate::test_site::Site;
 use base64::Engine;
 use muster_platform::LinuxHost;
 use sha2::{Digest, Sha256, Sha512};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::process::Command;
 
-/// A site on this machine, for as long as the test runs.
+/// Pages on this machine, for as long as the test runs.
 fn serve(pages: impl FnOnce(&str) -> BTreeMap<String, Vec<u8>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let pages = pages(&base);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let request = lines.next().unwrap().unwrap();
-            // To the end of the head.
-            lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).for_each(drop);
-            let path = request.split(' ').nth(1).unwrap_or_default();
-            let (status, body) = match pages.get(path) {
-                Some(body) => ("200 OK", body.as_slice()),
-                None => ("404 Not Found", &b""[..]),
-            };
-            let head =
-                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            // A client that has seen enough may be gone.
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok();
-        }
-    });
-    base
+    let site = Site::bind();
+    let pages = pages(&site.base);
+    site.serve(move |path| pages.get(path).cloned())
 }
 
 /// An archive in which a script says that it is this version.
-
 fn archive(top: &str, version: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join(top).join("bin");

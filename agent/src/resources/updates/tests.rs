@@ -77,8 +77,11 @@ fn timers_are_enabled_and_one_that_somebody_masked_is_not() {
     let host = host();
     host.tamper_delete("/etc/systemd/system/timers.target.wants/apt-daily.timer");
     let security = wanted(UpdateScope::Security);
-    assert_eq!(bring(&host, &security), Ok(Some("enabled apt-daily.timer".into())));
-    assert_eq!(host.commands().last().unwrap().args, ["enable", "--now", "apt-daily.timer"]);
+    assert_eq!(bring(&host, &security), Ok(Some("enabled apt-daily.timer, apt-daily-upgrade.timer".into())));
+    assert_eq!(
+        host.commands().last().unwrap().args,
+        ["enable", "--now", "apt-daily.timer", "apt-daily-upgrade.timer"]
+    );
     host.make_symlink(Path::new("/etc/systemd/system/apt-daily.timer"), "/dev/null").unwrap();
     let reason = bring(&host, &security).unwrap_err();
     assert!(reason.starts_with("apt-daily.timer is masked"), "{reason}");

@@ -15,7 +15,7 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         | DesiredState::SecretFile(File { path, .. })
         | DesiredState::Symlink(Symlink { path, .. }) => vec![path.clone()],
         DesiredState::SystemdUnit(SystemdUnit { name, .. }) => vec![format!("/etc/systemd/system/{name}")],
-        DesiredState::CronJob(CronJob { name, .. }) => vec![format!("/etc/cron.d/{name}")],
+        DesiredState::CronJob(CronJob { name, .. }) => vec![format!("/etc/cron.d/muster-{name}")],
         DesiredState::Logrotate(Logrotate { name, .. }) => vec![format!("/etc/logrotate.d/{name}")],
         DesiredState::Certificate(Certificate { key_path, certificate_path, ca_path, .. }) => {
             [Some(key_path), Some(certificate_path), ca_path.as_ref()]
@@ -27,9 +27,11 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         DesiredState::AptRepository(AptRepository { name, .. }) => {
             vec![format!("/etc/apt/sources.list.d/{name}.sources")]
         }
-        DesiredState::Sysctl(Sysctl { name, .. }) => vec![format!("/etc/sysctl.d/60-muster-{name}.conf")],
+        DesiredState::Sysctl(Sysctl { name, .. }) => {
+            vec![format!("/etc/sysctl.d/zz-muster-{}.conf", name.replace('/', "+"))]
+        }
         DesiredState::Sshd(_) => vec!["/etc/ssh/sshd_config.d/00-muster.conf".to_owned()],
-        DesiredState::OsUpdates(_) => vec!["/etc/apt/apt.conf.d/52muster".to_owned()],
+        DesiredState::OsUpdates(_) => vec!["/etc/apt/apt.conf.d/90muster-updates".to_owned()],
         DesiredState::Hostname(_) => vec!["/etc/hostname".to_owned()],
         DesiredState::Hosts(_) => vec!["/etc/hosts".to_owned()],
         DesiredState::Timezone(_) => vec!["/etc/localtime".to_owned()],

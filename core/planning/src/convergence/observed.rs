@@ -1,9 +1,9 @@
 //! What was found on a node, as the planner wants to know it.
 
 use super::{
-    Guard, ObservedFirewall, ObservedGroup, ObservedHostname, ObservedKeys, ObservedPackage,
-    ObservedRendered, ObservedRepository, ObservedService, ObservedSysctl, ObservedTimezone, ObservedUpdates,
-    ObservedUser,
+    Guard, ObservedCertificate, ObservedFirewall, ObservedGroup, ObservedHostname, ObservedKeys,
+    ObservedPackage, ObservedRendered, ObservedRepository, ObservedService, ObservedSshd, ObservedSysctl,
+    ObservedTimezone, ObservedUpdates, ObservedUser,
 };
 use muster_domain::{Digest, ReleaseId};
 
@@ -50,6 +50,10 @@ pub enum Observed {
     Service(ObservedService),
     /// For commands: what the guard says.
     Command(Guard),
+    /// For a certificate and its key.
+    Certificate(ObservedCertificate),
+    /// For the SSH server.
+    Sshd(ObservedSshd),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.

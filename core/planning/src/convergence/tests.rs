@@ -165,7 +165,7 @@ fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
 }
 
-fn application(name: &str, release: u128, instances: u32) -> Application {
+pub(super) fn application(name: &str, release: u128, instances: u32) -> Application {
     Application {
         name: ApplicationName::parse(name).unwrap(),
         release_id: ReleaseId::from_uuid(uuid(release)),

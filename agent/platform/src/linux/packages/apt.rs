@@ -5,9 +5,9 @@ use crate::host::{AptOutcome, Fault, HostError, PackageChange, Simulation};
 use rustix::fs::MemfdFlags;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ pub(super) fn update(only: Option<&Path>) -> Result<AptOutcome, HostError> {
     let words = output_into(&mut command, "apt-get")?;
     let mut child = command.spawn().map_err(|error| fail("apt-get", error.into()))?;
     match wait(&mut child, UPDATE_TIMEOUT).map_err(|error| fail("apt-get", error.into()))? {
-        Some(status) => outcome("apt-get", status.success(), words),
+        Some(status) => outcome("apt-get", status, words),
         None => Err(timed_out("apt-get", &mut child, UPDATE_TIMEOUT)),
     }
 }
@@ -99,7 +99,7 @@ fn run_to_end(program: &str, args: &[&str]) -> Result<AptOutcome, HostError> {
     let words = output_into(&mut command, program)?;
     let mut child = command.spawn().map_err(|error| fail(program, error.into()))?;
     if let Some(status) = wait(&mut child, CHANGE_TIMEOUT).map_err(|error| fail(program, error.into()))? {
-        return outcome(program, status.success(), words);
+        return outcome(program, status, words);
     }
     let pid = child.id();
     // Somebody has to take note of its end.
@@ -132,9 +132,12 @@ fn output_into(command: &mut Command, program: &str) -> Result<File, HostError> 
     Ok(file)
 }
 
-fn outcome(program: &str, success: bool, words: File) -> Result<AptOutcome, HostError> {
-    let output = last_words(words).map_err(|error| fail(program, error.into()))?;
-    Ok(AptOutcome { success, output })
+fn outcome(program: &str, status: ExitStatus, words: File) -> Result<AptOutcome, HostError> {
+    let mut output = last_words(words).map_err(|error| fail(program, error.into()))?;
+    if let Some(signal) = status.signal() {
+        output.push_str(&format!("\nE: it was killed by signal {signal}\n"));
+    }
+    Ok(AptOutcome { success: status.success(), output })
 }
 
 fn first_words(mut file: File, max: u64) -> std::io::Result<String> {
@@ -152,7 +155,7 @@ fn last_words(mut file: File) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::process::ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_millis(2);
     loop {
@@ -205,8 +208,10 @@ pub(super) fn arguments(change: &PackageChange, simulate: bool) -> Vec<String> {
         args.push("--allow-change-held-packages".into());
     }
     if change.remove.is_empty() && change.purge.is_empty() {
-        // Looked at before; and if the world changed since, then not by us.
-        args.push("--no-remove".into());
+        if !simulate {
+            // The simulation removed nothing; if the world changed since, it is not done.
+            args.push("--no-remove".into());
+        }
     } else if change.remove.is_empty() {
         args.push("--purge".into());
     }
@@ -333,7 +338,8 @@ mail-transport-agent:
         let mut change =
             PackageChange { install: vec![("jq".into(), Some("1.6".into()))], ..PackageChange::default() };
         let args = arguments(&change, true).join(" ");
-        assert_eq!(args, "install -q -y -s --no-remove -- jq=1.6");
+        assert_eq!(args, "install -q -y -s -- jq=1.6");
+        assert!(arguments(&change, false).contains(&"--no-remove".to_owned()));
         change.purge = vec!["cron".into()];
         change.downgrade = true;
         let args = arguments(&change, true).join(" ");
