@@ -210,6 +210,7 @@ fn advise(source: DialError) -> JoinError {
         DialError::WrongController { .. } => {
             "nothing was sent to it; check --controller, and that the token is from this fleet"
         }
+        DialError::Clock { .. } => "nothing was sent to it; compare the clocks of both with `date --utc`",
         DialError::Tls { .. } | DialError::Lost { .. } | DialError::Refused { .. } => {
             "check that the address is the controller's listener for agents (port 8444 by default)"
         }

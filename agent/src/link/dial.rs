@@ -107,6 +107,16 @@ pub enum DialError {
         /// What gave it away.
         reason: String,
     },
+    /// The controller's certificate is not valid at the time that this host believes it is.
+    #[error(
+        "the certificate of the controller at {address} is not valid now: {reason}; if the clock of this host is wrong, set it right"
+    )]
+    Clock {
+        /// Where.
+        address: String,
+        /// Since or until when it is.
+        reason: String,
+    },
     /// TLS failed for another reason.
     #[error("no secure connection with {address}: {reason}")]
     Tls {
@@ -221,9 +231,15 @@ async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Resu
 }
 
 fn tls_error(address: &ControllerAddress, error: &io::Error) -> DialError {
-    use rustls::Error as Tls;
+    use rustls::{CertificateError as Certificate, Error as Tls};
     let address = address.to_string();
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        Some(Tls::InvalidCertificate(
+            reason @ (Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. }
+            | Certificate::Expired
+            | Certificate::ExpiredContext { .. }),
+        )) => DialError::Clock { address, reason: reason.to_string() },
         Some(Tls::InvalidCertificate(reason)) => {
             DialError::WrongController { address, reason: reason.to_string() }
         }

@@ -39,8 +39,9 @@ pub const SERVICE_LIFE: TimeDelta = TimeDelta::days(7);
 /// How long a server certificate is good.
 pub const SERVER_LIFE: TimeDelta = TimeDelta::days(90);
 
-/// Certificates begin this much in the past, for hosts whose clock is a little behind.
-pub const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+/// Certificates begin this much in the past, for hosts whose clock is behind: a fresh one that takes its local time for
+/// UTC, or has not asked a time server yet, has to be reached before anything can put its clock right.
+pub const CLOCK_SKEW: TimeDelta = TimeDelta::hours(3);
 
 /// No sensible request is longer.
 const MAX_CSR_BYTES: usize = 16 * 1024;

@@ -3,11 +3,14 @@
 //! Each test has a lab of its own. They run one after the other (`.config/nextest.toml`): a host that boots or installs
 //! packages wants the whole machine.
 
+mod bad_input;
 mod crash;
 mod fleet;
 mod hosts;
+mod kinds;
 mod limits;
 mod network;
+mod scene;
 
 use std::time::Duration;
 

@@ -31,13 +31,19 @@ impl Cli {
     }
 
     pub(super) fn login(&self, url: &str, user: &str, password: &str) -> Result<()> {
-        let mut command = self.command(&["login", url, "--username", user, "--password-stdin"]);
+        self.feed(&["login", url, "--username", user, "--password-stdin"], password)
+    }
+
+    /// Runs it with this on its standard input, and wants success. The input is in no error.
+    pub(super) fn feed(&self, args: &[&str], input: &str) -> Result<()> {
+        let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start `muster login`")?;
-        child.stdin.take().context("`muster login` has no input")?.write_all(password.as_bytes())?;
+        let mut child = command.spawn().context("cannot start `muster`")?;
+        child.stdin.take().context("`muster` has no input")?.write_all(input.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            bail!("`muster login` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            bail!("`muster {}` failed: {}", args.join(" "), said.trim());
         }
         Ok(())
     }

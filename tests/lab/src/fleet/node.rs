@@ -1,6 +1,7 @@
 //! Makes hosts nodes by hand: the programs copied in, the token used, the unit written.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -29,10 +30,10 @@ WantedBy=multi-user.target
 ";
 
 /// Hosts that have the programs. Made once per lab, so that five of them cost as much disk as one.
-pub(super) fn image(lab: &Lab) -> Result<Image> {
+pub(super) fn image(lab: &Lab, programs: &Path) -> Result<Image> {
     let mut built = String::new();
     for name in PROGRAMS {
-        let found = program(name)?.metadata()?;
+        let found = program(programs, name)?.metadata()?;
         built.push_str(&format!("{name} {} {} ", found.size(), found.mtime()));
     }
     let name = format!("n{}", &short_digest(&built)[..8]);
@@ -40,14 +41,19 @@ pub(super) fn image(lab: &Lab) -> Result<Image> {
         return Ok(image);
     }
     let host = lab.host("prepare").up()?;
-    for name in PROGRAMS {
-        host.copy_in(&program(name)?, &format!("/usr/local/bin/{name}"), 0o755)?;
-    }
-    host.write_file("/etc/systemd/system/muster-agent.service", UNIT.as_bytes())?;
+    install(&host, programs)?;
     host.stop()?;
     let image = host.save(&name)?;
     host.down()?;
     Ok(image)
+}
+
+/// Copies the programs in and writes the unit.
+pub(super) fn install(host: &Host, programs: &Path) -> Result<()> {
+    for name in PROGRAMS {
+        host.copy_in(&program(programs, name)?, &format!("/usr/local/bin/{name}"), 0o755)?;
+    }
+    host.write_file("/etc/systemd/system/muster-agent.service", UNIT.as_bytes())
 }
 
 /// Joins a host that has the programs and starts its agent.
