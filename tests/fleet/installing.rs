@@ -43,7 +43,9 @@ async fn fleet(pool: PgPool) -> (TestFleet, String) {
 }
 
 fn line(address: SocketAddr, token: &str) -> String {
-    muster_controller::install::offer(&format!("https://{address}"), token, "app-1", Utc::now()).unwrap().command
+    muster_controller::install::offer(&format!("https://{address}"), token, "app-1", Utc::now())
+        .unwrap()
+        .command
 }
 
 #[sqlx::test(migrations = "../migrations")]
@@ -148,7 +150,10 @@ impl Impostor {
                     while stream.read_line(&mut request).await.is_ok_and(|read| read > 2) {}
                     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
                     let (content, sent) = files.get(&path).cloned().unwrap_or_default();
-                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        content.len()
+                    );
                     // Whoever fetches may hang up first.
                     drop(stream.write_all(head.as_bytes()).await);
                     drop(stream.write_all(&content[..sent]).await);
@@ -164,8 +169,7 @@ impl Impostor {
 async fn handed_out(fleet: &TestFleet) -> BTreeMap<String, (Vec<u8>, usize)> {
     let root = fleet.app().identity().ca.root().to_vec();
     let script = include_bytes!("../../controller/src/install/install.sh").to_vec();
-    let catalogue =
-        muster_controller::install::Programs::new(fleet.programs()).catalogue().unwrap();
+    let catalogue = muster_controller::install::Programs::new(fleet.programs()).catalogue().unwrap();
     let mut files = BTreeMap::from([
         ("/install/root.der".to_owned(), root),
         ("/install/install.sh".to_owned(), script),
@@ -184,7 +188,11 @@ async fn what_was_changed_or_broke_off_on_the_way_is_not_run(pool: PgPool) {
     let newcomer = Arc::new(newcomer!(&["curl"]));
     let whole = handed_out(&fleet).await;
     let good = Impostor::start(&fleet, whole.clone()).await;
-    assert_eq!(types(&newcomer, "sh", line(good.address, &token)).await.code, 0, "it can be told from the real one");
+    assert_eq!(
+        types(&newcomer, "sh", line(good.address, &token)).await.code,
+        0,
+        "it can be told from the real one"
+    );
 
     let keeper = format!("/install/{}/muster-keeper", std::env::consts::ARCH);
     let change = |path: &str, change: &dyn Fn(&mut (Vec<u8>, usize))| {
@@ -193,9 +201,17 @@ async fn what_was_changed_or_broke_off_on_the_way_is_not_run(pool: PgPool) {
         files
     };
     let cases = [
-        ("a changed program", change(&keeper, &|(content, _)| content[100] ^= 1), "is not what the manifest says"),
+        (
+            "a changed program",
+            change(&keeper, &|(content, _)| content[100] ^= 1),
+            "is not what the manifest says",
+        ),
         ("a program that breaks off", change(&keeper, &|(_, sent)| *sent /= 2), "could not be fetched"),
-        ("a list that breaks off", change("/install/manifest", &|(_, sent)| *sent -= 5), "could not be fetched"),
+        (
+            "a list that breaks off",
+            change("/install/manifest", &|(_, sent)| *sent -= 5),
+            "could not be fetched",
+        ),
         (
             "a list without its end",
             change("/install/manifest", &|(content, sent)| {
@@ -223,8 +239,7 @@ async fn the_root_alone_vouches_not_what_comes_with_it(pool: PgPool) {
     // Another fleet's controller that sends the root of ours: its own certificate is not below that.
     let other = tempfile::tempdir().unwrap();
     let (identity, _) = muster_identity::FleetIdentity::open_or_create(other.path(), Utc::now()).unwrap();
-    let certificate =
-        identity.ca.issue_server_certificate(&["127.0.0.1".to_owned()], Utc::now()).unwrap();
+    let certificate = identity.ca.issue_server_certificate(&["127.0.0.1".to_owned()], Utc::now()).unwrap();
     let config = tls::people_config(tls::ServingCertificate::new(certificate).unwrap()).unwrap();
     let mut config = Arc::unwrap_or_clone(config);
     config.alpn_protocols = vec![tls::HTTP_1_1.to_vec()];
@@ -235,7 +250,8 @@ async fn the_root_alone_vouches_not_what_comes_with_it(pool: PgPool) {
     let task = tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", root.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", root.len());
             drop(stream.write_all(head.as_bytes()).await);
             drop(stream.write_all(&root).await);
             drop(stream.shutdown().await);
@@ -260,7 +276,10 @@ async fn a_script_that_was_cut_off_anywhere_does_nothing() {
         if end + 1 == script.len() {
             break;
         }
-        let cut = format!("{whole}cat >script <<'END_OF_SCRIPT'\n{}\nEND_OF_SCRIPT\nsh script https://127.0.0.1:1/install; rm -f script root.pem; true", &script[..end]);
+        let cut = format!(
+            "{whole}cat >script <<'END_OF_SCRIPT'\n{}\nEND_OF_SCRIPT\nsh script https://127.0.0.1:1/install; rm -f script root.pem; true",
+            &script[..end]
+        );
         let ran = types(&newcomer, "sh", cut).await;
         assert!(!ran.said.contains("fetched") && ran.installed.is_none(), "cut at {end}: {ran:?}");
         assert!(ran.left.contains("No such file"), "cut at {end}: {ran:?}");

@@ -10,8 +10,26 @@ use tempfile::TempDir;
 
 /// What the line and the script call, apart from what fetches files.
 const TOOLS: [&str; 20] = [
-    "base64", "bash", "cat", "chmod", "getconf", "grep", "head", "id", "ls", "mkdir", "mktemp", "mount", "ps",
-    "rm", "rmdir", "sh", "sha256sum", "tail", "true", "uname",
+    "base64",
+    "bash",
+    "cat",
+    "chmod",
+    "getconf",
+    "grep",
+    "head",
+    "id",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "mount",
+    "ps",
+    "rm",
+    "rmdir",
+    "sh",
+    "sha256sum",
+    "tail",
+    "true",
+    "uname",
 ];
 
 /// Prepares the view, then becomes the shell in which somebody types.
@@ -113,7 +131,9 @@ impl Newcomer {
 
     /// Whether the line left anything among temporary files.
     pub fn tidy(&self) -> bool {
-        let names = fs::read_dir(self.dir.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let names = fs::read_dir(self.dir.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name());
         names.into_iter().all(|name| name == "tools" || name == "notes")
     }
 }
@@ -130,5 +150,8 @@ pub fn programs(folder: &Path) {
 
 fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).map(|dir| dir.join(name)).find(|path| path.is_file())
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
 }

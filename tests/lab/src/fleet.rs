@@ -164,7 +164,8 @@ impl Fleet {
         match done {
             Ok(answer) => answer,
             Err(error) => {
-                let problems: Vec<_> = names.iter().map(|name| self.problems(name).unwrap_or_default()).collect();
+                let problems: Vec<_> =
+                    names.iter().map(|name| self.problems(name).unwrap_or_default()).collect();
                 Err(error.context(problems.join("; ")))
             }
         }
@@ -175,8 +176,9 @@ impl Fleet {
         let node = self.node(name)?;
         let resources = node["resources"].as_array().cloned().unwrap_or_default();
         let wrong = resources.iter().filter(|resource| resource["status"] != "converged");
-        let wrong: Vec<String> =
-            wrong.map(|resource| format!("{} is {}: {}", resource["key"], resource["status"], resource["detail"])).collect();
+        let wrong: Vec<String> = wrong
+            .map(|resource| format!("{} is {}: {}", resource["key"], resource["status"], resource["detail"]))
+            .collect();
         Ok(format!(
             "{name} is {}, generation {} of {}, {}",
             node["liveness"],
