@@ -101,7 +101,17 @@ impl Converger {
         nudges: Arc<Nudges>,
     ) -> Self {
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
-        Self { config, host, runner, releases, ledger, nudges, certificates: None, retries, last_report: None }
+        Self {
+            config,
+            host,
+            runner,
+            releases,
+            ledger,
+            nudges,
+            certificates: None,
+            retries,
+            last_report: None,
+        }
     }
 
     /// Has certificates for services issued there.

@@ -13,6 +13,8 @@ pub mod artifacts;
 pub mod config;
 pub mod converge;
 pub mod durable;
+#[cfg(test)]
+mod host_tests;
 pub mod identity;
 pub mod join;
 pub mod ledger;

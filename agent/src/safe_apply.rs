@@ -14,8 +14,8 @@ pub use journal::Reverted;
 pub use revert::{Reversion, RevertError, revert};
 
 use crate::config::{Clock, StateDir};
-use journal::{Files, Journal, Turn};
 use futures_util::future::BoxFuture;
+use journal::{Files, Journal, Turn};
 use muster_domain::{
     Digest,
     resource::{Resource, ResourceKey},
@@ -24,8 +24,8 @@ use muster_platform::Host;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -316,7 +316,9 @@ impl Armed {
             Files::new(&safe.state).write_journal(&journal).map_err(|error| error.to_string())?;
             safe.arm_timer(&timer, &journal.id)?;
             // Only now: at no moment is there none.
-            safe.host.disarm_timer(&journal.timers[journal.timers.len() - 2]).map_err(|error| error.to_string())?;
+            safe.host
+                .disarm_timer(&journal.timers[journal.timers.len() - 2])
+                .map_err(|error| error.to_string())?;
             Ok::<_, String>((journal, armed_at))
         });
         match extended.await {

@@ -21,7 +21,8 @@ impl CertificateSource for RemoteArtifacts {
             let mut client = self.client().map_err(|error| error.to_string())?;
             let answer = tokio::time::timeout(TIMEOUT, client.issue_certificate(request)).await;
             let answer = answer.map_err(|_| "the controller did not answer in time".to_owned())?;
-            let answer = answer.map_err(|status| format!("the controller issued none: {}", status.message()))?;
+            let answer =
+                answer.map_err(|status| format!("the controller issued none: {}", status.message()))?;
             let chain = answer.into_inner().certificate_chain_der;
             if chain.is_empty() || chain.len() > MAX_CHAIN {
                 return Err("the controller answered without a certificate".into());

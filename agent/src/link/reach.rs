@@ -47,7 +47,9 @@ impl FreshConnection {
             Ok(Ok(_)) => Ok(()),
             // It said no, but it said it: the way there is open.
             Ok(Err(status)) if status.metadata().contains_key(CODE_KEY) => Ok(()),
-            Ok(Err(status)) => Err(farewell.refusal().map_or_else(|| status.message().to_owned(), str::to_owned)),
+            Ok(Err(status)) => {
+                Err(farewell.refusal().map_or_else(|| status.message().to_owned(), str::to_owned))
+            }
             Err(_) => Err("it did not answer in time".into()),
         }
     }

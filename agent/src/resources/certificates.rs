@@ -112,7 +112,9 @@ fn finish(
     let root = root_of(&IdentityStore::new(look.state.clone()))?;
     let issued = chain_of(pem.as_bytes(), &root, None)?;
     if !issued.trusted {
-        return Err("the controller answered with a certificate that the fleet's root does not vouch for".into());
+        return Err(
+            "the controller answered with a certificate that the fleet's root does not vouch for".into()
+        );
     }
     let ownership = ownership(look.host, wanted)?;
     let put = |path: &str, content: &[u8], mode| {
@@ -138,7 +140,8 @@ pub(super) fn diff(_look: Look<'_>, wanted: &Certificate, observed: &Observed) -
     let names = |dns: &mut dyn Iterator<Item = String>, addresses: &mut dyn Iterator<Item = IpAddr>| {
         listed(&mut dns.chain(addresses.map(|address| address.to_string())))
     };
-    let mut wanted_names: Vec<String> = wanted.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mut wanted_names: Vec<String> =
+        wanted.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
     wanted_names.sort();
     let mut addresses = wanted.addresses.clone();
     addresses.sort();
@@ -182,7 +185,9 @@ fn found(look: Look<'_>, wanted: &Certificate) -> Result<ObservedCertificate, St
     });
     let mut attributes = Vec::new();
     for (path, mode) in files(wanted) {
-        let Some(stat) = look.host.stat(Path::new(path)).map_err(|error| error.to_string())? else { continue };
+        let Some(stat) = look.host.stat(Path::new(path)).map_err(|error| error.to_string())? else {
+            continue;
+        };
         if stat.mode != mode {
             attributes.push(format!("mode of {path} is {:04o} instead of {mode:04o}", stat.mode));
         }
@@ -199,7 +204,9 @@ fn found(look: Look<'_>, wanted: &Certificate) -> Result<ObservedCertificate, St
 /// The files, with the mode that each should have.
 fn files(wanted: &Certificate) -> impl Iterator<Item = (&str, u32)> {
     let ca = wanted.ca_path.as_deref().map(|path| (path, PUBLIC_MODE));
-    [(wanted.key_path.as_str(), key_mode(wanted)), (wanted.certificate_path.as_str(), PUBLIC_MODE)].into_iter().chain(ca)
+    [(wanted.key_path.as_str(), key_mode(wanted)), (wanted.certificate_path.as_str(), PUBLIC_MODE)]
+        .into_iter()
+        .chain(ca)
 }
 
 const fn key_mode(wanted: &Certificate) -> u32 {

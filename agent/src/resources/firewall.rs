@@ -46,6 +46,9 @@ pub(super) fn apply(look: Look<'_>, wanted: &Firewall, action: Action) -> Result
     for command in firewall_commands(wanted, &before) {
         tell(look.host, &command)?;
     }
+    if before.live == Live::Differs {
+        mend_hooks(look.host)?;
+    }
     // ufw ends well when it did not understand what it was to take away.
     let after = Observed::Firewall(found(look, wanted)?);
     let desired = muster_domain::resource::DesiredState::Firewall(wanted.clone());
@@ -78,7 +81,8 @@ fn found(look: Look<'_>, wanted: &Firewall) -> Result<ObservedFirewall, String> 
     let read = |path: &str| read(host, path).map_err(|error| error.to_string());
     let (conf, defaults) = (read("/etc/ufw/ufw.conf")?, read("/etc/default/ufw")?);
     let ipv6 = files::setting(&defaults, "IPV6").is_some_and(|value| value.eq_ignore_ascii_case("yes"));
-    let (rules4, rules6) = (read("/etc/ufw/user.rules")?, if ipv6 { read("/etc/ufw/user6.rules")? } else { String::new() });
+    let (rules4, rules6) =
+        (read("/etc/ufw/user.rules")?, if ipv6 { read("/etc/ufw/user6.rules")? } else { String::new() });
     let enabled = files::setting(&conf, "ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("yes"));
     let incoming = files::policy(&defaults, "DEFAULT_INPUT_POLICY");
     let parse = |text: &str| text.lines().filter_map(UfwRule::parse).collect();
@@ -113,18 +117,33 @@ fn kernel_agrees(
     rules: &str,
     incoming: Option<FirewallPolicy>,
 ) -> bool {
+    iptables(host, program, &["-S".to_owned()])
+        .is_none_or(|kernel| files::holds(&kernel, prefix, rules, incoming))
+}
+
+/// Hooks the chains of ufw in where somebody took them out.
+fn mend_hooks(host: &dyn Host) -> Result<(), String> {
+    for (program, prefix) in [("iptables", "ufw"), ("ip6tables", "ufw6")] {
+        let Some(kernel) = iptables(host, program, &["-S".to_owned()]) else { continue };
+        for command in files::hooks_to_mend(&kernel, prefix) {
+            if iptables(host, program, &command).is_none() {
+                return Err(format!("`{program} {}` failed", command.join(" ")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What it prints; `None` when it failed.
+fn iptables(host: &dyn Host, program: &str, args: &[String]) -> Option<String> {
     let command = CommandLine {
         program: program.into(),
-        args: vec!["-S".into()],
+        args: args.to_vec(),
         timeout_ms: IPTABLES_TIMEOUT_MS,
         ..CommandLine::default()
     };
-    match host.run(&command) {
-        Ok(output) if output.success() => {
-            files::holds(&String::from_utf8_lossy(&output.stdout), prefix, rules, incoming)
-        }
-        Ok(_) | Err(_) => true,
-    }
+    let output = host.run(&command).ok().filter(muster_platform::CommandOutput::success)?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn tell(host: &dyn Host, words: &[String]) -> Result<(), String> {
@@ -140,7 +159,8 @@ fn tell(host: &dyn Host, words: &[String]) -> Result<(), String> {
     if output.success() {
         return Ok(());
     }
-    let said = output.stderr.lines().chain([""]).next().unwrap_or_default().trim_start_matches("ERROR: ").to_owned();
+    let error = output.stderr.lines().find_map(|line| line.strip_prefix("ERROR: "));
+    let said = error.or_else(|| output.stderr.lines().next()).unwrap_or("it does not say why");
     Err(format!("`ufw {}` failed: {said}", words.join(" ")))
 }
 
@@ -151,9 +171,12 @@ fn way_out(look: Look<'_>) -> Result<Vec<FirewallRule>, String> {
     let Ok(controller) = ControllerAddress::parse(&enrolment.controller_url) else { return Ok(Vec::new()) };
     let (host, port) = (controller.host(), controller.port());
     let addresses = (host, port).to_socket_addrs().map_err(|error| {
-        format!("the controller's name {host:?} cannot be looked up ({error}), so its way cannot be kept open")
+        format!(
+            "the controller's name {host:?} cannot be looked up ({error}), so its way cannot be kept open"
+        )
     })?;
-    let addresses: BTreeSet<IpAddr> = addresses.map(|address| address.ip()).filter(|ip| !ip.is_loopback()).collect();
+    let addresses: BTreeSet<IpAddr> =
+        addresses.map(|address| address.ip()).filter(|ip| !ip.is_loopback()).collect();
     let allow = |to: IpAddr, protocol, port, comment: &str| FirewallRule {
         action: RuleAction::Allow,
         outgoing: true,

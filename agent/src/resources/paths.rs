@@ -69,7 +69,11 @@ pub(super) fn apply(
     done.map(|()| None).map_err(|error| error.to_string())
 }
 
-pub(super) fn ownership(host: &dyn Host, owner: Option<&str>, group: Option<&str>) -> Result<Ownership, String> {
+pub(super) fn ownership(
+    host: &dyn Host,
+    owner: Option<&str>,
+    group: Option<&str>,
+) -> Result<Ownership, String> {
     let uid = match owner {
         None => None,
         Some(name) => {

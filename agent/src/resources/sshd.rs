@@ -88,7 +88,8 @@ pub(super) fn apply(look: Look<'_>, wanted: &Sshd, action: Action) -> Result<Opt
         if include.is_some() {
             write(look, CONFIG, &config)?;
         }
-        reload(look, wanted).map_err(|again| format!("{error}; the former settings are back, but {again}"))?;
+        reload(look, wanted)
+            .map_err(|again| format!("{error}; the former settings are back, but {again}"))?;
         return Err(format!("{error}; the former settings are back"));
     }
     durable::remove(&marker(look)).map_err(|error| format!("cannot note that it was reloaded: {error}"))?;
@@ -99,8 +100,12 @@ pub(super) fn diff(look: Look<'_>, wanted: &Sshd, observed: &Observed) -> Option
     let Observed::Sshd(found) = observed else { return None };
     let (text, former) = (rendered(wanted), read(look, FILE).ok()?.unwrap_or_default());
     let mut lines: Vec<String> = Vec::new();
-    lines.extend(former.lines().filter(|line| !text.lines().any(|new| new == *line)).map(|line| format!("- {line}")));
-    lines.extend(text.lines().filter(|line| !former.lines().any(|old| old == *line)).map(|line| format!("+ {line}")));
+    lines.extend(
+        former.lines().filter(|line| !text.lines().any(|new| new == *line)).map(|line| format!("- {line}")),
+    );
+    lines.extend(
+        text.lines().filter(|line| !former.lines().any(|old| old == *line)).map(|line| format!("+ {line}")),
+    );
     for Overruled { keyword, wanted, found, .. } in &found.overruled {
         lines.push(format!("- {keyword} {found}"));
         lines.push(format!("+ {keyword} {wanted}"));
@@ -149,7 +154,8 @@ fn differences(look: Look<'_>, text: &str) -> Result<Vec<String>, String> {
     let stat = look.host.stat(Path::new(FILE)).map_err(|error| error.to_string())?;
     if let Some(stat) = stat.filter(|stat| (stat.mode, stat.uid, stat.gid) != (MODE, 0, 0)) {
         let (mode, uid) = (stat.mode, stat.uid);
-        differences.push(format!("its file has mode {mode:04o} and owner {uid} instead of {MODE:04o} and root"));
+        differences
+            .push(format!("its file has mode {mode:04o} and owner {uid} instead of {MODE:04o} and root"));
     }
     Ok(differences)
 }
@@ -168,7 +174,8 @@ fn overruled(
     let mut keywords: Vec<(String, String)> =
         wanted.settings.iter().map(|(keyword, _)| (keyword.to_lowercase(), keyword.clone())).collect();
     // Some keywords have another name now; what they change shows it.
-    let renamed = alone.iter().map(|(keyword, _)| keyword).filter(|name| values(alone, name) != values(defaults, name));
+    let renamed =
+        alone.iter().map(|(keyword, _)| keyword).filter(|name| values(alone, name) != values(defaults, name));
     keywords.extend(renamed.map(|name| (name.clone(), name.clone())));
     keywords.sort();
     keywords.dedup_by(|one, other| one.0 == other.0);
@@ -211,11 +218,16 @@ fn with_include(config: &str) -> String {
 fn after(look: Look<'_>, text: &str, config: &str, included: bool) -> Result<SshdSettings, String> {
     if included {
         let program = look.host.find_program("sshd").ok_or("there is no SSH server")?;
-        let command =
-            CommandLine { program, args: vec!["-T".into()], timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
+        let command = CommandLine {
+            program,
+            args: vec!["-T".into()],
+            timeout_ms: TIMEOUT_MS,
+            ..CommandLine::default()
+        };
         let file =
             WriteFile { path: Path::new(FILE), content: text.as_bytes(), mode: MODE, ownership: root() };
-        let ended = look.host.try_with(&file, TrialNetwork::Shared, &command).map_err(|error| error.to_string())?;
+        let ended =
+            look.host.try_with(&file, TrialNetwork::Shared, &command).map_err(|error| error.to_string())?;
         if !ended.success() {
             return Err(ended.stderr);
         }
@@ -259,7 +271,8 @@ fn reload(look: Look<'_>, wanted: &Sshd) -> Result<(), String> {
     let ran = systemctl(look, &["is-active", "--quiet", unit]).is_ok();
     systemctl(look, &["try-reload-or-restart", unit])?;
     if ran {
-        systemctl(look, &["is-active", "--quiet", unit]).map_err(|_| format!("{unit} does not run any more"))?;
+        systemctl(look, &["is-active", "--quiet", unit])
+            .map_err(|_| format!("{unit} does not run any more"))?;
     }
     Ok(())
 }
@@ -267,7 +280,8 @@ fn reload(look: Look<'_>, wanted: &Sshd) -> Result<(), String> {
 fn systemctl(look: Look<'_>, args: &[&str]) -> Result<(), String> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let shown = args.join(" ");
-    let command = CommandLine { program: "systemctl".into(), args, timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
+    let command =
+        CommandLine { program: "systemctl".into(), args, timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
     let ended = look.host.run(&command).map_err(|error| error.to_string())?;
     if ended.success() {
         return Ok(());

@@ -108,7 +108,18 @@ fn ufw(host: &dyn Host) -> Vec<String> {
 /// The value that a setting of the kernel has now.
 fn sysctl_value(host: &dyn Host, name: &str) -> Vec<Vec<String>> {
     // In names of settings, dots and slashes have changed places.
-    let swapped: String = name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect();
+    let swapped: String = name
+        .chars()
+        .map(|c| {
+            if c == '.' {
+                '/'
+            } else if c == '/' {
+                '.'
+            } else {
+                c
+            }
+        })
+        .collect();
     let path = format!("/proc/sys/{swapped}");
     match host.read(Path::new(&path), 4096) {
         Ok(value) => {

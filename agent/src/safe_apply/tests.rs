@@ -121,7 +121,10 @@ async fn what_cuts_the_node_off_is_put_back_and_not_tried_again_until_it_is_anot
     world.apply();
     world.answers(false);
     let Proof::Reverted(reason) = armed.finish().await else { panic!("it was taken") };
-    assert!(reason.contains("could not reach the controller") && reason.contains("no route to host"), "{reason}");
+    assert!(
+        reason.contains("could not reach the controller") && reason.contains("no route to host"),
+        "{reason}"
+    );
     assert_eq!((world.content(), world.host.timers()), (b"old".to_vec(), vec![]));
     let ran: Vec<_> = world.host.commands().into_iter().map(|c| c.program.display().to_string()).collect();
     assert_eq!(ran, ["netplan"]);
@@ -230,7 +233,9 @@ async fn the_timer_rings_while_the_agent_waits_for_an_answer() {
     world.answers(false);
     let proof = tokio::spawn(armed.finish());
     let (host, state) = (world.host.clone(), world.state.clone());
-    let rang = crate::blocking(move || revert(host.as_ref(), &state, Some(&id), "reverted: the timer rang", 5)).await;
+    let rang =
+        crate::blocking(move || revert(host.as_ref(), &state, Some(&id), "reverted: the timer rang", 5))
+            .await;
     assert!(matches!(rang.unwrap(), Reversion::Done(_)));
     world.answers(true);
     assert_eq!(proof.await.unwrap(), Proof::Reverted("reverted: the timer rang".into()));
@@ -308,9 +313,14 @@ async fn the_rules_of_a_firewall_and_what_the_kernel_holds_of_them_come_back() {
         rules: Vec::new(),
         exclusive: true,
     };
-    let resource = Resource::new(ResourceKey::new("firewall", "firewall"), vec![], DesiredState::Firewall(firewall));
+    let resource =
+        Resource::new(ResourceKey::new("firewall", "firewall"), vec![], DesiredState::Firewall(firewall));
     let before = world.host.read(Path::new("/etc/default/ufw"), 1000).unwrap();
-    let armed = world.safe.begin(&[Change { resource: &resource, digest: digest(1), corrective: false }]).await.unwrap();
+    let armed = world
+        .safe
+        .begin(&[Change { resource: &resource, digest: digest(1), corrective: false }])
+        .await
+        .unwrap();
     for words in [&["default", "deny", "outgoing"][..], &["--force", "enable"]] {
         let args = words.iter().map(|word| (*word).to_owned()).collect();
         let command = muster_platform::CommandLine { program: "ufw".into(), args, ..Default::default() };
@@ -319,6 +329,9 @@ async fn the_rules_of_a_firewall_and_what_the_kernel_holds_of_them_come_back() {
     world.answers(false);
     assert!(matches!(armed.finish().await, Proof::Reverted(_)));
     assert_eq!(world.host.read(Path::new("/etc/default/ufw"), 1000).unwrap(), before);
-    let held = world.host.run(&muster_platform::CommandLine { program: "iptables".into(), ..Default::default() }).unwrap();
+    let held = world
+        .host
+        .run(&muster_platform::CommandLine { program: "iptables".into(), ..Default::default() })
+        .unwrap();
     assert!(String::from_utf8_lossy(&held.stdout).starts_with("-P INPUT ACCEPT"));
 }

@@ -420,6 +420,13 @@ impl AgentService for Controller {
         Ok(Response::new(Box::pin(futures_util::stream::iter(pieces))))
     }
 
+    async fn issue_certificate(
+        &self,
+        _: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        Err(Status::not_found("no certificate is assigned here"))
+    }
+
     async fn send_logs(
         &self,
         request: Request<Streaming<v1::LogBatch>>,

@@ -68,7 +68,8 @@ impl App {
 
 /// Refuses names that are not this node's. One that asks for fewer has an older assignment, or a newer one.
 fn require_assigned(declared: &Certificate, request: &CertificateRequest) -> Result<(), AppError> {
-    let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>();
+    let lower =
+        |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>();
     let (names, asked) = (lower(&declared.dns_names), lower(&request.dns_names));
     let addresses: BTreeSet<IpAddr> = declared.addresses.iter().copied().collect();
     let asked_addresses: BTreeSet<IpAddr> = request.addresses.iter().copied().collect();
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn only_exactly_what_is_assigned_passes() {
-        let check = |names: &[&str], addresses: &[&str]| require_assigned(&declared(), &request(names, addresses));
+        let check =
+            |names: &[&str], addresses: &[&str]| require_assigned(&declared(), &request(names, addresses));
         check(&["DB.internal"], &["10.0.0.7"]).unwrap();
         for (names, addresses, foreign) in [
             (&["db.internal", "controller"][..], &["10.0.0.7"][..], "controller"),

@@ -36,7 +36,6 @@ async fn assign(controller: &Controller, pool: &PgPool, host: &Host, dns_names: 
         .next();
     let content = AssignmentContent {
         resources: vec![Resource::new(ResourceKey::new("certificate", "db"), vec![], desired)],
-        ..AssignmentContent::default()
     };
     let encoded = muster_proto::convert::encode_content(&content);
     let stored = StoredAssignment {
@@ -112,7 +111,8 @@ async fn names_and_certificates_of_others_are_refused(pool: PgPool) {
     assign(&controller, &pool, &host, &["db.internal"]).await;
     let key = KeyPair::generate().unwrap();
 
-    let refusal = ask(&controller, &host, &key, |r| r.dns_names.push("muster-controller".into())).await.unwrap_err();
+    let refusal =
+        ask(&controller, &host, &key, |r| r.dns_names.push("muster-controller".into())).await.unwrap_err();
     assert_eq!((refusal.code(), code(&refusal)), (Code::FailedPrecondition, "names_not_assigned"));
     assert!(refusal.message().contains("muster-controller"), "{}", refusal.message());
     let refusal = ask(&controller, &host, &key, |r| r.addresses = vec!["10.0.0.8".into()]).await.unwrap_err();

@@ -26,7 +26,9 @@ mod updates;
 
 pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
-pub use firewall::{Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal};
+pub use firewall::{
+    Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
+};
 pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{

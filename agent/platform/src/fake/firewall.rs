@@ -64,7 +64,11 @@ pub(super) fn run(world: &mut World, name: &str, command: &CommandLine) -> Optio
 
 fn shown(world: &World, family: usize) -> String {
     let held = world.kernel.as_ref().map(|kernel| kernel.0[family].join("\n")).unwrap_or_default();
-    if held.is_empty() { "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n".into() } else { held + "\n" }
+    if held.is_empty() {
+        "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n".into()
+    } else {
+        held + "\n"
+    }
 }
 
 fn ufw(world: &mut World, words: &[&str]) -> Result<String, String> {
@@ -85,7 +89,8 @@ fn ufw(world: &mut World, words: &[&str]) -> Result<String, String> {
                 "reject" => "\"REJECT\"",
                 other => return Err(format!("Unsupported policy '{other}'")),
             };
-            let direction = if *direction == "incoming" { "DEFAULT_INPUT_POLICY" } else { "DEFAULT_OUTPUT_POLICY" };
+            let direction =
+                if *direction == "incoming" { "DEFAULT_INPUT_POLICY" } else { "DEFAULT_OUTPUT_POLICY" };
             set(world, DEFAULTS, direction, target)?;
             reload(world);
         }
@@ -108,7 +113,8 @@ fn rule(world: &mut World, words: &[&str]) -> Result<(), String> {
         position = Some(words[1].parse::<usize>().map_err(|_| "Invalid position")?);
         words.drain(..2);
     }
-    let after = |word: &str| words.iter().position(|known| *known == word).and_then(|at| words.get(at + 1)).copied();
+    let after =
+        |word: &str| words.iter().position(|known| *known == word).and_then(|at| words.get(at + 1)).copied();
     let port = |word: &str| {
         let at = words.iter().position(|known| *known == word)? + 2;
         if words.get(at) == Some(&"port") { words.get(at + 1).copied() } else { None }
@@ -154,7 +160,9 @@ fn rule(world: &mut World, words: &[&str]) -> Result<(), String> {
             }
             (false, None, Some(position)) => {
                 let at = position.checked_sub(1 + if family == 1 { count4 } else { 0 });
-                let at = at.filter(|at| *at < lines.len()).ok_or_else(|| format!("Invalid position '{position}'"))?;
+                let at = at
+                    .filter(|at| *at < lines.len())
+                    .ok_or_else(|| format!("Invalid position '{position}'"))?;
                 lines.insert(at, line);
             }
             (false, Some(at), None) => lines[at] = line,

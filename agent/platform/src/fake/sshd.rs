@@ -32,7 +32,8 @@ pub(super) fn run(world: &World, name: &str, command: &CommandLine) -> Option<Co
     }
     Some(match values(world, None) {
         Ok(values) => {
-            let lines: String = values.iter().map(|(keyword, value)| format!("{keyword} {value}\n")).collect();
+            let lines: String =
+                values.iter().map(|(keyword, value)| format!("{keyword} {value}\n")).collect();
             let stdout = if command.args == ["-T"] { lines.into_bytes() } else { Vec::new() };
             CommandOutput { code: Some(0), stdout, stderr: String::new() }
         }
@@ -62,7 +63,9 @@ fn values(world: &World, config: Option<&str>) -> Result<SshdValues, String> {
             };
             if named {
                 let content = text(path);
-                lines.extend(content.lines().enumerate().map(|(at, line)| (path.clone(), at + 1, line.to_owned())));
+                lines.extend(
+                    content.lines().enumerate().map(|(at, line)| (path.clone(), at + 1, line.to_owned())),
+                );
             }
         }
     }
@@ -72,9 +75,9 @@ fn values(world: &World, config: Option<&str>) -> Result<SshdValues, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (keyword, value) = line.split_once(' ').ok_or_else(|| {
-            format!("{} line {number}: Bad configuration option: {line}\n", path.display())
-        })?;
+        let (keyword, value) = line
+            .split_once(' ')
+            .ok_or_else(|| format!("{} line {number}: Bad configuration option: {line}\n", path.display()))?;
         let keyword = keyword.to_lowercase();
         if !values.iter().any(|(known, _)| *known == keyword) {
             let value = if value == "prohibit-password" { "without-password" } else { value };

@@ -16,6 +16,8 @@ pub trait SshdHost {
 
 /// What `sshd -T` prints.
 pub(crate) fn parse(text: &str) -> SshdValues {
-    let pair = |line: &str| line.split_once(' ').map(|(keyword, value)| (keyword.to_owned(), value.trim().to_owned()));
+    let pair = |line: &str| {
+        line.split_once(' ').map(|(keyword, value)| (keyword.to_owned(), value.trim().to_owned()))
+    };
     text.lines().filter_map(pair).collect()
 }

@@ -1,7 +1,9 @@
 //! Asks the SSH server for its settings, and remembers what it said: it is started for each question.
 
 use super::{command, trial};
-use crate::host::{CommandLine, CommandOutput, Fault, HostError, Ownership, SshdValues, TrialNetwork, WriteFile, parse_sshd};
+use crate::host::{
+    CommandLine, CommandOutput, Fault, HostError, Ownership, SshdValues, TrialNetwork, WriteFile, parse_sshd,
+};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -51,7 +51,8 @@ fn run(
     args: Vec<String>,
     fine: &[i32],
 ) -> Result<(), HostError> {
-    let command = CommandLine { program: program.into(), args, timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
+    let command =
+        CommandLine { program: program.into(), args, timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
     let output = command::run(&command)?;
     if output.code.is_some_and(|code| fine.contains(&code)) {
         return Ok(());

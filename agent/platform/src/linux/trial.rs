@@ -50,7 +50,10 @@ fn enter(network: TrialNetwork) -> Result<(), Fault> {
     if network == TrialNetwork::Own {
         flags |= UnshareFlags::NEWNET;
     }
-    #[expect(deprecated, reason = "what makes it unsafe is sharing no files any more, and files stay shared")]
+    #[expect(
+        deprecated,
+        reason = "what makes it unsafe is sharing no files any more, and files stay shared"
+    )]
     rustix::thread::unshare(flags)?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     Ok(rustix::mount::mount_change("/", private)?)

@@ -35,8 +35,10 @@ pub(super) fn chain_of(
     let own = parsed.first().ok_or_else(unreadable)?;
     let root = parse(root.as_ref())?;
     let issuers = parsed.iter().skip(1).chain([&root]);
-    let trusted =
-        parsed.iter().zip(issuers).all(|(signed, issuer)| signed.verify_signature(Some(issuer.public_key())).is_ok());
+    let trusted = parsed
+        .iter()
+        .zip(issuers)
+        .all(|(signed, issuer)| signed.verify_signature(Some(issuer.public_key())).is_ok());
     let time = |seconds| DateTime::<Utc>::from_timestamp(seconds, 0).ok_or_else(unreadable);
     let names = own.subject_alternative_name().map_err(|_| unreadable())?;
     let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();

@@ -39,7 +39,15 @@ impl Ca {
         let issuer_der = params.signed_by(&key, &Issuer::new(root_params, root_key)).unwrap().der().to_vec();
         let issuer = Issuer::new(params, key);
         let (life, begun) = (TimeDelta::days(7), TimeDelta::zero());
-        Self { root: root.der().to_vec(), issuer_der, issuer, life, begun, asked: Mutex::default(), fails: false }
+        Self {
+            root: root.der().to_vec(),
+            issuer_der,
+            issuer,
+            life,
+            begun,
+            asked: Mutex::default(),
+            fails: false,
+        }
     }
 }
 
@@ -137,7 +145,10 @@ fn wanted() -> Certificate {
 async fn what_was_issued_is_in_place_and_its_key_never_left() {
     let world = World::new();
     let wanted = wanted();
-    assert_eq!(world.due(&wanted), (Action::IssueCertificate, "the key is missing, the certificate is missing".into()));
+    assert_eq!(
+        world.due(&wanted),
+        (Action::IssueCertificate, "the key is missing, the certificate is missing".into())
+    );
     let difference = diff(world.look(), &wanted, &observe(world.look(), &wanted)).unwrap();
     assert_eq!(difference, "+ for db-1, db.internal, 10.0.0.7, ::1");
     let note = world.issue(&wanted).await.unwrap().unwrap();
@@ -149,7 +160,13 @@ async fn what_was_issued_is_in_place_and_its_key_never_left() {
     let asked = world.ca.asked.lock().unwrap();
     assert_eq!((asked.len(), &asked[0].dns_names), (1, &wanted.dns_names));
     let private = KeyPair::from_pem(std::str::from_utf8(&key).unwrap()).unwrap().serialize_der();
-    assert!(!asked[0].csr_der.windows(32).any(|part| private.windows(32).skip(30).take(8).any(|secret| secret == part)));
+    assert!(
+        !asked[0].csr_der.windows(32).any(|part| private
+            .windows(32)
+            .skip(30)
+            .take(8)
+            .any(|secret| secret == part))
+    );
 }
 
 #[tokio::test]
@@ -162,7 +179,10 @@ async fn drift_is_noticed_and_put_right_and_a_good_key_is_kept() {
     let open = Ownership::default();
     world.host.set_attributes(Path::new("/etc/db/key"), 0o644, open).unwrap();
     let (action, reason) = world.due(&wanted);
-    assert_eq!((action, reason.as_str()), (Action::SetAttributes, "mode of /etc/db/key is 0644 instead of 0600"));
+    assert_eq!(
+        (action, reason.as_str()),
+        (Action::SetAttributes, "mode of /etc/db/key is 0644 instead of 0600")
+    );
     apply(world.look(), &wanted, action).unwrap();
     assert_eq!(world.decide(&wanted), Verdict::InPlace);
 

@@ -16,7 +16,11 @@ fn rule(action: RuleAction, port: u16) -> FirewallRule {
 }
 
 fn wanted() -> Firewall {
-    let network = FirewallRule { from: Some("10.0.0.0/8".into()), interface: Some("eth1".into()), ..rule(RuleAction::Limit, 6379) };
+    let network = FirewallRule {
+        from: Some("10.0.0.0/8".into()),
+        interface: Some("eth1".into()),
+        ..rule(RuleAction::Limit, 6379)
+    };
     Firewall {
         incoming: FirewallPolicy::Deny,
         outgoing: FirewallPolicy::Allow,
@@ -62,7 +66,9 @@ fn a_flush_by_hand_and_a_rule_by_hand_are_noticed_and_put_right() {
         let wanted = wanted();
         apply(look, &wanted, Action::ConfigureFirewall).unwrap();
         host.flush_firewall();
-        let Verdict::Change { reason, .. } = decide(look, &wanted) else { panic!("the flush was not noticed") };
+        let Verdict::Change { reason, .. } = decide(look, &wanted) else {
+            panic!("the flush was not noticed")
+        };
         assert!(reason.contains("kernel"), "{reason}");
         apply(look, &wanted, Action::ConfigureFirewall).unwrap();
         assert_eq!(decide(look, &wanted), Verdict::InPlace);
@@ -136,6 +142,26 @@ fn the_kernel_is_compared_in_what_both_spell_alike() {
     assert!(!files::holds(&kernel.replace("-j DROP", "-j ACCEPT"), "ufw", rules, deny));
     assert!(!files::holds(&kernel.replace("-A INPUT -j ufw-before-input\n", ""), "ufw", rules, deny));
     assert!(!files::holds("-P INPUT ACCEPT\n", "ufw", rules, deny));
+}
+
+#[test]
+fn hooks_that_somebody_took_out_are_put_back_in_their_order() {
+    let kernel = "-N ufw6-before-input\n-N ufw6-before-logging-input\n-N ufw6-after-input\n-N ufw6-before-output\n\
+        -A INPUT -j ufw6-before-logging-input\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j ufw6-after-input\n\
+        -A OUTPUT -j ufw6-before-output\n";
+    let told: Vec<String> =
+        files::hooks_to_mend(kernel, "ufw6").iter().map(|words| words.join(" ")).collect();
+    assert_eq!(
+        told,
+        [
+            "-A INPUT -j ufw6-before-logging-input",
+            "-A INPUT -j ufw6-before-input",
+            "-A INPUT -j ufw6-after-input",
+            "-D INPUT -j ufw6-before-logging-input",
+            "-D INPUT -j ufw6-after-input",
+        ]
+    );
+    assert!(files::hooks_to_mend("-P INPUT ACCEPT\n", "ufw6").is_empty());
 }
 
 #[test]

@@ -65,10 +65,11 @@ fn has_password(shadow: &str, name: &str) -> bool {
 fn has_key(host: &dyn Host, files: &[String], name: &str, uid: u32, home: &str) -> bool {
     let files = files.iter().flat_map(|line| line.split_whitespace()).filter(|file| *file != "none");
     files.map(|file| place(file, name, home)).any(|path| {
-        let holds = host.read(&path, MAX_FILE_BYTES).is_ok_and(|content| {
-            String::from_utf8_lossy(&content).lines().any(key)
-        });
-        holds && path.ancestors().take_while(|part| part.starts_with(home)).all(|part| private(host, part, uid))
+        let holds = host
+            .read(&path, MAX_FILE_BYTES)
+            .is_ok_and(|content| String::from_utf8_lossy(&content).lines().any(key));
+        holds
+            && path.ancestors().take_while(|part| part.starts_with(home)).all(|part| private(host, part, uid))
             && private(host, &path, uid)
     })
 }
@@ -92,6 +93,8 @@ fn key(line: &str) -> bool {
     }
     let words: Vec<&str> = line.split_whitespace().collect();
     words.windows(2).any(|pair| {
-        KEY_KINDS.iter().any(|kind| pair[0].starts_with(kind)) && pair[1].len() > 60 && pair[1].starts_with("AAAA")
+        KEY_KINDS.iter().any(|kind| pair[0].starts_with(kind))
+            && pair[1].len() > 60
+            && pair[1].starts_with("AAAA")
     })
 }

@@ -39,7 +39,8 @@ impl World {
 }
 
 fn hardened() -> Sshd {
-    let settings = [("PasswordAuthentication", "no"), ("PermitRootLogin", "prohibit-password"), ("X11Forwarding", "no")];
+    let settings =
+        [("PasswordAuthentication", "no"), ("PermitRootLogin", "prohibit-password"), ("X11Forwarding", "no")];
     Sshd { settings: settings.map(|(keyword, value)| (keyword.to_owned(), value.to_owned())).into() }
 }
 
@@ -53,7 +54,13 @@ fn what_was_applied_is_in_force_and_stays_so() {
     assert!(difference.contains("+ PasswordAuthentication no"), "{difference}");
     apply(world.look(), &wanted, Action::ConfigureSshd).unwrap();
     assert_eq!(world.decide(&wanted), Verdict::InPlace);
-    let told: Vec<String> = world.host.commands().into_iter().filter(|c| c.program.ends_with("systemctl")).map(|c| c.args.join(" ")).collect();
+    let told: Vec<String> = world
+        .host
+        .commands()
+        .into_iter()
+        .filter(|c| c.program.ends_with("systemctl"))
+        .map(|c| c.args.join(" "))
+        .collect();
     assert!(told.contains(&"try-reload-or-restart ssh.service".to_owned()), "{told:?}");
 
     world.host.tamper(FILE, "PasswordAuthentication yes\n");
@@ -108,7 +115,10 @@ fn what_stands_before_our_file_is_named() {
     world.host.tamper(CONFIG, "# x\nx11forwarding yes\nInclude /etc/ssh/sshd_config.d/*.conf\n");
     apply(world.look(), &hardened(), Action::ConfigureSshd).unwrap();
     let Verdict::Impossible { reason } = world.decide(&hardened()) else { panic!() };
-    assert!(reason.contains("X11Forwarding is yes instead of no") && reason.contains("sshd_config:2"), "{reason}");
+    assert!(
+        reason.contains("X11Forwarding is yes instead of no") && reason.contains("sshd_config:2"),
+        "{reason}"
+    );
 }
 
 #[test]

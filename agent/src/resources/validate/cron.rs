@@ -26,7 +26,11 @@ pub(super) fn check(host: &dyn Host, file: Candidate<'_>) -> Result<(), String> 
         }
     }
     if !text.is_empty() && !text.ends_with('\n') {
-        return refuse(format!("{}:{}: the last line does not end, and cron would not run it", file.path, text.lines().count()));
+        return refuse(format!(
+            "{}:{}: the last line does not end, and cron would not run it",
+            file.path,
+            text.lines().count()
+        ));
     }
     Ok(())
 }
@@ -60,7 +64,9 @@ pub(super) fn time(fields: &[&str]) -> Result<(), String> {
     }
     for field in fields {
         let known = |c: char| c.is_ascii_digit() || "*/,-".contains(c);
-        let names = field.split([',', '-', '/']).all(|part| part.chars().all(|c| c.is_ascii_alphabetic()) && part.len() == 3 || part.chars().all(known));
+        let names = field.split([',', '-', '/']).all(|part| {
+            part.chars().all(|c| c.is_ascii_alphabetic()) && part.len() == 3 || part.chars().all(known)
+        });
         if !names {
             return Err(format!("{field:?} is not what a field of a time can be"));
         }
@@ -72,6 +78,8 @@ pub(super) fn time(fields: &[&str]) -> Result<(), String> {
 fn variable(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, _)| {
         let name = name.trim().trim_matches(['"', '\'']);
-        !name.is_empty() && !name.contains(char::is_whitespace) && !name.starts_with(|c: char| c.is_ascii_digit() || c == '*' || c == '@')
+        !name.is_empty()
+            && !name.contains(char::is_whitespace)
+            && !name.starts_with(|c: char| c.is_ascii_digit() || c == '*' || c == '@')
     })
 }

@@ -47,7 +47,8 @@ pub(super) fn nginx() -> Preset {
                 let plain = line.split_once('#').and_then(|(_, rest)| rest.split_once(": "));
                 plain.filter(|_| line.contains(" [")).map_or(line, |(_, text)| text).to_owned()
             };
-            let lines: Vec<String> = ended.stderr.lines().filter(|line| !line.trim().is_empty()).map(line).collect();
+            let lines: Vec<String> =
+                ended.stderr.lines().filter(|line| !line.trim().is_empty()).map(line).collect();
             Judgement::BadSomewhere(one_line(lines.iter().map(String::as_str)))
         },
     }
@@ -66,9 +67,12 @@ pub(super) fn sshd() -> Preset {
 pub(super) fn sudoers(path: &str) -> Result<Preset, String> {
     let drop_in = path.strip_prefix("/etc/sudoers.d/");
     if drop_in.is_some_and(|name| name.contains('.') || name.ends_with('~')) {
-        return Err(format!("sudo passes over files with a dot or a tilde in their name: {path} would do nothing"));
+        return Err(format!(
+            "sudo passes over files with a dot or a tilde in their name: {path} would do nothing"
+        ));
     }
-    let args = if drop_in.is_some() || path == "/etc/sudoers" { words(&["-c"]) } else { words(&["-c", "-f", path]) };
+    let args =
+        if drop_in.is_some() || path == "/etc/sudoers" { words(&["-c"]) } else { words(&["-c", "-f", path]) };
     Ok(Preset {
         program: "visudo",
         args,
@@ -79,16 +83,21 @@ pub(super) fn sudoers(path: &str) -> Result<Preset, String> {
                 return Judgement::Good;
             }
             let stdout = String::from_utf8_lossy(&ended.stdout);
-            let told = || ended.stderr.lines().chain(stdout.lines()).filter(|line| !line.ends_with(": parsed OK"));
+            let told =
+                || ended.stderr.lines().chain(stdout.lines()).filter(|line| !line.ends_with(": parsed OK"));
             let text = one_line(told().map(str::trim).filter(|line| !line.is_empty()));
-            if told().any(|line| line.contains(path)) { Judgement::Bad(text) } else { Judgement::BadSomewhere(text) }
+            if told().any(|line| line.contains(path)) {
+                Judgement::Bad(text)
+            } else {
+                Judgement::BadSomewhere(text)
+            }
         },
     })
 }
 
 pub(super) fn haproxy(path: &str) -> Preset {
     const MAIN: &str = "/etc/haproxy/haproxy.cfg";
-    let mut args = words(&["-c", "-q", "-f", MAIN]);
+    let mut args = words(&["-c", "-f", MAIN]);
     let folder = Path::new(path).parent().and_then(Path::to_str).unwrap_or("/");
     if path != MAIN && path.ends_with(".cfg") {
         // A folder of parts is given as a whole; a file elsewhere is one that somebody gives by name.

@@ -73,9 +73,17 @@ fn a_file_that_breaks_another_one_is_refused() {
     let host = FakeHost::default();
     host.set_judge("nginx", |read, _| {
         let duplicate = read(Path::new("/etc/nginx/b")).is_some();
-        if duplicate { failed("duplicate default server in /etc/nginx/a:1") } else { CommandOutput { code: Some(0), ..CommandOutput::default() } }
+        if duplicate {
+            failed("duplicate default server in /etc/nginx/a:1")
+        } else {
+            CommandOutput { code: Some(0), ..CommandOutput::default() }
+        }
     });
-    assert!(on(&host, &[], &file("/etc/nginx/b", "x", Validator::Nginx)).unwrap_err().contains("duplicate default"));
+    assert!(
+        on(&host, &[], &file("/etc/nginx/b", "x", Validator::Nginx))
+            .unwrap_err()
+            .contains("duplicate default")
+    );
 }
 
 #[test]
@@ -98,10 +106,15 @@ fn a_command_of_ones_own_finds_the_content_under_the_name_of_the_file() {
     let state = StateDir::new(state.path());
     let host = muster_platform::LinuxHost::system(state.root());
     let look = Look { host: &host, state: &state, assigned: &[] };
-    let judge = |content: &str, line: &str| check(look, &file("/srv/it's.conf", content, Validator::Command(line.into())));
+    let judge = |content: &str, line: &str| {
+        check(look, &file("/srv/it's.conf", content, Validator::Command(line.into())))
+    };
     judge("good\n", "grep -q good {} && test $(basename {}) = \"it's.conf\"").unwrap();
     let error = judge("bad\n", "grep -q good {} || { echo \"no good in\" {} >&2; exit 3; }").unwrap_err();
-    assert_eq!(error, "its validator refuses it: no good in /srv/it's.conf; what was there before stays in place");
+    assert_eq!(
+        error,
+        "its validator refuses it: no good in /srv/it's.conf; what was there before stays in place"
+    );
     let left = std::fs::read_dir(state.candidates()).unwrap().count();
     assert_eq!(left, 0, "what was judged is still there");
 }
@@ -118,7 +131,8 @@ fn the_words_of_a_program_about_a_secret_are_not_told() {
 #[test]
 fn files_of_cron_are_read_as_cron_reads_them() {
     let host = FakeHost::default();
-    let judge = |name: &str, text: &str| on(&host, &[], &file(&format!("/etc/cron.d/{name}"), text, Validator::Cron));
+    let judge =
+        |name: &str, text: &str| on(&host, &[], &file(&format!("/etc/cron.d/{name}"), text, Validator::Cron));
     judge("good", "# why\nMAILTO=\"\"\nPATH = /bin\n*/5 0-23/2 1,15 jan-mar mon-fri root run --at=5\n@daily www-data x\n\n").unwrap();
     for (text, why) in [
         ("61 * * * * root x\n", "x:1:"),
@@ -159,11 +173,15 @@ fn logrotate_and_systemd_are_taken_by_what_they_say_of_the_file() {
 
 #[test]
 fn a_configuration_of_stunnel_is_tried_in_the_foreground_and_keeps_its_lines() {
-    let made = stunnel::for_trial(b"foreground = no\nPID=/run/x\nsetuid = stunnel4\n[redis]\naccept = 1\noutput = x\n").unwrap();
+    let made = stunnel::for_trial(
+        b"foreground = no\nPID=/run/x\nsetuid = stunnel4\n[redis]\naccept = 1\noutput = x\n",
+    )
+    .unwrap();
     let made = String::from_utf8(made).unwrap();
     let lines: Vec<&str> = made.lines().collect();
     assert_eq!(lines[4..], [";", ";", "setuid = stunnel4", "[redis]", "accept = 1", "output = x"]);
-    let said = stunnel::real_line("/etc/stunnel/a.conf:9: \"acept = 1\": not valid here", "/etc/stunnel/a.conf");
+    let said =
+        stunnel::real_line("/etc/stunnel/a.conf:9: \"acept = 1\": not valid here", "/etc/stunnel/a.conf");
     assert_eq!(said, "/etc/stunnel/a.conf:5: \"acept = 1\": not valid here");
 }
 

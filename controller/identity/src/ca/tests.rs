@@ -77,7 +77,9 @@ fn parts_that_do_not_belong_together_are_refused_by_name() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     make(ours.path());
     make(theirs.path());
-    for file in ["root.crt", "node-issuer.crt", "node-issuer.key", "controller-issuer.key", "service-issuer.crt"] {
+    for file in
+        ["root.crt", "node-issuer.crt", "node-issuer.key", "controller-issuer.key", "service-issuer.crt"]
+    {
         let (from, to) = (theirs.path().join("identity").join(file), ours.path().join("identity").join(file));
         let kept = fs::read(&to).unwrap();
         fs::copy(from, &to).unwrap();
@@ -223,7 +225,10 @@ fn a_fleet_of_an_earlier_version_gets_its_issuer_for_services_while_the_root_key
     remove("root.key");
     let without = make(folder.path());
     let error = issue(&without).unwrap_err();
-    assert!(matches!(error, IssueError::NoServiceIssuer) && error.to_string().contains("root.key"), "{error}");
+    assert!(
+        matches!(error, IssueError::NoServiceIssuer) && error.to_string().contains("root.key"),
+        "{error}"
+    );
     fs::write(identity.join("root.key"), root_key).unwrap();
     fs::set_permissions(identity.join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
     issue(&make(folder.path())).unwrap();

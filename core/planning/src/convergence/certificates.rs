@@ -65,7 +65,8 @@ pub(super) fn verdict(wanted: &Certificate, observed: &Observed) -> Verdict {
         Err(fault) => reasons.push(fault.clone()),
         Ok(certificate) => {
             let names: BTreeSet<String> = dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
-            if certificate.dns_names != names || certificate.addresses != addresses.iter().copied().collect() {
+            if certificate.dns_names != names || certificate.addresses != addresses.iter().copied().collect()
+            {
                 reasons.push("the certificate is for other names".to_owned());
             }
             // Without a key there is nothing that it could be for.
@@ -157,7 +158,12 @@ mod tests {
             (|f| f.key_fault = Some("the key is missing".into()), "the key is missing"),
             (|f| f.certificate = Err("the certificate is missing".into()), "the certificate is missing"),
             (|f| f.certificate.as_mut().unwrap().dns_names.clear(), "other names"),
-            (|f| { f.certificate.as_mut().unwrap().addresses.insert("::1".parse().unwrap()); }, "other names"),
+            (
+                |f| {
+                    f.certificate.as_mut().unwrap().addresses.insert("::1".parse().unwrap());
+                },
+                "other names",
+            ),
             (|f| f.certificate.as_mut().unwrap().matches_key = false, "another key"),
             (|f| f.certificate.as_mut().unwrap().trusted = false, "root"),
             (|f| f.now = at(7 * 24), "ran out at"),
@@ -172,7 +178,8 @@ mod tests {
 
     #[test]
     fn modes_and_the_copy_of_the_root_are_put_right_without_the_controller() {
-        let (first, reason) = action(decide(|f| f.attributes.push("mode of /k is 0644 instead of 0600".into())));
+        let (first, reason) =
+            action(decide(|f| f.attributes.push("mode of /k is 0644 instead of 0600".into())));
         assert_eq!((first, reason.as_str()), (Action::SetAttributes, "mode of /k is 0644 instead of 0600"));
         let (second, _) = action(decide(|f| f.ca_fault = Some("the root is missing".into())));
         assert_eq!(second, Action::SetAttributes);

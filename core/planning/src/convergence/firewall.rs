@@ -48,7 +48,9 @@ pub(super) fn verdict(wanted: &Firewall, observed: &Observed) -> Verdict {
         let six = rules_of(rule, Family::V6);
         let shown = six.first().map(|rule| rule.words(false).join(" ")).unwrap_or_default();
         return Verdict::Impossible {
-            reason: format!("the rule {shown:?} is for IPv6, which ufw leaves alone here; set IPV6=yes in /etc/default/ufw"),
+            reason: format!(
+                "the rule {shown:?} is for IPv6, which ufw leaves alone here; set IPV6=yes in /etc/default/ufw"
+            ),
         };
     }
     let reasons = reasons(wanted, found);

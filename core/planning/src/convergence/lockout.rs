@@ -188,9 +188,11 @@ mod tests {
             rules: Vec::new(),
             exclusive: false,
         };
-        let mut restarted = Resource::new(key("service:dns"), vec![key("directory:x")], service("dnsmasq.service"));
+        let mut restarted =
+            Resource::new(key("service:dns"), vec![key("directory:x")], service("dnsmasq.service"));
         restarted.restart_on = vec![key("file:/etc/hosts")];
-        let directory = DesiredState::Directory(Directory { path: "/x".into(), mode: 0o755, owner: None, group: None });
+        let directory =
+            DesiredState::Directory(Directory { path: "/x".into(), mode: 0o755, owner: None, group: None });
         let resources = [
             Resource::new(key("file:/etc/hosts"), vec![], file("/etc/hosts")),
             Resource::new(key("file:/srv/a"), vec![], file("/srv/a")),

@@ -80,9 +80,10 @@ const DECIDE: [&str; 10] = [
 
 pub(super) fn verdict(wanted: &Sshd, observed: &Observed) -> Verdict {
     let Observed::Sshd(found) = observed else { return mismatch() };
-    let forbidden = wanted.settings.iter().find(|(keyword, _)| {
-        NOT_SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(keyword))
-    });
+    let forbidden = wanted
+        .settings
+        .iter()
+        .find(|(keyword, _)| NOT_SETTINGS.iter().any(|known| known.eq_ignore_ascii_case(keyword)));
     if let Some((keyword, _)) = forbidden {
         let reason = format!("{keyword} is not a setting that can be declared here: write a file for it");
         return Verdict::Impossible { reason };
@@ -109,7 +110,9 @@ pub(super) fn verdict(wanted: &Sshd, observed: &Observed) -> Verdict {
 
 fn overruled(setting: &Overruled) -> String {
     let Overruled { keyword, wanted, found, by } = setting;
-    let by = by.as_ref().map_or_else(String::new, |by| format!(", which is said first in {by}; take it away there"));
+    let by = by
+        .as_ref()
+        .map_or_else(String::new, |by| format!(", which is said first in {by}; take it away there"));
     format!("{keyword} is {found} instead of {wanted}{by}")
 }
 
@@ -134,9 +137,13 @@ fn locked_out(change: &SignInChange) -> Option<String> {
 
 fn gets_in(settings: &SshdSettings, admin: &Admin) -> bool {
     let is = |keyword: &str, value: &str| {
-        settings.get(keyword).and_then(|values| values.first()).is_some_and(|found| found.eq_ignore_ascii_case(value))
+        settings
+            .get(keyword)
+            .and_then(|values| values.first())
+            .is_some_and(|found| found.eq_ignore_ascii_case(value))
     };
-    let by_key = admin.key && !is("pubkeyauthentication", "no") && !(admin.root && is("permitrootlogin", "no"));
+    let by_key =
+        admin.key && !is("pubkeyauthentication", "no") && !(admin.root && is("permitrootlogin", "no"));
     let asked = is("passwordauthentication", "yes") || is("kbdinteractiveauthentication", "yes");
     let by_password = admin.password && asked && (!admin.root || is("permitrootlogin", "yes"));
     (by_key || by_password) && let_through(settings, admin)
@@ -282,8 +289,13 @@ mod tests {
             sign_in: None,
         };
         let wanted = Sshd { settings: vec![("X11Forwarding".into(), "no".into())] };
-        let Verdict::Impossible { reason } = verdict(&wanted, &Observed::Sshd(found.clone())) else { panic!() };
-        assert!(reason.contains("X11Forwarding is yes instead of no") && reason.contains("sshd_config:3"), "{reason}");
+        let Verdict::Impossible { reason } = verdict(&wanted, &Observed::Sshd(found.clone())) else {
+            panic!()
+        };
+        assert!(
+            reason.contains("X11Forwarding is yes instead of no") && reason.contains("sshd_config:3"),
+            "{reason}"
+        );
         let in_place = ObservedSshd { overruled: Vec::new(), ..found };
         assert_eq!(verdict(&wanted, &Observed::Sshd(in_place.clone())), Verdict::InPlace);
         let pending = ObservedSshd { reload_pending: true, ..in_place.clone() };

@@ -22,14 +22,12 @@ impl Target {
     pub(super) fn new(firewall: &Firewall, observed: &ObservedFirewall) -> Self {
         let list = |family, present: &[UfwRule], used: bool| {
             let declared = firewall.rules.iter().chain(&observed.way_out);
-            let wanted = if used { wanted(declared, family, present, firewall.exclusive) } else { Vec::new() };
+            let wanted =
+                if used { wanted(declared, family, present, firewall.exclusive) } else { Vec::new() };
             let present = if used { present.to_vec() } else { Vec::new() };
             List { family, present, wanted }
         };
-        Self {
-            v4: list(Family::V4, &observed.v4, true),
-            v6: list(Family::V6, &observed.v6, observed.ipv6),
-        }
+        Self { v4: list(Family::V4, &observed.v4, true), v6: list(Family::V6, &observed.v6, observed.ipv6) }
     }
 
     pub(super) fn lists(&self) -> [&List; 2] {
@@ -73,7 +71,8 @@ impl List {
 /// The commands, each as arguments of `ufw`.
 pub(super) fn commands(firewall: &Firewall, observed: &ObservedFirewall) -> Vec<Vec<String>> {
     let target = Target::new(firewall, observed);
-    let mut work = Work { commands: Vec::new(), v4: target.v4.present.clone(), v6: target.v6.present.clone() };
+    let mut work =
+        Work { commands: Vec::new(), v4: target.v4.present.clone(), v6: target.v6.present.clone() };
     work.put(&target);
     for (word, wanted, found) in [
         ("incoming", firewall.incoming, observed.incoming),
@@ -145,7 +144,9 @@ impl Work {
         let rule = &list.wanted[at];
         let now = self.list(list.family);
         let new = !now.iter().any(|known| known.same_slot(rule));
-        new && now.last().is_none_or(|last| at.checked_sub(1).is_some_and(|before| list.wanted[before] == *last))
+        new && now
+            .last()
+            .is_none_or(|last| at.checked_sub(1).is_some_and(|before| list.wanted[before] == *last))
     }
 
     fn place(&mut self, list: &List, at: usize, kept: &[UfwRule]) {
@@ -165,7 +166,8 @@ impl Work {
         }
         let before = at.checked_sub(1).map(|before| &list.wanted[before]);
         let now = self.list(family);
-        let position = before.and_then(|before| now.iter().rposition(|known| known == before)).map_or(0, |at| at + 1);
+        let position =
+            before.and_then(|before| now.iter().rposition(|known| known == before)).map_or(0, |at| at + 1);
         if position == now.len() {
             now.push(rule.clone());
             self.add(None, rule, false);

@@ -65,7 +65,13 @@ impl Model {
         }
         let both = words.contains(&"any");
         let six = words.iter().any(|word| word.contains("::"));
-        let families: &[Family] = if both { &[Family::V4, Family::V6] } else if six { &[Family::V6] } else { &[Family::V4] };
+        let families: &[Family] = if both {
+            &[Family::V4, Family::V6]
+        } else if six {
+            &[Family::V6]
+        } else {
+            &[Family::V4]
+        };
         assert!(!both || position.is_none(), "an insertion into both families counts in ways of its own");
         for family in families {
             let rule = said(&words, route, *family);
@@ -74,7 +80,11 @@ impl Model {
             let found = list.iter().position(|known| known.same_slot(&rule));
             match (delete, found, position) {
                 (true, Some(at), None) => {
-                    assert_eq!((list[at].action, &list[at].log), (rule.action, &rule.log), "deletes another rule");
+                    assert_eq!(
+                        (list[at].action, &list[at].log),
+                        (rule.action, &rule.log),
+                        "deletes another rule"
+                    );
                     list.remove(at);
                 }
                 (false, None, Some(position)) => {
@@ -101,7 +111,8 @@ impl Model {
 /// A rule from the words of a command.
 fn said(words: &[&str], route: bool, family: Family) -> UfwRule {
     let after = |word: &str| words.iter().position(|known| *known == word).map(|at| words[at + 1].to_owned());
-    let address = |word: &str| after(word).filter(|text| text != "any").unwrap_or_else(|| family.any().into());
+    let address =
+        |word: &str| after(word).filter(|text| text != "any").unwrap_or_else(|| family.any().into());
     let port = |word: &str| {
         let at = words.iter().position(|known| *known == word)? + 2;
         (words.get(at) == Some(&"port")).then(|| words[at + 1].to_owned())
@@ -165,9 +176,24 @@ fn lines_of_ufw_are_read_and_written_as_it_does() {
         let rule = UfwRule::parse(line).expect(line);
         assert_eq!(rule.to_string(), line);
     }
-    assert_eq!(line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in comment=7765622034").comment.unwrap(), "web 4");
-    assert_eq!(line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0"), line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in"));
-    for odd in ["", "-A ufw-user-input -j ACCEPT", "### RULES ###", "### tuple ### allow tcp", "### tuple ### drop any any a any b in", "### tuple ### allow any any a any b up", "### tuple ### allow any any a any b in_a!eth", "### tuple ### allow tcp 1 a any b in comment=zz"] {
+    assert_eq!(
+        line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in comment=7765622034").comment.unwrap(),
+        "web 4"
+    );
+    assert_eq!(
+        line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0"),
+        line_of("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in")
+    );
+    for odd in [
+        "",
+        "-A ufw-user-input -j ACCEPT",
+        "### RULES ###",
+        "### tuple ### allow tcp",
+        "### tuple ### drop any any a any b in",
+        "### tuple ### allow any any a any b up",
+        "### tuple ### allow any any a any b in_a!eth",
+        "### tuple ### allow tcp 1 a any b in comment=zz",
+    ] {
         assert_eq!(UfwRule::parse(odd), None, "{odd:?}");
     }
 }
@@ -189,7 +215,8 @@ fn addresses_are_those_that_ufw_would_make_of_them() {
 #[test]
 fn a_range_without_a_transport_is_two_rules_and_an_apostrophe_is_no_reason_to_fail() {
     let port = Some(PortRange { first: 8000, last: 8100 });
-    let wanted = FirewallRule { protocol: None, port, comment: Some("Bob's".into()), ..rule(RuleAction::Allow, 1) };
+    let wanted =
+        FirewallRule { protocol: None, port, comment: Some("Bob's".into()), ..rule(RuleAction::Allow, 1) };
     let rules = rules_of(&wanted, Family::V4);
     assert_eq!(rules.iter().map(|rule| rule.protocol.as_str()).collect::<Vec<_>>(), ["tcp", "udp"]);
     assert_eq!(rules[0].comment.as_deref(), Some("Bob\u{2019}s"));
@@ -204,7 +231,11 @@ fn a_new_firewall_is_told_in_the_words_of_a_person_and_turned_on_last() {
         ..firewall(
             vec![
                 FirewallRule { comment: Some("ssh".into()), ..rule(RuleAction::Limit, 22) },
-                FirewallRule { from: Some("10.0.0.0/8".into()), interface: Some("eth1".into()), ..rule(RuleAction::Allow, 6379) },
+                FirewallRule {
+                    from: Some("10.0.0.0/8".into()),
+                    interface: Some("eth1".into()),
+                    ..rule(RuleAction::Allow, 6379)
+                },
                 rule(RuleAction::Allow, 443),
             ],
             false,
@@ -227,11 +258,15 @@ fn a_new_firewall_is_told_in_the_words_of_a_person_and_turned_on_last() {
 
 #[test]
 fn rules_that_are_not_declared_stay_behind_the_declared_ones_unless_they_must_go() {
-    let four = ["allow tcp 8080 0.0.0.0/0 any 0.0.0.0/0 in", "allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in"];
+    let four =
+        ["allow tcp 8080 0.0.0.0/0 any 0.0.0.0/0 in", "allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in"];
     let six = ["allow tcp 22 ::/0 any ::/0 OpenSSH - in"];
     let mut model = Model::with(&four, &six);
     assert_eq!(
-        commands(&mut model, &firewall(vec![rule(RuleAction::Deny, 8080), rule(RuleAction::Allow, 80)], false)),
+        commands(
+            &mut model,
+            &firewall(vec![rule(RuleAction::Deny, 8080), rule(RuleAction::Allow, 80)], false)
+        ),
         [
             "deny in proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 8080",
             "insert 3 deny in proto tcp from ::/0 to ::/0 port 8080",
@@ -250,7 +285,10 @@ fn rules_that_are_not_declared_stay_behind_the_declared_ones_unless_they_must_go
 
 #[test]
 fn what_was_done_by_hand_is_named() {
-    let mut model = Model::with(&["allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", "allow tcp 9 0.0.0.0/0 any 0.0.0.0/0 in"], &[]);
+    let mut model = Model::with(
+        &["allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", "allow tcp 9 0.0.0.0/0 any 0.0.0.0/0 in"],
+        &[],
+    );
     model.0.enabled = false;
     model.0.incoming = Some(FirewallPolicy::Allow);
     let wanted = firewall(vec![rule(RuleAction::Allow, 22)], true);
@@ -290,7 +328,9 @@ fn a_rule_for_ipv6_where_ufw_leaves_that_alone_is_told_to_a_person() {
     let mut model = Model::new();
     model.0.ipv6 = false;
     let six = FirewallRule { from: Some("fd00::/8".into()), ..rule(RuleAction::Allow, 22) };
-    let Verdict::Impossible { reason } = verdict(&firewall(vec![six], false), &Observed::Firewall(model.0.clone())) else {
+    let Verdict::Impossible { reason } =
+        verdict(&firewall(vec![six], false), &Observed::Firewall(model.0.clone()))
+    else {
         panic!("it was taken")
     };
     assert!(reason.contains("IPV6=yes"), "{reason}");
@@ -324,7 +364,9 @@ fn any_rule() -> impl Strategy<Value = FirewallRule> {
         1 => Just(Some("fd00::/8".to_owned())),
     ];
     let protocol = prop_oneof![Just(None), Just(Some(Transport::Tcp)), Just(Some(Transport::Udp))];
-    let port = prop::option::of((20_u16..23, 0_u16..2).prop_map(|(first, more)| PortRange { first, last: first + more }));
+    let port = prop::option::of(
+        (20_u16..23, 0_u16..2).prop_map(|(first, more)| PortRange { first, last: first + more }),
+    );
     let comment = prop::option::of(prop_oneof![Just("why".to_owned()), Just("it's ours".to_owned())]);
     let interface = prop::option::of(Just("eth0".to_owned()));
     (action, any::<bool>(), protocol, port, address, interface, comment).prop_map(

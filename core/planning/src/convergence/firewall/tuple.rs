@@ -309,8 +309,10 @@ fn read_action(text: &str) -> Option<RuleAction> {
 }
 
 fn from_hex(text: &str) -> Option<String> {
-    let digits: Option<Vec<u8>> =
-        text.bytes().map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits: Option<Vec<u8>> = text
+        .bytes()
+        .map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
     let digits = digits?;
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| high << 4 | low).collect();
