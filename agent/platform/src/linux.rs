@@ -1,6 +1,7 @@
 //! The real host.
 
 mod accounts;
+mod bus;
 mod command;
 mod figures;
 mod files;
