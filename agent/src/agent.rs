@@ -2,11 +2,12 @@
 
 use crate::artifacts::{ArtifactSource, Releases};
 use crate::config::AgentConfig;
-use crate::converge::{Converger, Nudges};
+use crate::converge::{Converger, Nudges, Parts, Planner};
 use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::ledger::{Ledger, LedgerError, QueuedReport, Verifier};
 use crate::link::Link;
 use crate::link::remote::RemoteArtifacts;
+use crate::link::turns::RemoteTurns;
 use crate::lock::{AgentLock, LockError};
 use crate::processes::ProcessWatch;
 use crate::runner::ApplicationRunner;
@@ -98,25 +99,32 @@ impl Agent {
             version = crate::VERSION,
             "agent started"
         );
+        crate::notify::ready();
         let nudges = Arc::new(Nudges::new(config.intervals.poll));
         let remote = Arc::new(RemoteArtifacts::new());
         let source: Arc<dyn ArtifactSource> = remote.clone();
         let releases = Releases::new(&config, source, host.clone());
-        let converger = Converger::new(
-            config.clone(),
-            host.clone(),
-            runner.clone(),
+        let turns = Arc::new(RemoteTurns::new(config.intervals.call_timeout));
+        let converger = Converger::new(Parts {
+            config: config.clone(),
+            host: host.clone(),
+            runner: runner.clone(),
             releases,
-            ledger.clone(),
-            nudges.clone(),
-        );
+            ledger: ledger.clone(),
+            nudges: nudges.clone(),
+            turns: turns.clone(),
+            certificates: Some(remote.clone()),
+        });
         let processes = ProcessWatch {
             config: config.clone(),
             runner: runner.clone(),
             ledger: ledger.clone(),
             nudges: nudges.clone(),
         };
+        let planner = Planner::new(host.clone(), config.state_dir.clone());
         let link = Link {
+            planner,
+            turns,
             store: IdentityStore::new(config.state_dir.clone()),
             config,
             enrolment,

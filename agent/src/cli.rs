@@ -1,6 +1,12 @@
 //! The commands of the binary.
 
+mod install;
+mod plan;
+mod revert;
 mod status;
+mod token;
+mod uninstall;
+mod upgrade;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_agent::identity::{Enrolment, IdentityStore};
@@ -33,17 +39,27 @@ enum Command {
     Join(Join),
     /// Converge this node until stopped. Applications go on when the agent ends.
     Run(Run),
+    /// Install the agent that lies beside this program as units of systemd, and start it; may be repeated.
+    Install(install::Install),
+    /// Fetch the programs that the controller hands out and install them; applications notice nothing.
+    Upgrade(upgrade::Upgrade),
+    /// Take the agent off this host, with the applications or without.
+    Uninstall(uninstall::Uninstall),
     /// Show what this node is and what it was last told, from its own files.
     Status(Status),
+    /// Put back what was there before changes that are still to be proven. A timer runs this when nobody proved them.
+    Revert(revert::Revert),
+    /// Show what the next run would change, with every difference, and change nothing. Needs no controller.
+    Plan(Status),
     /// Print the version.
     Version,
 }
 
 #[derive(Debug, Args)]
 struct Join {
-    /// The token: muster_join_...
+    /// The token: muster_join_...; read from standard input unless given. (Who is on this host sees arguments of others.)
     #[arg(env = "MUSTER_JOIN_TOKEN", hide_env_values = true)]
-    token: String,
+    token: Option<String>,
     /// Where the controller answers agents: https://host:8444
     #[arg(long, env = "MUSTER_CONTROLLER")]
     controller: String,
@@ -64,6 +80,9 @@ struct Run {
     /// The supervisor to start when none runs; beside this program unless given.
     #[arg(long, env = "MUSTER_SUPERVISOR_BIN")]
     supervisor_bin: Option<PathBuf>,
+    /// The unit of systemd that the supervisor is, where it is one: started by systemd, not by the agent.
+    #[arg(long, env = "MUSTER_SUPERVISOR_UNIT")]
+    supervisor_unit: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -112,8 +131,15 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Join(arguments) => join_fleet(arguments).await,
         Command::Run(arguments) => run_agent(arguments).await,
+        Command::Install(arguments) => install::run(arguments).await,
+        Command::Upgrade(arguments) => upgrade::run(arguments).await,
+        Command::Uninstall(arguments) => uninstall::run(arguments).await,
         Command::Status(arguments) => {
             status::print(&arguments.place.state_dir(false), arguments.output == Output::Json)
+        }
+        Command::Revert(arguments) => revert::run(&arguments),
+        Command::Plan(arguments) => {
+            plan::print(&arguments.place.state_dir(false), arguments.output == Output::Json).await
         }
         Command::Version => {
             say(&format!("muster-agent {VERSION}"));
@@ -140,6 +166,11 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
+#[expect(clippy::print_stderr, reason = "one line for the person who typed the command")]
+fn warn(problem: &str) {
+    eprintln!("warning: {problem}");
+}
+
 async fn join_fleet(arguments: Join) -> ExitCode {
     let state = arguments.place.state_dir(arguments.rootless);
     let config = AgentConfig::new(state.root());
@@ -148,20 +179,23 @@ async fn join_fleet(arguments: Join) -> ExitCode {
             explain(&enrolment, &config.state_dir);
             ExitCode::SUCCESS
         }
-        Err(error) if error.refusal() => fail_join(REFUSED, &error),
-        Err(error) => fail_join(1, &error),
+        Err(error) if error.refusal() => fail_whole(REFUSED, &error),
+        Err(error) => fail_whole(1, &error),
     }
 }
 
 /// Texts of joining are whole by themselves.
 #[expect(clippy::print_stderr, reason = "one line for the person who typed the command")]
-fn fail_join(code: u8, error: &JoinError) -> ExitCode {
+fn fail_whole(code: u8, error: &dyn std::error::Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(code)
 }
 
 async fn try_join(config: &AgentConfig, arguments: &Join) -> Result<Enrolment, JoinError> {
-    let token = JoinToken::parse(&arguments.token)?;
+    let token = match &arguments.token {
+        Some(token) => JoinToken::parse(token)?,
+        None => JoinToken::parse(&token::from_stdin().unwrap_or_default())?,
+    };
     let controller = ControllerAddress::parse(&arguments.controller)?;
     let host = host(&config.state_dir, arguments.rootless);
     let facts = host.facts(VERSION);
@@ -207,7 +241,8 @@ async fn run_agent(arguments: Run) -> ExitCode {
         );
     }
     let supervisor = arguments.supervisor_bin.unwrap_or_else(beside_this_program);
-    let runner = Arc::new(SupervisorRunner::new(state.clone(), supervisor));
+    let runner =
+        Arc::new(SupervisorRunner::new(state.clone(), supervisor).as_unit(arguments.supervisor_unit));
     let agent = match Agent::new(AgentConfig::new(state.root()), host, runner) {
         Ok(agent) => agent,
         Err(error @ StartError::Lock(LockError::Taken { .. })) => return fail(REFUSED, &error),

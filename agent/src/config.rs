@@ -54,6 +54,10 @@ pub struct Intervals {
     pub retry_min: Duration,
     /// The longest such pause.
     pub retry_max: Duration,
+    /// The first pause before a look at what has to wait (for a lock, for the node's turn); a little longer each time.
+    pub waiting: Duration,
+    /// How long changes on the disk have to rest before they are looked at.
+    pub drift_rest: Duration,
     /// How long the supervisor may take to bring up a release, over what the release itself allows for.
     pub apply_grace: Duration,
 }
@@ -69,6 +73,8 @@ impl Default for Intervals {
             connect_timeout: Duration::from_secs(10),
             retry_min: Duration::from_secs(60),
             retry_max: Duration::from_secs(900),
+            waiting: Duration::from_secs(1),
+            drift_rest: Duration::from_millis(100),
             apply_grace: Duration::from_secs(60),
         }
     }
@@ -195,6 +201,16 @@ impl StateDir {
     /// Node.js runtimes, one folder for each version.
     pub fn nodejs(&self) -> PathBuf {
         self.0.join("nodejs")
+    }
+
+    /// Files that are judged before they are put into place.
+    pub fn candidates(&self) -> PathBuf {
+        self.0.join("candidates")
+    }
+
+    /// Changes that are still to be proven harmless, and those that were not.
+    pub fn safe_apply(&self) -> PathBuf {
+        self.0.join("safe-apply")
     }
 
     /// What stands for `/` in rootless mode.

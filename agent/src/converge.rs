@@ -1,319 +1,210 @@
-//! The loop of the agent: observe -> plan -> apply -> report. It runs when an assignment came, when somebody asks, and at
-//! each poll, with or without a controller; a run that finds nothing to do writes nothing.
+//! The loop of the agent: observe -> plan -> apply -> report. It runs when an assignment came, when somebody asks, when
+//! something managed changes on the disk, and at each poll, with or without a controller; a run that finds nothing to do
+//! writes nothing.
 //!
 //! Deciding is `muster_planning::convergence`'s. This room keeps the order, applies, and tells what became of it.
+//! Start here: [`Converger::converge`], then `run` (one run), `change` (one resource), `noop` (a run that changes nothing).
 
+mod change;
+mod drift;
+mod noop;
+mod nudges;
+mod put_back;
+mod released;
 mod retry;
+mod run;
+mod sight;
+mod told;
+mod transaction;
+mod turns;
+
+pub use noop::Planner;
+pub use nudges::Nudges;
+pub use turns::Turns;
 
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
-use crate::resources::{self, Look, View, deploy, nodejs, observe};
+use crate::resources::{Builtin, CertificateSource, Kinds};
 use crate::runner::ApplicationRunner;
+use drift::Drift;
 use muster_domain::{
     event::Severity,
-    observed::{ChangeCause, ConvergenceReport, ResourceReport, ResourceStatus},
-    resource::{DesiredState, Resource, ResourceKey},
+    observed::{ConvergenceReport, ResourceStatus},
+    resource::{DesiredState, Mode, Resource},
 };
-use muster_planning::convergence::{self, Action, Effort, Observed, Outcomes, Plan, Verdict};
+use muster_planning::convergence::Effort;
 use muster_platform::Host;
 use muster_supervisor_protocol::AppStatus;
 use retry::Retries;
-use std::collections::{BTreeMap, BTreeSet};
+use run::Run;
+use sight::Sight;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use std::time::Duration;
+use told::Told;
 
-/// How the link wakes the loop, and tells it how often to look by itself.
-#[derive(Debug)]
-pub struct Nudges {
-    notify: Notify,
-    asked: AtomicBool,
-    poll_ms: AtomicU64,
-}
+/// The longest pause before a look at what waits, for the first while; then a poll is soon enough.
+const MAX_WAITING: Duration = Duration::from_secs(5);
 
-impl Nudges {
-    /// None yet.
-    pub fn new(poll: Duration) -> Self {
-        let poll_ms = AtomicU64::new(u64::try_from(poll.as_millis()).unwrap_or(u64::MAX));
-        Self { notify: Notify::new(), asked: AtomicBool::new(false), poll_ms }
-    }
-
-    /// There may be something to do.
-    pub fn nudge(&self) {
-        self.notify.notify_one();
-    }
-
-    /// A person wants a run now, and its report, whatever it finds.
-    pub fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-        self.notify.notify_one();
-    }
-
-    /// The time between two polls.
-    pub fn poll(&self) -> Duration {
-        Duration::from_millis(self.poll_ms.load(Ordering::Relaxed))
-    }
-
-    /// Changes that time, within reason: a controller's mistake must neither silence agents nor make them a storm.
-    pub fn set_poll_ms(&self, poll_ms: u32) {
-        if poll_ms > 0 {
-            self.poll_ms.store(u64::from(poll_ms).clamp(50, 3_600_000), Ordering::Relaxed);
-        }
-    }
-}
+/// So many looks at what waits come sooner than a poll: ten minutes.
+const SOON: u32 = 120;
 
 /// Converges the node.
 pub struct Converger {
     config: AgentConfig,
     host: Arc<dyn Host>,
+    kinds: Arc<dyn Kinds>,
     runner: Arc<dyn ApplicationRunner>,
     releases: Releases,
     ledger: Arc<Ledger>,
     nudges: Arc<Nudges>,
+    turns: Arc<dyn Turns>,
+    certificates: Option<Arc<dyn CertificateSource>>,
+    cpus: u32,
     retries: Retries,
-    last_report: Option<ConvergenceReport>,
+    told: Told,
+    /// Runs in a row in which something waited.
+    waited: u32,
+    /// The last run changed something.
+    changed_something: bool,
 }
 
-/// What became of one resource.
-struct StepOutcome {
-    status: ResourceStatus,
-    changed: bool,
-    detail: String,
-}
-
-impl StepOutcome {
-    fn new(status: ResourceStatus, detail: impl Into<String>) -> Self {
-        Self { status, changed: false, detail: detail.into() }
-    }
+/// What a converger works with.
+pub struct Parts {
+    /// What the agent was told from outside.
+    pub config: AgentConfig,
+    /// The host.
+    pub host: Arc<dyn Host>,
+    /// Who runs applications.
+    pub runner: Arc<dyn ApplicationRunner>,
+    /// Their releases.
+    pub releases: Releases,
+    /// The memory.
+    pub ledger: Arc<Ledger>,
+    /// What wakes the loop.
+    pub nudges: Arc<Nudges>,
+    /// Who says whose turn it is.
+    pub turns: Arc<dyn Turns>,
+    /// Who issues certificates for services; absent where there is nobody to ask.
+    pub certificates: Option<Arc<dyn CertificateSource>>,
 }
 
 impl Converger {
     /// A loop over these parts.
-    pub fn new(
-        config: AgentConfig,
-        host: Arc<dyn Host>,
-        runner: Arc<dyn ApplicationRunner>,
-        releases: Releases,
-        ledger: Arc<Ledger>,
-        nudges: Arc<Nudges>,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        Self::with_kinds(parts, Arc::new(Builtin))
+    }
+
+    fn with_kinds(parts: Parts, kinds: Arc<dyn Kinds>) -> Self {
+        let Parts { config, host, runner, releases, ledger, nudges, turns, certificates } = parts;
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
-        Self { config, host, runner, releases, ledger, nudges, retries, last_report: None }
+        let cpus = host.facts(crate::VERSION).cpus;
+        let told = Told::default();
+        Self {
+            config,
+            host,
+            kinds,
+            runner,
+            releases,
+            ledger,
+            nudges,
+            turns,
+            certificates,
+            cpus,
+            retries,
+            told,
+            waited: 0,
+            changed_something: false,
+        }
     }
 
     /// Converges until it is dropped.
     pub async fn run(mut self) {
+        let mut drift = Drift::new(self.host.clone(), self.config.intervals.drift_rest);
         loop {
-            let asked = self.nudges.asked.swap(false, Ordering::Relaxed);
-            self.converge(asked).await;
-            let poll = tokio::time::sleep(jittered(self.nudges.poll()));
+            let asked = self.nudges.take_asked();
+            // What is to be watched is watched before it is looked at, so that nothing happens in between.
+            if let Some(assignment) = self.ledger.current() {
+                drift.watch(&assignment);
+            }
+            let pause = self.converge(asked).await;
+            drift.looked(self.changed_something);
             tokio::select! {
-                () = self.nudges.notify.notified() => {}
-                () = poll => {}
+                () = self.nudges.nudged() => {}
+                () = drift.changed() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// One run. `asked`: a person wants it, so it tries harder and reports in any case.
-    pub async fn converge(&mut self, asked: bool) {
-        let Some(assignment) = self.ledger.current() else { return };
+    /// One run, and when the next one is due. `asked`: a person wants it, so it tries harder and reports in any case.
+    pub async fn converge(&mut self, asked: bool) -> Duration {
+        let nudges = self.nudges.clone();
+        let _alone = nudges.alone().await;
+        let Some(assignment) = self.ledger.current() else { return self.next(None, false) };
         if asked {
             self.retries.clear();
+            if let Err(error) = self.ledger.forgive() {
+                tracing::warn!(error = %crate::chain(&error), "that a person asked cannot be noted");
+            }
         }
         let started_at = self.config.clock.now();
-        let effort = Effort { start_crash_looping: asked };
-        let apps = Arc::new(self.runner.list().await.map_err(|error| error.to_string()));
-        let cpus = self.host.facts(crate::VERSION).cpus;
-        let observed = self.observe_all(&assignment, &apps, cpus).await;
-        let plan = convergence::plan(&assignment.content.resources, &observed, effort);
-        let resources = self.carry_out(&assignment, plan, &apps, cpus, effort).await;
-        if let Ok(apps) = apps.as_ref() {
+        let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
+        let mut run = Run::begin(self, sight).await;
+        run.carry_out(0..assignment.content.resources.len()).await;
+        run.remove_released().await;
+        run.finish_turn().await;
+        let Run { reports, removed, again_in, sight, changed, .. } = run;
+        self.changed_something = !changed.is_empty();
+        if let Ok(apps) = &sight.apps {
             self.remove_applications(&assignment, apps).await;
         }
-        let in_place = resources.iter().zip(&assignment.resource_digests);
-        let in_place = in_place.filter(|(report, _)| report.status == ResourceStatus::Converged);
-        let in_place = in_place.map(|(report, digest)| (report.key.clone(), *digest));
+        let mut resources: Vec<_> = reports.into_iter().flatten().collect();
+        let each = || assignment.content.resources.iter().zip(&assignment.resource_digests).zip(&resources);
+        let in_place = each().filter(|((resource, _), report)| {
+            report.status == ResourceStatus::Converged && resource.mode != Mode::Ignore
+        });
+        let in_place: Vec<(&Resource, _)> =
+            in_place.map(|((resource, digest), _)| (resource, *digest)).collect();
         if let Err(error) = self.ledger.note_converged(&assignment, in_place) {
             tracing::warn!(error = %crate::chain(&error), "what is in force cannot be noted");
         }
+        resources.extend(removed);
+        let waits = resources.iter().any(|resource| resource.status == ResourceStatus::Waiting);
         let report = ConvergenceReport {
             sequence: 0,
             generation: assignment.generation,
             revision: assignment.revision,
             started_at,
-            finished_at: self.config.clock.now(),
+            // The clock may have been set back meanwhile.
+            finished_at: self.config.clock.now().max(started_at),
             resources,
             reboot_required: None,
         };
-        self.report(report, asked);
+        self.told.report(report, asked, &self.ledger.reports);
+        self.next(again_in, waits)
     }
 
-    async fn observe_all(
-        &self,
-        assignment: &Arc<Accepted>,
-        apps: &Arc<Result<Vec<AppStatus>, String>>,
-        cpus: u32,
-    ) -> BTreeMap<ResourceKey, Observed> {
-        let (host, state) = (self.host.clone(), self.config.state_dir.clone());
-        let (assignment, apps) = (assignment.clone(), apps.clone());
-        crate::blocking(move || {
-            host.units_wanted(&resources::units_of(&assignment.content.resources));
-            let view = View { state: &state, apps: &apps, cpus };
-            let look = |resource: &Resource| (resource.key.clone(), observe(host.as_ref(), view, resource));
-            assignment.content.resources.iter().map(look).collect()
-        })
-        .await
+    /// When the next run is due.
+    fn next(&mut self, again_in: Option<Duration>, waits: bool) -> Duration {
+        self.waited = if waits { self.waited.saturating_add(1) } else { 0 };
+        let poll = jittered(self.nudges.poll());
+        let soon = (waits && self.waited < SOON)
+            .then(|| self.config.intervals.waiting.saturating_mul(self.waited).min(MAX_WAITING));
+        [again_in, soon].into_iter().flatten().fold(poll, Duration::min)
     }
 
-    async fn carry_out(
-        &mut self,
-        assignment: &Arc<Accepted>,
-        plan: Plan,
-        apps: &Arc<Result<Vec<AppStatus>, String>>,
-        cpus: u32,
-        effort: Effort,
-    ) -> Vec<ResourceReport> {
-        let mut outcomes = Outcomes::default();
-        let mut reports = Vec::with_capacity(plan.steps.len());
-        let mut changed_before = false;
-        for (index, step) in plan.steps.into_iter().enumerate() {
-            let resource = &assignment.content.resources[index];
-            let digest = assignment.resource_digests[index];
-            let outcome = if let Some(dependency) = outcomes.blocked_by(resource) {
-                StepOutcome::new(
-                    ResourceStatus::Skipped,
-                    format!("{dependency}, which it depends on, is not in place"),
-                )
-            } else {
-                let mut verdict = step.verdict;
-                if changed_before && matches!(verdict, Verdict::Change { .. }) {
-                    // What was done a moment ago may have changed what is needed here.
-                    let (host, state) = (self.host.clone(), self.config.state_dir.clone());
-                    let (resource, apps) = (resource.clone(), apps.clone());
-                    verdict = crate::blocking(move || {
-                        let view = View { state: &state, apps: &apps, cpus };
-                        let observed = observe(host.as_ref(), view, &resource);
-                        convergence::verdict(&resource.desired, &observed, effort)
-                    })
-                    .await;
-                }
-                self.step(resource, digest, verdict, cpus).await
-            };
-            changed_before |= outcome.changed;
-            let corrective = self.ledger.converged(&resource.key) == Some(digest);
-            let cause = if corrective { ChangeCause::Corrective } else { ChangeCause::Intentional };
-            let StepOutcome { status, changed, detail } = outcome;
-            // It may quote the application, and goes to the log as well as into the report.
-            let detail = self.ledger.redactor().clean(detail);
-            if status == ResourceStatus::Failed && !self.known(&resource.key, status, &detail) {
-                tracing::warn!(resource = %resource.key, "failed: {detail}");
-            } else if changed {
-                tracing::info!(resource = %resource.key, cause = cause.as_str(), "changed: {detail}");
-            }
-            outcomes.record(resource.key.clone(), status);
-            reports.push(ResourceReport {
-                key: resource.key.clone(),
-                status,
-                mode: resource.mode,
-                change: changed.then_some(cause),
-                detail,
-                diff: None,
-            });
-        }
-        reports
-    }
-
-    async fn step(
-        &mut self,
-        resource: &Resource,
-        digest: muster_domain::Digest,
-        verdict: Verdict,
-        cpus: u32,
-    ) -> StepOutcome {
-        let (actions, reason) = match verdict {
-            Verdict::InPlace => {
-                self.retries.succeeded(&resource.key);
-                return StepOutcome::new(ResourceStatus::Converged, "");
-            }
-            Verdict::Waiting { reason } => return StepOutcome::new(ResourceStatus::Drifted, reason),
-            Verdict::Impossible { reason } => return StepOutcome::new(ResourceStatus::Failed, reason),
-            Verdict::Unsupported { reason } => return StepOutcome::new(ResourceStatus::Unsupported, reason),
-            Verdict::Change { actions, reason } => (actions, reason),
-        };
-        if let Some(detail) = self.retries.held_back(&resource.key, digest, Instant::now()) {
-            return StepOutcome::new(ResourceStatus::Failed, detail);
-        }
-        let mut done: Vec<String> = vec![reason];
-        for action in actions {
-            match self.act(resource, action, cpus).await {
-                Ok(note) => done.extend(note),
-                Err(reason) => {
-                    let expensive =
-                        matches!(action, Action::RunRelease | Action::StartAgain | Action::InstallNodejs);
-                    let detail = if expensive {
-                        self.retries.failed(
-                            &resource.key,
-                            digest,
-                            reason,
-                            (Instant::now(), self.config.clock.now()),
-                        )
-                    } else {
-                        reason
-                    };
-                    return StepOutcome::new(ResourceStatus::Failed, detail);
-                }
-            }
-        }
-        self.retries.succeeded(&resource.key);
-        StepOutcome { status: ResourceStatus::Converged, changed: true, detail: done.join("; ") }
-    }
-
-    /// Does one thing, and says what a person should know about it.
-    async fn act(&self, resource: &Resource, action: Action, cpus: u32) -> Result<Option<String>, String> {
-        match (&resource.desired, action) {
-            (DesiredState::Nodejs(wanted), Action::InstallNodejs) => {
-                let (host, state, range) =
-                    (self.host.clone(), self.config.state_dir.clone(), wanted.range.clone());
-                let version = crate::blocking(move || nodejs::install(host.as_ref(), &state, &range)).await?;
-                Ok(Some(format!("installed Node.js {version}")))
-            }
-            (DesiredState::Application(wanted), Action::FetchRelease) => {
-                self.releases.install(wanted).await.map(|()| None).map_err(|error| error.to_string())
-            }
-            (DesiredState::Application(wanted), Action::RunRelease) => {
-                deploy::run_release(self.host.clone(), self.runner.as_ref(), &self.config, wanted, cpus).await
-            }
-            (DesiredState::Application(wanted), Action::StartAgain) => self
-                .runner
-                .start(wanted.name.as_str())
-                .await
-                .map(|()| None)
-                .map_err(|error| error.to_string()),
-            (DesiredState::Application(wanted), Action::PointCurrent) => {
-                deploy::point_current(&self.config.state_dir, wanted).map_err(|error| error.to_string())?;
-                let in_use = BTreeSet::from([wanted.release_id]);
-                match self.releases.prune(&wanted.name, &in_use) {
-                    Ok(removed) if removed.is_empty() => {}
-                    Ok(removed) => {
-                        tracing::info!(application = %wanted.name, ?removed, "removed old releases")
-                    }
-                    Err(error) => {
-                        tracing::warn!(application = %wanted.name, %error, "cannot remove old releases")
-                    }
-                }
-                Ok(None)
-            }
-            (desired, action) => {
-                let (host, state) = (self.host.clone(), self.config.state_dir.clone());
-                let desired = desired.clone();
-                crate::blocking(move || {
-                    let look = Look { host: host.as_ref(), state: &state };
-                    resources::apply(look, &desired, action)
-                })
-                .await
-            }
+    /// With what this run looks.
+    async fn sight(&self, assignment: Arc<Accepted>, effort: Effort) -> Sight {
+        Sight {
+            assignment,
+            host: self.host.clone(),
+            kinds: self.kinds.clone(),
+            state: self.config.state_dir.clone(),
+            apps: self.runner.list().await.map_err(|error| error.to_string()),
+            cpus: self.cpus,
+            effort,
         }
     }
 
@@ -333,21 +224,15 @@ impl Converger {
             if !self.config.state_dir.application(&name).is_dir() {
                 continue;
             }
-            let (kind, severity, message) = match self.runner.delete(&app.name).await {
-                Ok(()) => {
-                    let message =
-                        format!("{name} is no longer assigned: it was stopped, its files were kept");
-                    ("application.removed", Severity::Info, message)
-                }
-                Err(error) => {
-                    tracing::warn!(application = %name, %error, "an application that is no longer assigned still runs");
-                    continue;
-                }
-            };
+            if let Err(error) = self.runner.delete(&app.name).await {
+                tracing::warn!(application = %name, %error, "an application that is no longer assigned still runs");
+                continue;
+            }
+            let message = format!("{name} is no longer assigned: it was stopped, its files were kept");
             tracing::info!(application = %name, "{message}");
             self.ledger.reports.push(QueuedReport::Event {
-                event: kind.to_owned(),
-                severity,
+                event: "application.removed".to_owned(),
+                severity: Severity::Info,
                 message,
                 application: Some(app.name.clone()),
                 at_ms: self.config.clock.now().timestamp_millis(),
@@ -355,37 +240,7 @@ impl Converger {
             });
         }
     }
-
-    /// Whether the last run found the same: told once, not at every poll.
-    fn known(&self, key: &ResourceKey, status: ResourceStatus, detail: &str) -> bool {
-        let last = self.last_report.iter().flat_map(|report| &report.resources);
-        last.into_iter().any(|known| known.key == *key && known.status == status && known.detail == detail)
-    }
-
-    /// Queues a report when it says something new.
-    fn report(&mut self, report: ConvergenceReport, asked: bool) {
-        let changed = report.resources.iter().any(|resource| resource.change.is_some());
-        let known = self.last_report.as_ref().is_some_and(|last| {
-            last.generation == report.generation
-                && last.revision == report.revision
-                && last.resources.iter().map(standing).eq(report.resources.iter().map(standing))
-        });
-        if asked || changed || !known {
-            let failed = report.resources.iter().filter(|r| r.status == ResourceStatus::Failed).count();
-            tracing::info!(
-                generation = report.generation.get(),
-                failed,
-                converged = report.converged(),
-                "run reported"
-            );
-            self.ledger.reports.push(QueuedReport::Convergence(report.clone()));
-        }
-        self.last_report = Some(report);
-    }
 }
 
-/// What of a resource is news when it differs: how it stands and why, not what was just done.
-fn standing(report: &ResourceReport) -> (&ResourceKey, ResourceStatus, &str) {
-    let detail = if report.status == ResourceStatus::Converged { "" } else { report.detail.as_str() };
-    (&report.key, report.status, detail)
-}
+#[cfg(test)]
+mod tests;

@@ -201,6 +201,12 @@ impl IdentityStore {
         Ok(Credentials { chain, key, root })
     }
 
+    /// What controllers, and services of other nodes, are verified with.
+    pub fn root(&self) -> Result<CertificateDer<'static>, IdentityError> {
+        let path = self.state.identity().join(ROOT);
+        CertificateDer::from_pem_slice(&read(&path)?).map_err(|error| damaged(&path, error))
+    }
+
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), IdentityError> {
         durable::write(path, content).map_err(io_error("write", path))
     }
@@ -256,7 +262,7 @@ impl From<Enrolment> for EnrolmentBasics {
     }
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let lines: Vec<&str> =

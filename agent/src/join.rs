@@ -102,6 +102,11 @@ impl From<InvalidMessage> for JoinError {
 }
 
 impl JoinToken {
+    /// SHA-256 of the root certificate of the fleet that it is for.
+    pub fn root_sha256(&self) -> &[u8] {
+        &self.root_sha256
+    }
+
     /// Reads a token.
     pub fn parse(text: &str) -> Result<Self, JoinError> {
         let rest = text.trim().strip_prefix("muster_join_").ok_or(JoinError::Token)?;
@@ -205,6 +210,7 @@ fn advise(source: DialError) -> JoinError {
         DialError::WrongController { .. } => {
             "nothing was sent to it; check --controller, and that the token is from this fleet"
         }
+        DialError::Clock { .. } => "nothing was sent to it; compare the clocks of both with `date --utc`",
         DialError::Tls { .. } | DialError::Lost { .. } | DialError::Refused { .. } => {
             "check that the address is the controller's listener for agents (port 8444 by default)"
         }

@@ -1,14 +1,19 @@
-//! What survives a restart: the last accepted assignment, what was in force of it, and the reports still to be sent.
+//! What survives a restart: the last accepted assignment, what was in force of it, what the agent is in the middle of, and
+//! the reports still to be sent.
 //!
 //! The assignment may hold secrets, so it is sealed with a key that lies beside it: this keeps secrets out of backups of
 //! single files and out of sight, not from somebody who can read the whole folder as root.
 //! Nothing here trusts the disk: what cannot be opened or does not verify is set aside, kept and reported.
 
 mod acceptance;
+mod backups;
+mod memory;
 mod queue;
 mod seal;
 
 pub use acceptance::{AssignmentRefused, Verifier};
+pub use backups::{Former, FormerState};
+pub use memory::{HeldTurn, Noted, Recollection, Refused, Released};
 pub use queue::{MAX_QUEUED_BYTES, MAX_QUEUED_REPORTS, QueuedReport, ReportQueue};
 
 use crate::durable;
@@ -18,6 +23,7 @@ use muster_domain::{
     assignment::{AssignmentContent, Generation, Revision},
     resource::{Resource, ResourceKey},
 };
+use muster_planning::convergence::{Pending, triggers};
 use muster_proto::v1;
 use prost::Message;
 use seal::SealKey;
@@ -29,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const ASSIGNMENT: &str = "assignment.bin";
 const STATE: &str = "state.bin";
+const RELEASED: &str = "released.bin";
 const KEY: &str = "ledger.key";
 
 /// The assignment in force.
@@ -42,12 +49,16 @@ pub struct Accepted {
     pub content: AssignmentContent,
     /// The digest of each resource, in the order of the content: tells whether a resource was asked for before.
     pub resource_digests: Vec<Digest>,
+    /// Where in the content each resource stands.
+    pub positions: BTreeMap<ResourceKey, usize>,
 }
 
 impl Accepted {
-    fn new(generation: Generation, revision: Revision, content: AssignmentContent) -> Self {
+    /// An assignment that was checked.
+    pub(crate) fn new(generation: Generation, revision: Revision, content: AssignmentContent) -> Self {
         let resource_digests = content.resources.iter().map(resource_digest).collect();
-        Self { generation, revision, content, resource_digests }
+        let positions = content.resources.iter().enumerate().map(|(at, r)| (r.key.clone(), at)).collect();
+        Self { generation, revision, content, resource_digests, positions }
     }
 }
 
@@ -58,13 +69,8 @@ fn resource_digest(resource: &Resource) -> Digest {
 /// What became of an assignment that was offered.
 #[derive(Debug)]
 pub enum Offered {
-    /// It is in force now. Resources that it no longer names are listed.
-    Accepted {
-        /// The new one.
-        assignment: Arc<Accepted>,
-        /// Keys that the former one had and this one has not.
-        released: Vec<ResourceKey>,
-    },
+    /// It is in force now.
+    Accepted(Arc<Accepted>),
     /// It already was.
     Known,
     /// It was refused, and the former one stays in force.
@@ -97,6 +103,18 @@ struct State {
     revision: Option<Revision>,
     /// Resources that were as they should be, and the digest of what that was.
     converged: BTreeMap<ResourceKey, Digest>,
+    /// Resources that the agent has changed, or would have.
+    #[serde(default)]
+    managed: BTreeSet<ResourceKey>,
+    /// Reloads, restarts and commands that are due.
+    #[serde(default)]
+    pending: BTreeMap<ResourceKey, Pending>,
+    /// Desired states that were not taken.
+    #[serde(default)]
+    refused: BTreeMap<ResourceKey, Refused>,
+    /// The turn that the node holds.
+    #[serde(default)]
+    turn: Option<HeldTurn>,
 }
 
 /// The durable memory of an agent.
@@ -108,6 +126,9 @@ pub struct Ledger {
     redactor: Arc<Redactor>,
     /// Reports still to be sent.
     pub reports: ReportQueue,
+    /// How many writes go well before the agent dies in one, where a test wants that.
+    #[cfg(test)]
+    writes_left: Mutex<Option<u64>>,
 }
 
 #[derive(Debug)]
@@ -115,6 +136,7 @@ struct Inner {
     verifier: Verifier,
     current: Option<Arc<Accepted>>,
     state: State,
+    released: Vec<Released>,
 }
 
 impl Ledger {
@@ -136,6 +158,7 @@ impl Ledger {
             let signed = v1::SignedAssignment::decode(bytes).map_err(|e| e.to_string())?;
             verifier.verify(&signed).map_err(|refused| refused.reason)
         })?;
+        let released = aside.open(RELEASED, &key, memory::decode_released)?.unwrap_or_default();
         let reports_dir = dir.join("reports");
         let redactor = Arc::new(Redactor::default());
         let reports = ReportQueue::open(&reports_dir, now_ms, redactor.clone())
@@ -144,8 +167,19 @@ impl Ledger {
         if let Some(current) = &current {
             redactor.learn(&current.content);
         }
-        let inner = Mutex::new(Inner { verifier, current, state });
-        Ok((Self { dir: dir.to_owned(), key, inner, redactor, reports }, oddities))
+        let inner = Mutex::new(Inner { verifier, current, state, released });
+        let ledger = Self {
+            dir: dir.to_owned(),
+            key,
+            inner,
+            redactor,
+            reports,
+            #[cfg(test)]
+            writes_left: Mutex::new(None),
+        };
+        // A kill may have left some that nobody waits for.
+        ledger.drop_backups()?;
+        Ok((ledger, oddities))
     }
 
     /// The assignment in force.
@@ -179,16 +213,25 @@ impl Ledger {
         if current == Some((assignment.generation, Some(assignment.revision))) {
             return Ok(Offered::Known);
         }
+        // First: what is no longer declared must not be forgotten when the agent is killed between the two. As long as the
+        // former assignment is in force, nothing comes of it.
+        let released = released_by(&inner, &assignment);
+        if released != inner.released {
+            self.write(RELEASED, &memory::encode_released(&released))?;
+            inner.released = released;
+        }
         self.write(ASSIGNMENT, &signed.encode_to_vec())?;
-        let keys: BTreeSet<&ResourceKey> = assignment.content.resources.iter().map(|r| &r.key).collect();
-        let former =
-            inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
-        let released = former.iter().map(|r| &r.key).filter(|key| !keys.contains(key)).cloned().collect();
         // Before anything of it runs.
         self.redactor.learn(&assignment.content);
         let assignment = Arc::new(assignment);
         inner.current = Some(assignment.clone());
-        Ok(Offered::Accepted { assignment, released })
+        Ok(Offered::Accepted(assignment))
+    }
+
+    /// Reads a candidate that is only to be planned, or says why not.
+    pub fn candidate(&self, request: uuid::Uuid, candidate: &v1::PlanCandidate) -> Result<Accepted, String> {
+        let verifier = self.lock().verifier.clone();
+        verifier.verify_candidate(request, candidate)
     }
 
     /// What a resource was when it last was as it should be.
@@ -196,30 +239,9 @@ impl Ledger {
         self.lock().state.converged.get(key).copied()
     }
 
-    /// Notes which resources are as they should be. Writes only when that is news.
-    pub fn note_converged(
-        &self,
-        assignment: &Accepted,
-        converged: impl IntoIterator<Item = (ResourceKey, Digest)>,
-    ) -> Result<(), LedgerError> {
-        let mut inner = self.lock();
-        let mut state = inner.state.clone();
-        if assignment.generation >= state.generation {
-            (state.generation, state.revision) = (assignment.generation, Some(assignment.revision));
-        }
-        state.converged.extend(converged);
-        let keys: BTreeSet<&ResourceKey> = assignment.content.resources.iter().map(|r| &r.key).collect();
-        state.converged.retain(|key, _| keys.contains(key));
-        if state != inner.state {
-            let bytes = serde_json::to_vec(&state).expect("names, numbers and digests always encode");
-            self.write(STATE, &bytes)?;
-            inner.state = state;
-        }
-        Ok(())
-    }
-
     fn write(&self, name: &'static str, content: &[u8]) -> Result<(), LedgerError> {
         let path = self.dir.join(name);
+        self.before_write();
         durable::write(&path, &self.key.seal(name, content)).map_err(|source| LedgerError {
             action: "write",
             path,
@@ -230,6 +252,51 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    #[cfg(not(test))]
+    const fn before_write(&self) {}
+
+    /// Dies where a test wants it to.
+    #[cfg(test)]
+    fn before_write(&self) {
+        let mut left = self.writes_left.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = left.as_mut() {
+            if *left == 0 {
+                std::panic::resume_unwind(Box::new("killed at a write of the ledger"));
+            }
+            *left -= 1;
+        }
+    }
+
+    /// Lets so many writes go well, and dies in the next.
+    #[cfg(test)]
+    pub(crate) fn die_after_writes(&self, writes: Option<u64>) {
+        *self.writes_left.lock().unwrap_or_else(PoisonError::into_inner) = writes;
+    }
+}
+
+/// What is no longer declared once `next` is in force, in the order in which it was applied. Applications are not among it:
+/// they are stopped by looking at what runs.
+fn released_by(inner: &Inner, next: &Accepted) -> Vec<Released> {
+    let former =
+        inner.current.as_ref().map(|current| current.content.resources.as_slice()).unwrap_or_default();
+    let leaves = |resource: &&Resource| {
+        resource.key.kind() != "application" && !next.positions.contains_key(&resource.key)
+    };
+    let left = former.iter().filter(leaves).map(|resource| {
+        let managed = inner.state.managed.contains(&resource.key);
+        let watchers = triggers(former, &resource.key);
+        let watchers = watchers.map(|(watcher, trigger)| (watcher.key.clone(), trigger)).collect();
+        Released { resource: resource.clone(), managed, watchers }
+    });
+    let mut known = BTreeSet::new();
+    let mut released: Vec<Released> = inner.released.iter().cloned().chain(left).collect();
+    released.retain(|entry| !next.positions.contains_key(&entry.resource.key));
+    // The newer declaration of one that left, came back and leaves again.
+    released.reverse();
+    released.retain(|entry| known.insert(entry.resource.key.clone()));
+    released.reverse();
+    released
 }
 
 /// What a look at a ledger shows. Whoever looks changes nothing.
@@ -237,8 +304,8 @@ impl Ledger {
 pub struct Seen {
     /// The assignment in force.
     pub current: Option<Accepted>,
-    /// Resources that were as they should be, and the digest of what that was.
-    pub converged: BTreeMap<ResourceKey, Digest>,
+    /// What is remembered besides it.
+    pub memory: Recollection,
     /// Reports still to be sent.
     pub queued_reports: usize,
     /// What could not be read.
@@ -269,7 +336,7 @@ pub fn look(dir: &Path, verifier: &Verifier) -> Seen {
         }
         opened
     };
-    let (assignment, state) = (open(ASSIGNMENT), open(STATE));
+    let (assignment, state, released) = (open(ASSIGNMENT), open(STATE), open(RELEASED));
     if let Some(bytes) = assignment {
         let signed = v1::SignedAssignment::decode(bytes.as_slice());
         match signed
@@ -281,7 +348,13 @@ pub fn look(dir: &Path, verifier: &Verifier) -> Seen {
         }
     }
     if let Some(state) = state.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok()) {
-        seen.converged = state.converged;
+        let State { converged, pending, refused, .. } = state;
+        seen.memory = Recollection { converged, pending, refused, released: Vec::new() };
+    }
+    match released.map(|bytes| memory::decode_released(&bytes)) {
+        Some(Ok(released)) => seen.memory.released = released,
+        Some(Err(error)) => seen.problems.push(format!("what is no longer declared cannot be read: {error}")),
+        None => {}
     }
     seen.queued_reports = std::fs::read_dir(dir.join("reports")).map_or(0, |entries| {
         entries.filter_map(Result::ok).filter(|e| e.path().extension().is_some_and(|e| e == "json")).count()
@@ -326,5 +399,7 @@ impl Aside<'_> {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod test_fleet;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@
 //! Must not: open a listening socket; trust anything that is not signed; let a secret into a log or a report.
 //! Start here: [`agent::Agent`], which puts the parts together, then [`converge`] and [`link`].
 //!
-//! Rooms: `converge` knows no network, `link` knows no host; both know the ledger.
+//! Rooms: `converge` knows no network, `link` knows no host; both know the ledger. [`install`], [`upgrade`] and
+//! [`uninstall`] are commands: nothing of them runs in an agent that runs.
 
 pub mod agent;
 pub mod artifacts;
@@ -14,15 +15,26 @@ pub mod config;
 pub mod converge;
 pub mod durable;
 pub mod identity;
+pub mod install;
+pub mod inventory;
 pub mod join;
 pub mod ledger;
 pub mod link;
 pub mod lock;
 pub mod logs;
+mod notify;
+#[cfg(test)]
+mod on_host;
 mod processes;
+pub mod reboot;
 pub mod redact;
 pub mod resources;
 pub mod runner;
+pub mod safe_apply;
+#[cfg(test)]
+mod test_site;
+pub mod uninstall;
+pub mod upgrade;
 
 pub use agent::{Agent, StartError};
 pub use config::{AgentConfig, Clock, Intervals, StateDir};

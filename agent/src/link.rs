@@ -4,15 +4,20 @@
 //! is the same: a pause, and a new one.
 
 pub mod backoff;
+mod certificates;
 pub mod dial;
 pub mod farewell;
+mod inspecting;
+mod planning;
+pub mod reach;
 pub mod remote;
 mod renewal;
 mod session;
 pub mod tls;
+pub mod turns;
 
 use crate::config::AgentConfig;
-use crate::converge::Nudges;
+use crate::converge::{Nudges, Planner};
 use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::ledger::Ledger;
 use crate::runner::ApplicationRunner;
@@ -23,6 +28,7 @@ use muster_platform::Host;
 use remote::RemoteArtifacts;
 use std::sync::Arc;
 use tonic::transport::Channel;
+use turns::RemoteTurns;
 
 /// The link of one agent.
 pub struct Link {
@@ -34,6 +40,8 @@ pub struct Link {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) runner: Arc<dyn ApplicationRunner>,
     pub(crate) remote: Arc<RemoteArtifacts>,
+    pub(crate) turns: Arc<RemoteTurns>,
+    pub(crate) planner: Planner,
     /// The refusal that was reported last: the same one is not told at every poll.
     pub(crate) last_refusal: Option<(Generation, String)>,
     /// When in the life of a certificate it is renewed, between 0 and 1 of the room for that.
@@ -101,11 +109,13 @@ impl Link {
         loop {
             let ended = self.connect_and_serve(&mut backoff, &mut last_error).await;
             self.remote.disconnected();
+            self.turns.disconnected();
             let pause = match ended {
                 // With the new certificate, at once.
                 Ok(()) => continue,
                 Err(error) => {
                     let text = error.to_string();
+                    crate::notify::status(&format!("not connected: {text}"));
                     // The same trouble is told once, not at every attempt.
                     if text == last_error {
                         tracing::debug!("{text}");
@@ -152,6 +162,7 @@ impl Link {
         }
         let mut session = session::Session::begin(self, channel).await?;
         tracing::info!(controller = %session.controller(), "connected to the controller");
+        crate::notify::status(&format!("{}{}", crate::notify::CONNECTED, session.controller()));
         backoff.reset();
         last_error.clear();
         session.serve().await

@@ -23,6 +23,9 @@ const MIN_GUESSED_BYTES: usize = 6;
 /// One line of a secret of several lines, such as a key file, counts from this length on.
 const MIN_PART_BYTES: usize = 8;
 
+/// A file of one line that is longer than this is no word that anybody quotes.
+const MAX_WHOLE_BYTES: usize = 4096;
+
 /// So much of a secret's beginning is redacted at the end of a line that may have been cut in it.
 const MIN_CUT_BYTES: usize = 4;
 
@@ -57,9 +60,14 @@ impl Redactor {
     pub fn learn(&self, content: &AssignmentContent) {
         let mut found = BTreeSet::new();
         for resource in &content.resources {
-            if let DesiredState::Application(application) = &resource.desired {
-                let env = application.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                of_variables(env, &application.secrets, &mut found);
+            match &resource.desired {
+                DesiredState::Application(application) => {
+                    let env = application.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    of_variables(env, &application.secrets, &mut found);
+                }
+                DesiredState::SecretFile(file) => of_content(&file.content, &mut found),
+                DesiredState::File(file) if file.sensitive => of_content(&file.content, &mut found),
+                _ => {}
             }
         }
         self.add(found);
@@ -159,6 +167,24 @@ fn of_variables<'a>(
     }
 }
 
+/// What is secret of the content of a file. One of a single line is a secret as a whole. Of several lines, those count that
+/// hold a value: a comment, a heading or a bracket stands in other files as well.
+fn of_content(content: &[u8], found: &mut BTreeSet<String>) {
+    let Ok(text) = std::str::from_utf8(content) else { return };
+    let text = text.trim();
+    if !text.contains('\n') && text.len() <= MAX_WHOLE_BYTES {
+        add_forms(text, found);
+    }
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';', '[', '-'])) {
+        // What follows the name of a setting is the secret, not the name.
+        let value = line.split_once(['=', ':', ' ', '\t']).map_or(line, |(_, value)| value);
+        let value = value.trim_matches([' ', '\t', '"', '\'', ',', ';', '=']);
+        if value.len() >= MIN_PART_BYTES {
+            add_forms(value, found);
+        }
+    }
+}
+
 fn says_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     NAMES.iter().any(|part| upper.contains(part))
@@ -235,6 +261,25 @@ mod tests {
         check(&url, &[], "cannot reach postgres://shop:p%2Fss%40w0rd@db-1", {
             "cannot reach postgres://shop:[redacted]@db-1"
         });
+    }
+
+    #[test]
+    fn what_a_secret_file_holds_goes_and_what_its_lines_are_called_stays() {
+        let redactor = Redactor::default();
+        let mut found = BTreeSet::new();
+        of_content(
+            b"# managed by the fleet\n[client]\nuser = root\npassword = \"hunter2hunter2\"\n",
+            &mut found,
+        );
+        of_content(b"one-word-alone\n", &mut found);
+        of_content(&[0xff, 0xfe], &mut found);
+        redactor.add(found);
+        let text =
+            "# managed by the fleet: [client] user = root password hunter2hunter2 one-word-alone".to_owned();
+        assert_eq!(
+            redactor.clean(text),
+            "# managed by the fleet: [client] user = root password [redacted] [redacted]"
+        );
     }
 
     #[test]

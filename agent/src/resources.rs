@@ -15,27 +15,35 @@ mod firewall;
 mod groups;
 mod hostname;
 mod hosts;
+mod kinds;
 mod logrotate;
 mod look;
 pub(crate) mod nodejs;
-mod packages;
+pub(crate) mod packages;
 mod paths;
 mod rendered;
 mod repositories;
 mod services;
 mod sshd;
 mod sysctls;
+mod text_diff;
 mod timezone;
 mod units;
 mod updates;
 mod users;
+pub(crate) mod validate;
 
+pub(crate) use certificates::issue as issue_certificate;
+pub use certificates::{CertificateRequest, CertificateSource};
+pub(crate) use kinds::{Assessment, Builtin, Kinds};
 pub use look::View;
+pub(crate) use sshd::FILE as SSHD_FILE;
 
 use crate::config::StateDir;
-use muster_domain::resource::{DesiredState, Resource};
+use muster_domain::resource::{DesiredState, Package, Resource};
 use muster_planning::convergence::{Action, Observed};
 use muster_platform::Host;
+use std::collections::BTreeMap;
 
 /// What every kind needs.
 #[derive(Clone, Copy)]
@@ -44,6 +52,8 @@ pub struct Look<'a> {
     pub host: &'a dyn Host,
     /// Where the agent keeps its state.
     pub state: &'a StateDir,
+    /// Everything that this node should be; empty where only one resource is looked at.
+    pub assigned: &'a [Resource],
 }
 
 /// The units of systemd that a look at these will ask for: asked for together, they cost as much as one.
@@ -58,7 +68,7 @@ pub fn units_of(resources: &[Resource]) -> Vec<String> {
 
 /// Looks at one resource.
 pub fn observe(host: &dyn Host, view: View<'_>, resource: &Resource) -> Observed {
-    let look = Look { host, state: view.state };
+    let look = Look { host, state: view.state, assigned: &[] };
     match &resource.desired {
         DesiredState::Directory(_)
         | DesiredState::File(_)
@@ -152,6 +162,14 @@ pub fn diff(look: Look<'_>, desired: &DesiredState, observed: &Observed) -> Opti
         DesiredState::Service(wanted) => services::diff(look, wanted, observed),
         DesiredState::Command(wanted) => commands::diff(look, wanted, observed),
     }
+}
+
+/// Brings all of these packages to what they should be in one transaction, and says by name what became of each. Blocks.
+pub(crate) fn install_packages(
+    look: Look<'_>,
+    wanted: &[&Package],
+) -> BTreeMap<String, Result<Option<String>, String>> {
+    packages::transaction(look, wanted)
 }
 
 /// Takes away what is no longer declared, and says what that was; `None` when there was nothing. Blocks.

@@ -8,6 +8,9 @@ use tokio::time::{Instant, sleep};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 
+/// The pause after the first look: most changes take a few tenths of a second, and nobody should wait for the waiting.
+const FIRST_PAUSE: Duration = Duration::from_millis(40);
+/// The pause of a long wait.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -40,6 +43,7 @@ async fn poll<T, F: Future<Output = Result<Option<T>>>>(
 ) -> Result<T> {
     let started = Instant::now();
     let mut retry = POLL_INTERVAL;
+    let mut next = FIRST_PAUSE;
     let mut lost = false;
     loop {
         // One look may hang, too, when the controller's host is gone.
@@ -51,7 +55,9 @@ async fn poll<T, F: Future<Output = Result<Option<T>>>>(
                     output.note("the controller is back");
                 }
                 retry = POLL_INTERVAL;
-                POLL_INTERVAL
+                let pause = next;
+                next = (next * 3 / 2).min(POLL_INTERVAL);
+                pause
             }
             Ok(Err(failure)) if failure.transient => {
                 if !std::mem::replace(&mut lost, true) {
@@ -104,6 +110,23 @@ mod tests {
             _ => Ok(Some(count)),
         }));
         assert_eq!(result.unwrap(), 7);
+    }
+
+    #[test]
+    fn what_is_soon_over_is_soon_noticed_and_a_long_wait_asks_seldom() {
+        let looks_within = |seconds: u64| {
+            let count = Cell::new(0);
+            let output = Output::new(OutputFormat::Table);
+            let timeout = Duration::from_secs(seconds);
+            let waiting = wait_for::<(), _>(&output, timeout, "the test", "muster help", || {
+                count.set(count.get() + 1);
+                async { Ok(None) }
+            });
+            paused().block_on(waiting).unwrap_err();
+            count.get()
+        };
+        assert!(looks_within(1) >= 6, "{}", looks_within(1));
+        assert!(looks_within(601) - looks_within(1) <= 1_202);
     }
 
     #[test]

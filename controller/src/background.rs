@@ -38,6 +38,18 @@ pub const TASKS: &[Task] = &[
         run: |app| Box::pin(async move { app.liveness_scan().await }),
     },
     Task {
+        name: "turns",
+        interval: Duration::from_secs(5),
+        nudge: None,
+        run: |app| Box::pin(async move { app.turns_maintain().await }),
+    },
+    Task {
+        name: "mode_overrides",
+        interval: Duration::from_secs(5),
+        nudge: None,
+        run: |app| Box::pin(async move { app.mode_overrides_expire().await }),
+    },
+    Task {
         name: "metrics_retention",
         interval: Duration::from_secs(60),
         nudge: None,
@@ -54,6 +66,12 @@ pub const TASKS: &[Task] = &[
         interval: Duration::from_secs(3600),
         nudge: None,
         run: |app| Box::pin(async move { app.process_events_maintain().await }),
+    },
+    Task {
+        name: "resource_changes_retention",
+        interval: Duration::from_secs(3600),
+        nudge: None,
+        run: |app| Box::pin(async move { app.resource_changes_maintain().await }),
     },
     Task {
         name: "sessions_retention",

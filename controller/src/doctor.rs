@@ -1,9 +1,13 @@
 //! `muster-controller doctor`: looks at an installation and says what to mend. It changes nothing, and works whether the
 //! controller runs or not.
 
-use crate::startup::{
-    instance::{self, Addresses},
-    options::{DoctorOptions, LogFormat},
+use crate::{
+    install::Programs,
+    startup::{
+        self,
+        instance::{self, Addresses},
+        options::{DoctorOptions, LogFormat},
+    },
 };
 use chrono::{TimeDelta, Utc};
 use muster_identity::FleetIdentity;
@@ -12,7 +16,7 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -65,6 +69,7 @@ pub fn run(options: &DoctorOptions) -> anyhow::Result<ExitCode> {
         Some(url) => named_database(url),
         None => private_database(dir, options.data.postgres_bin_dir.as_deref()),
     });
+    findings.extend(programs(startup::agent_dir(options.agents.agent_dir.clone())?));
     let mut out = std::io::stdout().lock();
     match options.output {
         LogFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?,
@@ -218,6 +223,25 @@ fn private_database(dir: &Path, bin_dir: Option<&Path>) -> Finding {
             }
         }
     }
+}
+
+/// What invitations offer to hosts.
+fn programs(folder: PathBuf) -> Vec<Finding> {
+    const CHECK: &str = "programs for hosts";
+    let catalogue = match Programs::new(folder.clone()).catalogue() {
+        Ok(catalogue) => catalogue,
+        Err(problem) => {
+            return vec![Finding::not(Verdict::Warning, CHECK, problem.reason, problem.mend)];
+        }
+    };
+    let kinds: Vec<&str> = catalogue.architectures().iter().map(|kind| kind.as_str()).collect();
+    let mut findings =
+        vec![Finding::ok(CHECK, format!("for {} in {}", kinds.join(" and "), folder.display()))];
+    findings.extend(catalogue.flaws.iter().map(|flaw| {
+        let mend = "copy the programs of one build there, or remove what is there";
+        Finding::not(Verdict::Warning, CHECK, flaw.clone(), mend)
+    }));
+    findings
 }
 
 fn named_database(url: &str) -> Finding {

@@ -1,7 +1,8 @@
 //! The listener for agents: mutual TLS, who may call what, and the services of the agent protocol.
 //!
 //! Holds: accepting and cutting connections ([`listener`]), the check of every call ([`authenticate`]), decoding and
-//! encoding around one use case per call ([`enrolment_service`], [`agent_service`]).
+//! encoding around one use case per call ([`enrolment_service`], [`agent_service`]). Whoever speaks HTTP/1.1 gets what is
+//! needed for becoming a node, and nothing else ([`downloads`]).
 //! Must not: name the database or a planner, or believe anything that a message says about its sender.
 //! Start here: [`serve`].
 
@@ -10,6 +11,7 @@ mod authenticate;
 mod bundle;
 mod connection;
 mod decode;
+mod downloads;
 mod enrolment_service;
 mod listener;
 mod status;

@@ -29,6 +29,7 @@ use utoipa::{
         (name = "access", description = "Sessions and API tokens"),
         (name = "overview", description = "Are we fine, and if not, where?"),
         (name = "nodes", description = "Nodes, their resources, processes and figures"),
+        (name = "convergence", description = "What hosts are and should be: plans, turns, modes, changes, restarts, inspections"),
         (name = "enrolments", description = "How hosts become nodes"),
         (name = "applications", description = "Applications, environments, releases, logs"),
         (name = "artifacts", description = "Upload of the files of releases"),

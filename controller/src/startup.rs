@@ -8,7 +8,11 @@ mod first_admin;
 pub mod instance;
 pub mod options;
 
-use crate::{background, grpc, http, listener};
+use crate::{
+    background, grpc, http,
+    install::{Install, Programs},
+    listener,
+};
 use anyhow::{Context as _, bail};
 use database::Database;
 use instance::Instance;
@@ -19,6 +23,7 @@ use options::{LogFormat, ServeOptions};
 use std::{
     io::IsTerminal as _,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -138,19 +143,44 @@ async fn start(
     app.metrics_maintain(app.now()).await.context("the tables of figures could not be prepared")?;
 
     let mut parts = JoinSet::new();
-    let router = http::router(app.clone());
+    let install = Install::new(agent_dir(options.agents.agent_dir.clone())?);
+    let router = http::router(app.clone(), install.clone());
     let people_config = tls::people_config(Arc::clone(&people))?;
     parts.spawn(listener::serve(listeners.people, Some(people_config), router.clone(), shutdown.clone()));
     if let Some(plain) = listeners.people_http {
         parts.spawn(listener::serve(plain, None, router, shutdown.clone()));
     }
     let agents_config = tls::agents_config(&app.identity().ca, Arc::clone(&agents), revocations)?;
-    parts.spawn(grpc::serve(listeners.agents, agents_config, app.clone(), shutdown.clone()));
+    parts.spawn(grpc::serve(listeners.agents, agents_config, app.clone(), install.clone(), shutdown.clone()));
     parts.spawn(background::run(app.clone(), shutdown.clone()));
     parts.spawn(renew(app, certificates, people, agents, shutdown.clone()));
+    tokio::spawn(look_for_programs(install));
     instance.publish_addresses(&addresses)?;
     tracing::info!(people = addresses.people, agents = addresses.agents, "listening");
     Ok(parts)
+}
+
+/// Where the programs for hosts are: as the operator says, else beside this one.
+pub(crate) fn agent_dir(chosen: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match chosen {
+        Some(folder) => std::path::absolute(&folder)
+            .with_context(|| format!("--agent-dir {} is not a path", folder.display())),
+        None => Programs::default_folder().context("the folder of this program cannot be found"),
+    }
+}
+
+/// Reads them once, so that the first invitation does not have to wait for that; and says early that they are missing.
+async fn look_for_programs(install: Install) {
+    match install.catalogue().await {
+        Ok(catalogue) => {
+            for flaw in &catalogue.flaws {
+                tracing::warn!("some programs for hosts are not handed out: {flaw}");
+            }
+        }
+        Err(problem) => {
+            tracing::warn!("invitations cannot offer to install the agent: {problem}; {}", problem.mend);
+        }
+    }
 }
 
 /// The sockets, bound before anything else is started: a port that is taken is the commonest mistake, and costs nothing yet.

@@ -2,8 +2,10 @@
 
 mod desired_state;
 mod host_resources;
+pub mod plan;
 mod process_settings;
 pub mod report;
+pub mod turn;
 
 pub use report::{MAX_DETAIL_BYTES, MAX_LINE_BYTES, MAX_STDERR_LINES, cut, cut_stderr, time};
 

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_supervisor_protocol::{Client, ClientError};
+use muster_supervisor_protocol::{Client, ClientError, Request};
 
 pub use verbs::{Deed, describe, perform};
 
@@ -43,6 +43,9 @@ pub enum CommandError {
         /// What it wrote last.
         last_stderr: Vec<String>,
     },
+    /// Nobody says whether the machine is going down.
+    #[error("systemctl cannot be asked whether this machine is going down")]
+    System(#[source] io::Error),
     /// Standard output failed.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -85,6 +88,21 @@ pub async fn upgrade(state_dir: &Path, binary: Option<PathBuf>) -> Result<(), Co
         return Err(CommandError::NotUpgraded("it was restarted instead; see its log".to_owned()));
     }
     print(&format!("version {} took over from {} (pid {})\n", after.version, before.version, after.pid))
+}
+
+/// What `systemctl is-system-running` says from the moment on in which the machine goes down.
+const GOING_DOWN: &str = "stopping";
+
+/// Stops every application if the machine is going down. systemd ends services when it goes down and when somebody
+/// restarts them, and only in the first case applications shall end with their supervisor.
+pub async fn stop_with_system(state_dir: &Path) -> Result<(), CommandError> {
+    let asked = tokio::process::Command::new("systemctl").arg("is-system-running").output().await;
+    let state = asked.map_err(CommandError::System)?.stdout;
+    if String::from_utf8_lossy(&state).trim() != GOING_DOWN {
+        return Ok(());
+    }
+    let mut client = connect(state_dir).await?;
+    client.carry_out(&Request::Shutdown).await.map_err(CommandError::Client)
 }
 
 async fn connect(state_dir: &Path) -> Result<Client, CommandError> {

@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM; applications are stopped then.
+    /// Serve until SIGTERM, which stops the applications, or SIGUSR2, after which they go on without a supervisor.
     Run {
         /// Folder for the socket, the lock and the list of applications.
         #[arg(long)]
@@ -45,6 +45,12 @@ enum Command {
         /// The binary, as an absolute path; by default the one at the path the supervisor was started by.
         #[arg(long)]
         binary: Option<PathBuf>,
+    },
+    /// Stop every application if the machine is going down, and do nothing otherwise: for a systemd unit.
+    StopWithSystem {
+        /// State directory of the supervisor.
+        #[arg(long)]
+        state_dir: PathBuf,
     },
     /// Say whether this binary can go on with the state of a running supervisor.
     CheckTakeover {
@@ -198,6 +204,7 @@ fn supervise() -> anyhow::Result<ExitCode> {
                 serve(&state_dir, resume).await?;
             }
             Command::Upgrade { state_dir, binary } => commands::upgrade(&state_dir, binary).await?,
+            Command::StopWithSystem { state_dir } => commands::stop_with_system(&state_dir).await?,
             Command::List { state_dir } => commands::list(&state_dir).await?,
             Command::Describe { app, state_dir } => commands::describe(&state_dir, &app).await?,
             Command::Stop(whom) => perform(whom, Deed::Stop).await?,

@@ -7,6 +7,7 @@
 pub(crate) mod command;
 mod input;
 pub(crate) mod ports;
+mod protection;
 pub(crate) mod stats;
 mod task;
 pub(crate) mod tree;
@@ -224,7 +225,10 @@ pub(crate) fn spawn(owner: Owner<'_>, start: Start<'_>) -> Result<Process, Strin
         own_variables,
         listed,
     };
-    let command::Started { mut child, launcher } = command::start(launch)?;
+    let command::Started { mut child, launcher } = {
+        let _unprotected = protection::suspend();
+        command::start(launch)?
+    };
     let pid = child.id();
     let watch = Watch::started(pid);
     let start_ticks = watch.start_ticks();

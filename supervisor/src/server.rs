@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::keeper::Keeper;
 use crate::{private_socket, takeover};
@@ -53,8 +53,9 @@ pub enum ServeError {
     },
 }
 
-/// Serves until SIGTERM or SIGINT, then stops every application and returns. With `resume` this process was a
-/// supervisor of this state directory already and goes on.
+/// Serves until SIGTERM or SIGINT, then stops every application and returns; or until SIGUSR2, then leaves everything
+/// to the keeper and returns, and applications go on. With `resume` this process was a supervisor of this state
+/// directory already and goes on.
 pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
     // First of all: a signal that comes earlier would end us without a word.
     let mut signals = Signals::listen()?;
@@ -83,24 +84,33 @@ pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
     loop {
         let world = World::build(&state_dir, &keeper, &listener, &identity, server.clone()).await?;
         tracing::info!(socket = %socket_path.display(), pid = std::process::id(), "supervisor serves");
-        let ask = loop {
+        let next = loop {
             tokio::select! {
-                () = signals.end() => break None,
+                end = signals.end() => break end,
                 Some(ask) = asked.recv() => match ask {
-                    ServerAsk::Upgrade(ask) => if let Some(approved) = ask.check(&binary).await {
-                        break Some(approved);
+                    ServerAsk::Upgrade(ask) => if let Some((binary, reply)) = ask.check(&binary).await {
+                        break Next::Upgrade { binary, reply };
                     },
                     ServerAsk::Shutdown(ask) => {
                         enders.push(ask);
-                        break None;
+                        break Next::Stop;
                     }
                 },
             }
         };
-        let Some((binary, reply)) = ask else {
-            tracing::info!("stopping every application");
-            world.stop().await;
-            break;
+        let (binary, reply) = match next {
+            Next::Upgrade { binary, reply } => (binary, reply),
+            Next::Stop => {
+                tracing::info!("stopping every application");
+                world.stop().await;
+                break;
+            }
+            Next::Leave => {
+                tending.abort();
+                leave(world, &keeper, &identity).await;
+                // The lock goes last, with this process: until then no successor may begin.
+                return Ok(());
+            }
         };
         tracing::info!(binary = %binary.display(), "handing everything over");
         let refusal = match world.hand_over(&keeper, &identity).await {
@@ -133,6 +143,29 @@ pub async fn serve(state_dir: &Path, resume: bool) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// What ends a world.
+enum Next {
+    /// Every application ends with us.
+    Stop,
+    /// Applications go on without us.
+    Leave,
+    /// Another binary goes on in this process.
+    Upgrade {
+        binary: PathBuf,
+        /// Hears why it did not.
+        reply: oneshot::Sender<String>,
+    },
+}
+
+/// Parks everything and is gone: like being killed, but with nothing lost. The next supervisor takes over.
+async fn leave(world: World, keeper: &Keeper, identity: &Identity) {
+    match world.hand_over(keeper, identity).await {
+        Ok(()) => tracing::info!("supervisor ended; applications go on until the next one takes over"),
+        // What is parked anyway is enough for a successor, as after a kill.
+        Err(reason) => tracing::error!(reason, "supervisor ended without handing everything over"),
+    }
+}
+
 /// The lock of the state directory and the listening socket: those this process had before, or new ones.
 fn open(state_dir: &Path, socket_path: &Path, resume: bool) -> Result<(File, UnixListener), ServeError> {
     if resume {
@@ -154,6 +187,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    leave: Signal,
 }
 
 impl Signals {
@@ -163,15 +197,17 @@ impl Signals {
             terminate: listen(SignalKind::terminate(), "listen for SIGTERM")?,
             interrupt: listen(SignalKind::interrupt(), "listen for SIGINT")?,
             hangup: listen(SignalKind::hangup(), "listen for SIGHUP")?,
+            leave: listen(SignalKind::user_defined2(), "listen for SIGUSR2")?,
         })
     }
 
-    /// Waits until we shall end. A terminal that closes is no reason.
-    async fn end(&mut self) {
+    /// Waits until we shall end, and says how. A terminal that closes is no reason.
+    async fn end(&mut self) -> Next {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return Next::Stop,
+                _ = self.interrupt.recv() => return Next::Stop,
+                _ = self.leave.recv() => return Next::Leave,
                 _ = self.hangup.recv() => {}
             }
         }

@@ -60,7 +60,9 @@ test("inviting shows the command once and waits until the node has joined", asyn
   const dialog = page.getByRole("dialog");
   assert.equal(await dialog.getByLabel("Name of the node").inputValue(), "app-3");
   await dialog.getByRole("button", { name: "Make the invitation" }).click();
-  await dialog.getByText(/^muster-agent join muster_join_/).waitFor();
+  await dialog.getByText(/^echo muster_join_/).waitFor();
+  await dialog.getByText("A host that is yet to be made").click();
+  await dialog.getByText(/^#cloud-config/).waitFor();
   await dialog.getByText("app-3 has joined").waitFor();
   await dialog.getByRole("link", { name: "Open the node" }).click();
   await page.getByRole("heading", { name: "app-3" }).waitFor();

@@ -1,11 +1,13 @@
 //! `cargo xtask bench <name>`: ours beside its peer, on this machine, in one run. Prints ratios; asserts nothing about time.
 
+mod converge;
 mod figures;
 mod managers;
 mod supervisor;
 mod wrk;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use clap::ValueEnum;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -16,8 +18,8 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// Only these measurements
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<supervisor::Measurement>,
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Fewer and shorter rounds: to see that it runs, not to quote
     #[arg(long)]
     quick: bool,
@@ -27,6 +29,8 @@ pub(crate) struct Options {
 enum Name {
     /// The supervisor beside pm2, both through pm2's commands
     Supervisor,
+    /// The agent beside Puppet on one throw-away host; what it costs at rest; how soon a change is everywhere
+    Converge,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
@@ -40,11 +44,22 @@ enum Output {
 /// `cargo xtask bench`
 pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.name {
-        Name::Supervisor => supervisor::run(&options.only, options.quick)?,
+        Name::Supervisor => supervisor::run(&chosen(&options.only)?, options.quick)?,
+        Name::Converge => converge::run(&chosen(&options.only)?, options.quick)?,
     };
     figures::print(&figures);
     if options.output == Output::Json {
         println!("{}", figures::json(&figures)?);
     }
     Ok(())
+}
+
+/// The measurements that were named, of those that this benchmark has.
+fn chosen<T: ValueEnum>(names: &[String]) -> Result<Vec<T>> {
+    let unknown = |name: &str| {
+        let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
+        anyhow!("there is no measurement `{name}` in this benchmark; there are {}", known.join(", "))
+    };
+    names.iter().map(|name| T::from_str(name, true).map_err(|_| unknown(name))).collect()
 }

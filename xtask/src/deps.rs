@@ -22,7 +22,14 @@ pub(crate) enum Need {
     UtilLinux,
     /// `wrk`, for the benchmarks only.
     LoadGenerator,
+    /// What throw-away hosts are made with, for the lab only.
+    Lab,
 }
+
+/// The programs of the lab. It is a crate of its own, which knows them as well (`tests/lab/src/machine.rs`).
+const LAB: [&str; 6] = ["systemd-nspawn", "mmdebstrap", "ip", "nft", "ssh-keygen", "mkfs.ext4"];
+const LAB_PACKAGES: [&str; 6] =
+    ["systemd-container", "mmdebstrap", "iproute2", "nftables", "openssh-client", "e2fsprogs"];
 
 const ALL: [Need; 5] = [Need::Postgres, Need::Node, Need::Compiler, Need::Browser, Need::UtilLinux];
 
@@ -35,6 +42,7 @@ impl Need {
             Self::Browser => installed("chromium") || installed("chromium-browser"),
             Self::LoadGenerator => installed("wrk"),
             Self::UtilLinux => installed("setpriv") && installed("setsid"),
+            Self::Lab => LAB.iter().all(|program| installed(program)),
         }
     }
 
@@ -46,6 +54,7 @@ impl Need {
             Self::Browser => &["chromium"],
             Self::LoadGenerator => &["wrk"],
             Self::UtilLinux => &["util-linux"],
+            Self::Lab => &LAB_PACKAGES,
         }
     }
 
@@ -57,6 +66,7 @@ impl Need {
             Self::Browser => "the dashboard is tested in it",
             Self::LoadGenerator => "the benchmarks put load on servers with it",
             Self::UtilLinux => "servers are started in sessions of their own and stop with their parent",
+            Self::Lab => "the lab makes throw-away hosts with them",
         }
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod deps;
 mod generate;
 mod http;
+mod lab;
 mod node;
 mod processes;
 mod repo;
@@ -47,6 +48,8 @@ enum Chore {
     Test(test::Options),
     /// Measure ours beside its peer in one run, and print the ratios
     Bench(bench::Options),
+    /// Throw-away VPS hosts on this machine
+    Lab(lab::Options),
     /// Run a whole fleet on this machine
     Demo(demo::Options),
 }
@@ -61,6 +64,7 @@ fn main() {
         Chore::DevDb(options) => database::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Lab(options) => lab::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     if let Err(error) = result {

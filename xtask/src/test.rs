@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test, and the sum of what the runners counted.
 
+mod lab;
 mod summary;
 
 use anyhow::{Result, bail};
@@ -23,6 +24,8 @@ enum Part {
     Check,
     /// Every Rust test
     Rust,
+    /// The tests on throw-away hosts
+    Lab,
     /// Unit tests of the dashboard
     Ui,
     /// The dashboard in a browser, against a mock of the API
@@ -31,7 +34,7 @@ enum Part {
     Demo,
 }
 
-const ALL: [Part; 5] = [Part::Check, Part::Rust, Part::Ui, Part::Browser, Part::Demo];
+const ALL: [Part; 6] = [Part::Check, Part::Rust, Part::Lab, Part::Ui, Part::Browser, Part::Demo];
 
 /// Runs every part, whatever the others say, and fails when one did.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -46,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let outcome = match part {
             Part::Check => check::run(&check::Options::all()),
             Part::Rust => rust(&mut summary),
+            Part::Lab => lab::run(&mut summary),
             Part::Ui => script(&node, "test", Runner::Vitest, &mut summary),
             Part::Browser => script(&node, "e2e", Runner::Node, &mut summary),
             Part::Demo => demo::run(&demo::Options::test()),
@@ -78,10 +82,16 @@ fn rust(summary: &mut Summary) -> Result<()> {
     cargo().args(["build", "--workspace", "--bins"]).run()?;
     let nextest = cargo().args(["nextest", "--version"]).outcome()?.0.success();
     let (program, runner) = if nextest {
-        (cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]), Runner::Nextest)
+        (
+            cargo().args(["nextest", "run", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"]),
+            Runner::Nextest,
+        )
     } else {
         note("cargo-nextest is not installed; running `cargo test`");
-        (cargo().args(["test", "--workspace", "--no-fail-fast"]), Runner::CargoTest)
+        (
+            cargo().args(["test", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"]),
+            Runner::CargoTest,
+        )
     };
     count(program, runner, summary)?;
     if nextest {

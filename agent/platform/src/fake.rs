@@ -1,10 +1,20 @@
 //! A host in memory, for tests of the whole fleet. Each behaviour mirrors [`crate::LinuxHost`]; `tests/contract.rs`
 //! holds both to it.
 
+mod downloads;
+mod packages;
+mod reboot;
+
+pub use packages::{FakeAptCalls, FakePackages, FakeVersion};
+pub use reboot::FakeBoot;
 mod accounts;
+mod firewall;
 mod services;
+mod sshd;
 mod system;
+mod timers;
 mod tree;
+mod trial;
 
 pub use services::FakeUnit;
 pub use system::FakeScript;
@@ -36,6 +46,8 @@ pub struct Faults {
     pub disk_full: bool,
     /// Writes to these paths, or to anything below them, are denied.
     pub denied: BTreeSet<PathBuf>,
+    /// Nobody starts programs at their time.
+    pub no_systemd: bool,
     /// After so many changes ([`FakeHost::writes`]) no further one is made: whoever made them was killed.
     pub killed_after: Option<u64>,
 }
@@ -64,11 +76,19 @@ struct World {
     system: system::System,
     runtimes: Vec<NodeRuntime>,
     programs: BTreeMap<String, CommandOutput>,
+    judges: BTreeMap<String, trial::Judge>,
+    timers: BTreeMap<String, Vec<String>>,
+    kernel: Option<firewall::Kernel>,
     commands: Vec<CommandLine>,
     faults: Faults,
     privileged: bool,
     writes: u64,
     hostname: String,
+    packages: FakePackages,
+    boot: FakeBoot,
+    downloads: BTreeMap<String, Vec<u8>>,
+    /// How many calls go well before whoever calls dies in the next.
+    calls_left: Option<u64>,
 }
 
 impl Default for FakeHost {
@@ -88,11 +108,18 @@ impl FakeHost {
             system: system::System::usual(),
             runtimes: vec![NodeRuntime { version: "20.20.2".into(), path: "/usr/bin/node".into() }],
             programs: BTreeMap::new(),
+            judges: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            kernel: None,
             commands: Vec::new(),
             faults: Faults::default(),
             privileged: true,
             writes: 0,
             hostname: hostname.to_owned(),
+            packages: FakePackages::default(),
+            boot: FakeBoot::default(),
+            downloads: BTreeMap::new(),
+            calls_left: None,
         };
         Self { world: Mutex::new(world) }
     }
@@ -152,7 +179,36 @@ impl FakeHost {
         self.world().tree.retain(|known, _| !known.starts_with(path.as_ref()));
     }
 
+    /// Lets so many calls go well; whoever makes the next one dies in it, before anything happens. As a kill would, at
+    /// whatever point a test wants.
+    pub fn die_after_calls(&self, calls: Option<u64>) {
+        self.at_rest().calls_left = calls;
+    }
+
+    /// How many calls were not needed, or `None` when nobody is to die any more.
+    pub fn calls_left(&self) -> Option<u64> {
+        self.at_rest().calls_left
+    }
+
+    /// Every regular file with its content, in the order of the paths.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let world = self.at_rest();
+        let files = world.tree.iter().filter(|(_, entry)| entry.kind == FileKind::File);
+        files.map(|(path, entry)| (path.clone(), entry.content.clone())).collect()
+    }
+
+    /// The world, for a call of the agent.
     fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.at_rest();
+        match world.calls_left.as_mut() {
+            Some(0) => std::panic::resume_unwind(Box::new("killed at a call of the host")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        world
+    }
+
+    fn at_rest(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -270,6 +326,10 @@ impl World {
 }
 
 impl Host for FakeHost {
+    fn real_path(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         let world = self.world();
         let path = match world.resolve(path) {
@@ -390,7 +450,9 @@ impl Host for FakeHost {
     }
 
     fn find_program(&self, name: &str) -> Option<PathBuf> {
-        self.world().programs.contains_key(name).then(|| Path::new("/usr/bin").join(name))
+        let world = self.world();
+        let installed = world.programs.contains_key(name) || world.judges.contains_key(name);
+        installed.then(|| Path::new("/usr/bin").join(name))
     }
 
     fn run(&self, command: &CommandLine) -> Result<CommandOutput, HostError> {
@@ -398,7 +460,10 @@ impl Host for FakeHost {
         world.commands.push(command.clone());
         let name =
             command.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let output = world.programs.get(&name).cloned();
+        let output = firewall::run(&mut world, &name, command);
+        let output = output.or_else(|| sshd::run(&world, &name, command));
+        let output = output.or_else(|| trial::run(&world, &name, command));
+        let output = output.or_else(|| world.programs.get(&name).cloned());
         output.ok_or_else(|| HostError::new("run", &command.program, Fault::NotFound))
     }
 

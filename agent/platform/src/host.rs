@@ -1,5 +1,15 @@
 //! What the agent asks of a host. Every call is bounded and blocking: async callers use a blocking thread.
 
+mod downloads;
+mod packages;
+mod reboot;
+
+pub use downloads::{Download, DownloadHost};
+pub use packages::{
+    AptOutcome, LockHolder, PackageChange, PackageHost, PackageMark, PackageRecord, PackageStates,
+    PackageStatus, SimilarPackages, Simulation,
+};
+pub use reboot::{LocalTime, RebootHost};
 mod accounts;
 mod services;
 mod system;
@@ -9,12 +19,40 @@ pub use services::{ServiceHost, UnitState, UnitVerb};
 pub use system::{ShellCommand, ShellOutcome, SystemHost, sysctl_path};
 
 use chrono::{DateTime, Utc};
-use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
+use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
 use std::path::{Path, PathBuf};
+
+mod sshd;
+mod timers;
+mod trial;
+
+pub(crate) use sshd::parse as parse_sshd;
+pub use sshd::{SshdHost, SshdValues};
+pub use timers::TimerHost;
+pub use trial::{TrialHost, TrialNetwork};
 
 /// A host that resources are observed and applied on. Paths are absolute and mean the managed system: in rootless mode
 /// they lie below a folder of their own.
-pub trait Host: AccountHost + ServiceHost + SystemHost + Send + Sync + 'static {
+pub trait Host:
+    AccountHost
+    + DownloadHost
+    + PackageHost
+    + RebootHost
+    + ServiceHost
+    + SshdHost
+    + SystemHost
+    + TimerHost
+    + TrialHost
+    + Send
+    + Sync
+    + 'static
+{
+    /// A run is about to look at all of these. Whoever can answer many questions for the price of one asks them here and
+    /// answers from memory until something is changed through this host.
+    fn look_begins(&self, _resources: &[Resource]) {}
+    /// Where a managed path really lies, for whoever watches it; `None` on a host whose files cannot be watched.
+    fn real_path(&self, path: &Path) -> Option<PathBuf>;
+
     /// What is at a path itself, links not followed; `None` when there is nothing.
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError>;
     /// The digest of a regular file; `None` when it has more than `max_bytes`. Whoever owns its folder may have put a
@@ -208,6 +246,12 @@ pub enum Fault {
     /// A folder is in the way.
     #[error("a folder is in its place; move it away, folders are not deleted")]
     IsADirectory,
+    /// It is a folder that holds something.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// The file system was told that nobody may change it, not even root.
+    #[error("it, or the folder that holds it, is immutable (chattr +i); allow changes with chattr -i")]
+    Immutable,
     /// A part of the path is not a folder.
     #[error("a part of the path is not a folder")]
     NotADirectory,
@@ -253,6 +297,7 @@ impl From<std::io::Error> for Fault {
             Kind::IsADirectory => Self::IsADirectory,
             Kind::NotADirectory => Self::NotADirectory,
             Kind::AlreadyExists => Self::AlreadyExists,
+            Kind::DirectoryNotEmpty => Self::NotEmpty,
             _ => Self::Other(error.to_string()),
         }
     }

@@ -11,8 +11,11 @@ pub mod linux;
 
 pub use fake::{FakeHost, FakeScript, FakeUnit};
 pub use host::{
-    Account, AccountHost, Accounts, CommandLine, CommandOutput, DiskSpace, Fault, FileKind, FileStat,
-    GroupEntry, Host, HostError, KeyFile, NewGroup, NewUser, NodeRuntime, Ownership, ServiceHost,
-    ShellCommand, ShellOutcome, SystemHost, UnitState, UnitVerb, UserChange, UserEntry, WriteFile,
+    Account, AccountHost, Accounts, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download,
+    DownloadHost, Fault, FileKind, FileStat, GroupEntry, Host, HostError, KeyFile, LocalTime, LockHolder,
+    NewGroup, NewUser, NodeRuntime, Ownership, PackageChange, PackageHost, PackageMark, PackageRecord,
+    PackageStates, PackageStatus, RebootHost, ServiceHost, ShellCommand, ShellOutcome, SimilarPackages,
+    Simulation, SshdHost, SshdValues, SystemHost, TimerHost, TrialHost, TrialNetwork, UnitState, UnitVerb,
+    UserChange, UserEntry, WriteFile,
 };
 pub use linux::LinuxHost;

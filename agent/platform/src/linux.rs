@@ -3,19 +3,26 @@
 mod accounts;
 mod bus;
 mod command;
+mod digests;
+mod downloads;
 mod figures;
 mod files;
 mod keys;
+mod packages;
+mod reboot;
 mod resolve;
 mod roles;
 mod runtimes;
 mod services;
+mod sshd;
 mod system;
+mod timers;
+mod trial;
 mod verify;
 
 use crate::host::{
-    Account, CommandLine, CommandOutput, DiskSpace, FileStat, Host, HostError, NodeRuntime, Ownership,
-    WriteFile,
+    Account, CommandLine, CommandOutput, DiskSpace, Fault, FileStat, Host, HostError, NodeRuntime, Ownership,
+    SshdHost, SshdValues, TimerHost, TrialHost, TrialNetwork, WriteFile,
 };
 use chrono::{DateTime, Utc};
 use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
@@ -26,10 +33,15 @@ use std::path::{Path, PathBuf};
 pub struct LinuxHost {
     /// Where paths of the managed system begin; `None` is `/`.
     root: Option<PathBuf>,
+    /// A folder of the agent's own that may be mounted over.
+    scratch: PathBuf,
     figures: figures::Figures,
     runtimes: runtimes::Cache,
+    packages: packages::Cache,
+    digests: digests::Cache,
     accounts: accounts::Cache,
     units: services::Units,
+    sshd: sshd::Cache,
 }
 
 impl LinuxHost {
@@ -39,8 +51,12 @@ impl LinuxHost {
             root: None,
             figures: figures::Figures::new(state_dir),
             runtimes: runtimes::Cache::default(),
+            packages: packages::Cache::default(),
+            scratch: state_dir.join("trial"),
+            digests: digests::Cache::default(),
             accounts: accounts::Cache::default(),
             units: services::Units::default(),
+            sshd: sshd::Cache::default(),
         }
     }
 
@@ -51,13 +67,58 @@ impl LinuxHost {
     }
 }
 
+impl TrialHost for LinuxHost {
+    fn try_with(
+        &self,
+        file: &WriteFile<'_>,
+        network: TrialNetwork,
+        command: &CommandLine,
+    ) -> Result<CommandOutput, HostError> {
+        if !self.privileged() {
+            return Err(HostError::new("try out", file.path, Fault::PermissionDenied));
+        }
+        trial::try_with(&self.scratch, file, network, command)
+    }
+}
+
+impl SshdHost for LinuxHost {
+    fn sshd_values(&self) -> Result<SshdValues, HostError> {
+        self.sshd.values()
+    }
+
+    fn sshd_values_of(&self, config: &str) -> Result<SshdValues, HostError> {
+        self.sshd.values_of(&self.scratch, config)
+    }
+}
+
+impl TimerHost for LinuxHost {
+    fn timers_unsupported(&self) -> Option<String> {
+        timers::unsupported(self.privileged())
+    }
+
+    fn arm_timer(&self, name: &str, after_s: u32, command: &[String]) -> Result<(), HostError> {
+        timers::arm(name, after_s, command)
+    }
+
+    fn disarm_timer(&self, name: &str) -> Result<(), HostError> {
+        timers::disarm(name)
+    }
+}
+
 impl Host for LinuxHost {
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        match &self.root {
+            None => Some(path.to_owned()),
+            Some(root) => Some(root.join(path.strip_prefix("/").ok()?)),
+        }
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<FileStat>, HostError> {
         files::stat(self.root.as_deref(), path)
     }
 
     fn digest(&self, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-        files::digest(self.root.as_deref(), path, max_bytes)
+        files::digest(self.root.as_deref(), path, max_bytes, &self.digests)
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {

@@ -43,7 +43,7 @@ pub(super) fn print(state: &StateDir, json: bool) -> ExitCode {
         let each = current.content.resources.iter().zip(&current.resource_digests);
         each.map(|(resource, digest)| Resource {
             key: resource.key.to_string(),
-            in_place: seen.converged.get(&resource.key) == Some(digest),
+            in_place: seen.memory.converged.get(&resource.key) == Some(digest),
         })
         .collect()
     });

@@ -5,10 +5,14 @@ use super::Accepted;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use muster_domain::{
     NodeId,
-    assignment::{Generation, Revision},
+    assignment::{AssignmentContent, Generation, Revision},
 };
 use muster_planning::convergence;
-use muster_proto::{MAX_ASSIGNMENT_BYTES, convert, signing::assignment_statement, v1};
+use muster_proto::{
+    MAX_ASSIGNMENT_BYTES, convert,
+    signing::{assignment_statement, plan_candidate_statement},
+    v1,
+};
 
 /// An assignment that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,34 +45,61 @@ impl Verifier {
         let revision =
             convert::digest("assignment.revision", &signed.revision).map_err(|e| refuse(e.to_string()))?;
         let statement = assignment_statement(node, generation, &revision);
+        let content =
+            self.content(&statement, &signed.signature, &signed.content, revision).map_err(refuse)?;
+        Ok(Accepted::new(generation, revision, content))
+    }
+}
+
+impl Verifier {
+    /// The same for a candidate that is only to be planned. It has no generation, because it cannot be put in force.
+    pub(super) fn verify_candidate(
+        &self,
+        request: uuid::Uuid,
+        candidate: &v1::PlanCandidate,
+    ) -> Result<Accepted, String> {
+        let node =
+            convert::node_id("candidate.node_id", &candidate.node_id).map_err(|error| error.to_string())?;
+        if node != self.node_id {
+            return Err(format!("it is for node {node}, this is node {}", self.node_id));
+        }
+        let revision =
+            convert::digest("candidate.revision", &candidate.revision).map_err(|error| error.to_string())?;
+        let statement = plan_candidate_statement(node, request, &revision);
+        let content = self.content(&statement, &candidate.signature, &candidate.content, revision)?;
+        Ok(Accepted::new(Generation::NONE, revision, content))
+    }
+
+    /// Proves origin and content, in this order.
+    fn content(
+        &self,
+        statement: &[u8],
+        signature: &[u8],
+        content: &[u8],
+        revision: Revision,
+    ) -> Result<AssignmentContent, String> {
         let verified = self
             .keys
             .iter()
-            .any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&statement, &signed.signature).is_ok());
+            .any(|key| UnparsedPublicKey::new(&ED25519, key).verify(statement, signature).is_ok());
         if !verified {
-            return Err(refuse("its signature is not one of this fleet's controller".into()));
+            return Err("its signature is not one of this fleet's controller".into());
         }
-        if signed.content.len() > MAX_ASSIGNMENT_BYTES {
-            let bytes = signed.content.len();
-            return Err(refuse(format!("it has {bytes} bytes, more than {MAX_ASSIGNMENT_BYTES}")));
+        if content.len() > MAX_ASSIGNMENT_BYTES {
+            return Err(format!("it has {} bytes, more than {MAX_ASSIGNMENT_BYTES}", content.len()));
         }
-        let found = Revision::from_bytes(*blake3::hash(&signed.content).as_bytes());
+        let found = Revision::from_bytes(*blake3::hash(content).as_bytes());
         if found != revision {
-            return Err(refuse(format!(
-                "its content has digest {}, not {}",
-                found.short(),
-                revision.short()
-            )));
+            return Err(format!("its content has digest {}, not {}", found.short(), revision.short()));
         }
-        let content = convert::decode_content(&signed.content).map_err(|error| {
-            refuse(format!("this agent does not understand it, update the agent: {error}"))
-        })?;
+        let content = convert::decode_content(content)
+            .map_err(|error| format!("this agent does not understand it, update the agent: {error}"))?;
         let faults = convergence::check(&content.resources);
         if !faults.is_empty() {
             let texts: Vec<String> = faults.iter().take(5).map(ToString::to_string).collect();
-            return Err(refuse(format!("it contradicts itself: {}", texts.join("; "))));
+            return Err(format!("it contradicts itself: {}", texts.join("; ")));
         }
-        Ok(Accepted::new(generation, revision, content))
+        Ok(content)
     }
 }
 

@@ -26,6 +26,12 @@ pub const MAX_QUEUED_REPORTS: usize = 1_000;
 /// What the queue may take on the disk. A report of a hundred resources has about 15 kB.
 pub const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Differences of one report in all; a run that changes more than that is not read line by line.
+const MAX_DIFFS_BYTES: usize = 512 * 1024;
+
+/// Stands for a difference that did not fit.
+const DIFF_LEFT_OUT: &str = "(left out: the report is too long to show every difference)";
+
 /// Reports kept in memory while the disk takes none.
 const MAX_IN_MEMORY: usize = 32;
 
@@ -82,7 +88,13 @@ impl QueuedReport {
     fn redacted(mut self, redactor: &Redactor) -> Self {
         let clean = |text: &mut String| *text = redactor.clean(std::mem::take(text));
         match &mut self {
-            Self::Convergence(report) => report.resources.iter_mut().for_each(|r| clean(&mut r.detail)),
+            Self::Convergence(report) => {
+                report.reboot_required.iter_mut().for_each(clean);
+                for resource in &mut report.resources {
+                    clean(&mut resource.detail);
+                    resource.diff.iter_mut().for_each(clean);
+                }
+            }
             Self::Refusal { reason, .. } => clean(reason),
             Self::Event { message, process, .. } => {
                 clean(message);
@@ -102,7 +114,13 @@ impl QueuedReport {
     fn bounded(mut self) -> Self {
         let cut = |text: &mut String| *text = convert::cut(std::mem::take(text), convert::MAX_DETAIL_BYTES);
         match &mut self {
-            Self::Convergence(report) => report.resources.iter_mut().for_each(|r| cut(&mut r.detail)),
+            Self::Convergence(report) => {
+                let mut left = MAX_DIFFS_BYTES;
+                for resource in &mut report.resources {
+                    cut(&mut resource.detail);
+                    bound_diff(&mut resource.diff, &mut left);
+                }
+            }
             Self::Refusal { reason, .. } => cut(reason),
             Self::Event { message, process, .. } => {
                 cut(message);
@@ -152,6 +170,16 @@ impl QueuedReport {
             }
         };
         v1::Report { report: Some(report) }
+    }
+}
+
+/// Cuts a difference to a length that a person reads, and leaves it out when the report is full.
+fn bound_diff(diff: &mut Option<String>, left: &mut usize) {
+    let Some(text) = diff else { return };
+    *text = convert::cut(std::mem::take(text), convert::report::MAX_DIFF_BYTES);
+    match left.checked_sub(text.len()) {
+        Some(rest) => *left = rest,
+        None => *text = DIFF_LEFT_OUT.to_owned(),
     }
 }
 

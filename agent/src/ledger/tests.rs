@@ -1,57 +1,9 @@
+use super::test_fleet::Fleet;
 use super::*;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use muster_domain::NodeId;
 use muster_domain::event::Severity;
-use muster_domain::resource::{DesiredState, File};
-use muster_proto::{convert, signing::assignment_statement};
-
-struct Fleet {
-    key: Ed25519KeyPair,
-    node: NodeId,
-}
-
-impl Fleet {
-    fn new() -> Self {
-        let key = Ed25519KeyPair::generate().unwrap();
-        Self { key, node: NodeId::from_uuid(uuid::Uuid::from_u128(5)) }
-    }
-
-    fn verifier(&self) -> Verifier {
-        Verifier { node_id: self.node, keys: vec![self.key.public_key().as_ref().try_into().unwrap()] }
-    }
-
-    fn assignment(&self, generation: u64, text: &str) -> v1::SignedAssignment {
-        let file = File {
-            path: "/etc/motd".into(),
-            content: text.as_bytes().to_vec(),
-            mode: 0o644,
-            owner: None,
-            group: None,
-            sensitive: true,
-            validate: None,
-        };
-        let key = ResourceKey::new("file", "/etc/motd");
-        let resource = Resource::new(key, vec![], DesiredState::File(file));
-        self.sign(generation, &AssignmentContent { resources: vec![resource] })
-    }
-
-    fn sign(&self, generation: u64, content: &AssignmentContent) -> v1::SignedAssignment {
-        let content = convert::encode_content(content);
-        let revision = Digest::from_bytes(*blake3::hash(&content).as_bytes());
-        let statement = assignment_statement(self.node, Generation::new(generation), &revision);
-        v1::SignedAssignment {
-            node_id: self.node.as_uuid().as_bytes().to_vec(),
-            generation,
-            revision: revision.as_bytes().to_vec(),
-            content,
-            signature: self.key.sign(&statement).as_ref().to_vec(),
-        }
-    }
-
-    fn open(&self, dir: &Path) -> (Ledger, Vec<Oddity>) {
-        Ledger::open(dir, self.verifier(), 1000).unwrap()
-    }
-}
+use muster_domain::resource::DesiredState;
 
 fn refusal(offered: Offered) -> String {
     match offered {
@@ -61,7 +13,7 @@ fn refusal(offered: Offered) -> String {
 }
 
 fn accept(ledger: &Ledger, signed: &v1::SignedAssignment) {
-    assert!(matches!(ledger.offer(signed).unwrap(), Offered::Accepted { .. }));
+    assert!(matches!(ledger.offer(signed).unwrap(), Offered::Accepted(_)));
 }
 
 #[test]
@@ -169,7 +121,8 @@ fn what_is_in_force_is_remembered_and_written_only_when_it_is_news() {
     let current = ledger.current().unwrap();
     let key = current.content.resources[0].key.clone();
     let note = |ledger: &Ledger| {
-        ledger.note_converged(&current, [(key.clone(), current.resource_digests[0])]).unwrap()
+        let resource = &current.content.resources[0];
+        ledger.note_converged(&current, [(resource, current.resource_digests[0])]).unwrap()
     };
     note(&ledger);
     std::fs::remove_file(dir.path().join(STATE)).unwrap();

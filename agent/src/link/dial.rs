@@ -8,8 +8,9 @@ use rustls_pki_types::ServerName;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
@@ -39,6 +40,16 @@ pub struct InvalidAddress {
 impl ControllerAddress {
     /// The port of the listener for agents.
     pub const DEFAULT_PORT: u16 = 8444;
+
+    /// A name or an address, the latter of IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
 
     /// Reads `https://host[:port]`.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
@@ -96,6 +107,16 @@ pub enum DialError {
         /// What gave it away.
         reason: String,
     },
+    /// The controller's certificate is not valid at the time that this host believes it is.
+    #[error(
+        "the certificate of the controller at {address} is not valid now: {reason}; if the clock of this host is wrong, set it right"
+    )]
+    Clock {
+        /// Where.
+        address: String,
+        /// Since or until when it is.
+        reason: String,
+    },
     /// TLS failed for another reason.
     #[error("no secure connection with {address}: {reason}")]
     Tls {
@@ -137,20 +158,56 @@ pub async fn dial(
     timeout: Duration,
 ) -> Result<Connection, DialError> {
     let connecting = connect(address, config);
-    tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
-        let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        Err(DialError::TimedOut { address: address.to_string(), after_ms })
-    })
+    tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| Err(timed_out(address, timeout)))
+}
+
+/// TCP and TLS, with whoever is a controller of the fleet that `config` knows.
+pub(crate) async fn secure(
+    address: &ControllerAddress,
+    config: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, DialError> {
+    let unreachable = |source| DialError::Unreachable { address: address.to_string(), source };
+    let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
+    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))
+}
+
+/// Why the controller does not take our certificate; `None` when it does. Nothing is sent: a server that hangs up on what
+/// it did not read takes its own last words back.
+pub(crate) async fn refusal(
+    address: &ControllerAddress,
+    config: Arc<ClientConfig>,
+    timeout: Duration,
+) -> Result<Option<&'static str>, DialError> {
+    let looking = async {
+        let farewell = Farewell::default();
+        let mut stream = Watched::new(secure(address, config).await?, farewell.clone());
+        let mut first = [0; 1];
+        // The beginning of HTTP/2, which the server sends unasked; or the end, with or without words.
+        let heard = stream.read(&mut first).await;
+        match (heard, farewell.refusal()) {
+            (_, Some(reason)) => Ok(Some(reason)),
+            (Ok(1..), None) => Ok(None),
+            (Ok(_), None) => {
+                Err(DialError::Lost { address: address.to_string(), reason: "it hung up".to_owned() })
+            }
+            (Err(error), None) => {
+                Err(DialError::Lost { address: address.to_string(), reason: error.to_string() })
+            }
+        }
+    };
+    tokio::time::timeout(timeout, looking).await.unwrap_or_else(|_| Err(timed_out(address, timeout)))
+}
+
+fn timed_out(address: &ControllerAddress, timeout: Duration) -> DialError {
+    let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    DialError::TimedOut { address: address.to_string(), after_ms }
 }
 
 async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Connection, DialError> {
     let shown = || address.to_string();
-    let unreachable = |source| DialError::Unreachable { address: shown(), source };
-    let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
-    let tls =
-        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))?;
+    let tls = secure(address, config).await?;
     let farewell = Farewell::default();
     let once = Arc::new(Mutex::new(Some(TokioIo::new(Watched::new(tls, farewell.clone())))));
     let connector = tower::service_fn(move |_: Uri| {
@@ -174,9 +231,15 @@ async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Resu
 }
 
 fn tls_error(address: &ControllerAddress, error: &io::Error) -> DialError {
-    use rustls::Error as Tls;
+    use rustls::{CertificateError as Certificate, Error as Tls};
     let address = address.to_string();
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        Some(Tls::InvalidCertificate(
+            reason @ (Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. }
+            | Certificate::Expired
+            | Certificate::ExpiredContext { .. }),
+        )) => DialError::Clock { address, reason: reason.to_string() },
         Some(Tls::InvalidCertificate(reason)) => {
             DialError::WrongController { address, reason: reason.to_string() }
         }

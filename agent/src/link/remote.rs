@@ -42,7 +42,7 @@ impl RemoteArtifacts {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn client(&self) -> Result<AgentServiceClient<Channel>, SourceError> {
+    pub(super) fn client(&self) -> Result<AgentServiceClient<Channel>, SourceError> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(SourceError::NotConnected)
     }
 }

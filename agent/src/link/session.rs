@@ -1,12 +1,13 @@
 //! One connection: hints, polls, heartbeats and reports, until it ends.
 
+use super::inspecting::Inspections;
+use super::planning::PlanRequests;
 use super::{Link, LinkError};
 use crate::config::jittered;
 use crate::ledger::{Offered, QueuedReport};
 use crate::logs::LogRequests;
 use crate::runner::process_reports;
 use muster_domain::assignment::Generation;
-use muster_domain::event::Severity;
 use muster_proto::MAX_MESSAGE_BYTES;
 use muster_proto::v1::{self, agent_service_client::AgentServiceClient, hint::Hint};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) struct Session<'a> {
     client: AgentServiceClient<Channel>,
     hints: Streaming<v1::Hint>,
     logs: LogRequests,
+    plans: PlanRequests,
+    inspections: Inspections,
     heartbeat: Duration,
     facts_sent: bool,
     next_renewal: Instant,
@@ -47,9 +50,13 @@ impl<'a> Session<'a> {
         let timeout = link.config.intervals.call_timeout;
         let hints = within(timeout, client.watch(v1::WatchRequest {})).await?;
         link.remote.connected(channel.clone());
+        link.turns.connected(channel.clone());
         // What could not be fetched while there was no connection.
         link.nudges.nudge();
         let logs = LogRequests::new(client.clone(), link.runner.clone());
+        let plans = PlanRequests::new(client.clone(), link);
+        let inspections =
+            Inspections::new(client.clone(), link.host.clone(), link.config.intervals.call_timeout);
         let heartbeat = link.config.intervals.heartbeat;
         Ok(Self {
             link,
@@ -57,6 +64,8 @@ impl<'a> Session<'a> {
             client,
             hints,
             logs,
+            plans,
+            inspections,
             heartbeat,
             facts_sent: false,
             next_renewal: Instant::now(),
@@ -112,6 +121,9 @@ impl<'a> Session<'a> {
             Some(Hint::ConvergeNow(_)) => self.link.nudges.ask(),
             Some(Hint::LogRequest(request)) => self.logs.begin(request),
             Some(Hint::LogRequestEnded(ended)) => self.logs.end(&ended.request_id),
+            Some(Hint::PlanRequest(request)) => self.plans.begin(request.request_id),
+            Some(Hint::TurnChanged(_)) => self.link.nudges.nudge(),
+            Some(Hint::InspectRequest(request)) => self.inspections.begin(request.request_id),
             // A hint of a later version is no reason to hang up.
             Some(Hint::KeepAlive(_)) | None => {}
         }
@@ -148,6 +160,7 @@ impl<'a> Session<'a> {
             processes: processes.iter().map(Into::into).collect(),
             facts: facts.as_ref().map(Into::into),
             generation: self.link.ledger.current().map_or(0, |current| current.generation.get()),
+            rebooted_for: Vec::new(),
         };
         let answer = within(self.link.config.intervals.call_timeout, self.client.heartbeat(request)).await?;
         self.facts_sent = true;
@@ -238,17 +251,10 @@ impl Link {
         let at_ms = self.config.clock.now().timestamp_millis();
         match self.ledger.offer(signed) {
             Ok(Offered::Known) => {}
-            Ok(Offered::Accepted { assignment, released }) => {
+            Ok(Offered::Accepted(assignment)) => {
                 let generation = assignment.generation.get();
                 tracing::info!(generation, revision = %assignment.revision.short(), "accepted an assignment");
                 self.last_refusal = None;
-                // Applications are stopped and told of by the convergence loop.
-                for key in released.iter().filter(|key| key.kind() != "application") {
-                    let message =
-                        format!("{key} is no longer assigned; what is on the node was left as it is");
-                    let event = QueuedReport::event("resource.released", Severity::Info, message, at_ms);
-                    self.ledger.reports.push(event);
-                }
                 self.nudges.nudge();
             }
             Ok(Offered::Refused(refused)) => self.refuse(refused.generation, refused.reason, at_ms),

@@ -38,6 +38,19 @@ pub fn enrolled(credentials: Credentials) -> Result<Arc<ClientConfig>, rustls::E
     Ok(finish(config))
 }
 
+/// For fetching programs, which needs no identity: the stored root, and HTTP/1.1.
+pub fn downloads(root: CertificateDer<'static>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root)?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
 /// For joining: nothing is known but the SHA-256 of the fleet's root certificate.
 pub fn pinned(root_sha256: [u8; 32]) -> Result<Arc<ClientConfig>, rustls::Error> {
     let verifier = PinnedRoot { root_sha256, provider: provider() };

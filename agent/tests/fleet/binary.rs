@@ -96,6 +96,24 @@ async fn a_machine_joins_runs_without_root_shows_its_status_and_stops_when_asked
     let pid = rustix::process::Pid::from_raw(i32::try_from(running.id().unwrap()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(running.wait().await.unwrap().success());
+
+    // Without an agent and without a controller: what the next run would do.
+    drop(serving);
+    std::fs::write(state.join("host/etc/app/motd"), "by hand\n").unwrap();
+    let planned = agent(&["plan", "--state-dir", &state_text]).output().await.unwrap();
+    assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
+    let text = String::from_utf8(planned.stdout).unwrap();
+    assert!(
+        text.starts_with("change   file:/etc/app/motd  (corrective)\n         content differs\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n         -by hand\n         +hello\n"), "{text}");
+    assert!(text.ends_with("cannot be told or would not be tried. Nothing was changed.\n"), "{text}");
+    let planned = agent(&["plan", "--state-dir", &state_text, "--output", "json"]).output().await.unwrap();
+    let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).unwrap();
+    let changes = |resource: &&serde_json::Value| resource["change"] == "change";
+    assert_eq!(planned["resources"].as_array().unwrap().iter().filter(changes).count(), 1, "{planned}");
+    assert_eq!(std::fs::read(state.join("host/etc/app/motd")).unwrap(), b"by hand\n");
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use muster_proto::v1::{
     agent_service_server::{AgentService, AgentServiceServer},
     enrolment_service_server::{EnrolmentService, EnrolmentServiceServer},
 };
-use muster_proto::{convert, signing::assignment_statement};
+use muster_proto::{
+    convert,
+    signing::{assignment_statement, plan_candidate_statement},
+};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -50,6 +53,12 @@ pub(crate) struct State {
     pub(crate) fetched: Vec<Digest>,
     pub(crate) corrupt_objects: bool,
     pub(crate) refuse_fetch: bool,
+    /// By request; `None` plans what is in force.
+    pub(crate) candidates: BTreeMap<Vec<u8>, Option<v1::PlanCandidate>>,
+    pub(crate) plans: Vec<v1::SendPlanRequest>,
+    pub(crate) turn_taken_by: Option<String>,
+    pub(crate) turns: Vec<v1::RequestTurnRequest>,
+    pub(crate) released_turns: Vec<v1::ReleaseTurnRequest>,
 }
 
 /// The certificates of a fleet.
@@ -189,6 +198,11 @@ impl Controller {
             fetched: vec![],
             corrupt_objects: false,
             refuse_fetch: false,
+            candidates: BTreeMap::new(),
+            plans: vec![],
+            turn_taken_by: None,
+            turns: vec![],
+            released_turns: vec![],
         };
         let (hints, _) = broadcast::channel(64);
         Self { fleet: fleet.clone(), state: Arc::new(Mutex::new(state)), hints }
@@ -218,6 +232,26 @@ impl Controller {
             content,
             signature: self.fleet.signing.sign(&statement).as_ref().to_vec(),
         }
+    }
+
+    /// Asks for a plan of a candidate, or of what is in force.
+    pub(crate) fn ask_for_plan(&self, id: u8, candidate: Option<&AssignmentContent>) {
+        let request = vec![id; 16];
+        let candidate = candidate.map(|content| {
+            let node = self.state().node;
+            let content = convert::encode_content(content);
+            let revision = Digest::from_bytes(*blake3::hash(&content).as_bytes());
+            let request = uuid::Uuid::from_slice(&request).unwrap();
+            let statement = plan_candidate_statement(node, request, &revision);
+            v1::PlanCandidate {
+                node_id: node.as_uuid().as_bytes().to_vec(),
+                revision: revision.as_bytes().to_vec(),
+                content,
+                signature: self.fleet.signing.sign(&statement).as_ref().to_vec(),
+            }
+        });
+        self.state().candidates.insert(request.clone(), candidate);
+        self.hint(v1::hint::Hint::PlanRequest(v1::PlanRequest { request_id: request }));
     }
 
     /// Assigns without a hint: the agent finds it by polling.
@@ -365,7 +399,11 @@ impl AgentService for Controller {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
         self.state().heartbeats.push(request.into_inner());
-        Ok(Response::new(v1::HeartbeatResponse { heartbeat_interval_ms: 50, poll_interval_ms: 100 }))
+        Ok(Response::new(v1::HeartbeatResponse {
+            heartbeat_interval_ms: 50,
+            poll_interval_ms: 100,
+            reboot: None,
+        }))
     }
 
     async fn send_reports(
@@ -418,6 +456,64 @@ impl AgentService for Controller {
         let pieces: Vec<_> =
             bundle.chunks(1000).map(|piece| Ok(v1::BundlePiece { data: piece.to_vec() })).collect();
         Ok(Response::new(Box::pin(futures_util::stream::iter(pieces))))
+    }
+
+    async fn get_plan_candidate(
+        &self,
+        request: Request<v1::GetPlanCandidateRequest>,
+    ) -> Result<Response<v1::GetPlanCandidateResponse>, Status> {
+        let id = request.into_inner().request_id;
+        let candidate = self.state().candidates.get(&id).cloned();
+        let candidate = candidate.ok_or_else(|| Status::not_found("nobody waits for it"))?;
+        Ok(Response::new(v1::GetPlanCandidateResponse { candidate }))
+    }
+
+    async fn send_plan(
+        &self,
+        request: Request<v1::SendPlanRequest>,
+    ) -> Result<Response<v1::SendPlanResponse>, Status> {
+        self.state().plans.push(request.into_inner());
+        Ok(Response::new(v1::SendPlanResponse {}))
+    }
+
+    async fn send_inventory(
+        &self,
+        _: Request<v1::SendInventoryRequest>,
+    ) -> Result<Response<v1::SendInventoryResponse>, Status> {
+        Ok(Response::new(v1::SendInventoryResponse {}))
+    }
+
+    async fn request_turn(
+        &self,
+        request: Request<v1::RequestTurnRequest>,
+    ) -> Result<Response<v1::RequestTurnResponse>, Status> {
+        use v1::request_turn_response::Outcome;
+        let mut state = self.state();
+        state.turns.push(request.into_inner());
+        let outcome = match state.turn_taken_by.clone() {
+            None => Outcome::Granted(v1::TurnGranted { lease_ms: 60_000 }),
+            Some(holder) => Outcome::Waiting(v1::TurnWaiting {
+                reason: format!("{holder} is changing"),
+                holders: vec![holder],
+                retry_after_ms: 60_000,
+            }),
+        };
+        Ok(Response::new(v1::RequestTurnResponse { outcome: Some(outcome) }))
+    }
+
+    async fn release_turn(
+        &self,
+        request: Request<v1::ReleaseTurnRequest>,
+    ) -> Result<Response<v1::ReleaseTurnResponse>, Status> {
+        self.state().released_turns.push(request.into_inner());
+        Ok(Response::new(v1::ReleaseTurnResponse {}))
+    }
+
+    async fn issue_certificate(
+        &self,
+        _: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        Err(Status::not_found("no certificate is assigned here"))
     }
 
     async fn send_logs(

@@ -6,6 +6,7 @@ mod applications;
 mod assignments;
 mod binary;
 mod controller;
+mod convergence;
 mod joining;
 mod processes;
 mod supervisor;

@@ -27,7 +27,7 @@ impl Node {
     }
 
     fn look(&self) -> Look<'_> {
-        Look { host: self.host.as_ref(), state: &self.state }
+        Look { host: self.host.as_ref(), state: &self.state, assigned: &[] }
     }
 
     /// Looks as a run does that begins now.

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use muster_api_types::{
-    ChangeCause, EnrolmentCreate, EnrolmentCreated, Liveness, NodeDetail, NodeSummary, ResourceState,
-    ResourceStatus,
+    ChangeCause, Convergence, EnrolmentCreate, EnrolmentCreated, Liveness, Mode, NodeDetail, NodeSummary,
+    ResourceState, ResourceStatus,
 };
 use reqwest::Method;
 use serde_json::json;
+use std::time::Duration;
 
 use super::applications::process_table;
 use super::apply::converged;
@@ -19,8 +20,9 @@ use crate::table::{Cell, Table};
 
 pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Result<()> {
     match command {
-        Node::List { environment, role } => {
-            let query = [("environment", environment), ("role", role)];
+        Node::List { environment, role, convergence } => {
+            let convergence = convergence.map(|word| format!("{word:?}").to_lowercase());
+            let query = [("environment", environment), ("role", role), ("convergence", convergence)];
             let nodes: Vec<NodeSummary> = client.list(&["nodes"], &query).await?;
             if output.json() {
                 return output.object(&nodes);
@@ -34,7 +36,8 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             let node: NodeDetail = client.get(&["nodes", &name], &[]).await?;
             if output.json() { output.object(&node) } else { show(output, &node) }
         }
-        Node::Invite { name, environment, roles, ttl, replace } => {
+        Node::Invite { name, environment, roles, ttl, cloud_init, replace } => {
+            let ttl = ttl.unwrap_or(if cloud_init { TTL_OF_USER_DATA } else { TTL_OF_LINE });
             let ttl_s = u32::try_from(ttl.as_secs())
                 .map_err(|_| Failure::usage("a join token can be valid for 7 days at most"))?;
             // Hyphens come naturally on a command line.
@@ -44,14 +47,7 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             if output.json() {
                 return output.object(&created);
             }
-            let enrolment = &created.enrolment;
-            output.note(&format!(
-                "run this on the host that becomes {} in {}; it works once, within {}:",
-                enrolment.node,
-                enrolment.environment,
-                span(u64::from(ttl_s))
-            ));
-            output.line(&created.command)
+            invited(output, &created, cloud_init, &span(u64::from(ttl_s)))
         }
         Node::Revoke { name, yes } => {
             let question = format!(
@@ -73,6 +69,40 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             output.note(&format!("removed {name}"));
             Ok(())
         }
+        Node::State(command) => super::convergence::run(output, client, command).await,
+    }
+}
+
+/// Long enough to paste a line, too short to be found later.
+const TTL_OF_LINE: Duration = Duration::from_secs(15 * 60);
+/// Long enough for a provider to make a host.
+const TTL_OF_USER_DATA: Duration = Duration::from_secs(60 * 60);
+
+fn invited(output: &Output, created: &EnrolmentCreated, cloud_init: bool, span: &str) -> Result<()> {
+    let EnrolmentCreated { enrolment, command, cloud_init: user_data, install_problem, .. } = created;
+    let (node, environment) = (&enrolment.node, &enrolment.environment);
+    if let Some(problem) = install_problem {
+        output.warning(problem);
+    }
+    match (cloud_init, user_data) {
+        (true, Some(user_data)) => {
+            output.note(&format!(
+                "give this as user data to the host that becomes {node} in {environment}; it works once, within {span}:"
+            ));
+            // It ends with a line feed of its own.
+            output.line(user_data.trim_end())
+        }
+        (true, None) => Err(Failure::refused(
+            "not_installable",
+            "the controller cannot install the agent, so there is no user data; the invitation stands, and `muster node invite` without --cloud-init makes a line for a host with the agent on it",
+        )),
+        (false, _) => {
+            let where_from = if install_problem.is_some() { ", which has the agent already" } else { "" };
+            output.note(&format!(
+                "run this as root on the host that becomes {node} in {environment}{where_from}; it works once, within {span}:"
+            ));
+            output.line(command)
+        }
     }
 }
 
@@ -87,13 +117,21 @@ fn liveness(node: &NodeSummary) -> Cell {
 }
 
 fn convergence(node: &NodeSummary) -> Cell {
-    match node.converged {
-        None => Cell::maybe(None::<String>),
-        Some(_) if node.reported_generation < node.generation => Cell::tone("changing", Tone::Warning),
-        Some(true) => Cell::tone("converged", Tone::Good),
-        Some(false) if node.problem_count == 1 => Cell::tone("1 problem", Tone::Bad),
-        Some(false) => Cell::tone(format!("{} problems", node.problem_count), Tone::Bad),
-    }
+    let mode = match node.mode {
+        Mode::Enforce => "",
+        Mode::Report => ", report only",
+        Mode::Ignore => ", ignored",
+    };
+    let (text, tone) = match node.convergence {
+        Convergence::Pending if node.converged.is_none() => return Cell::maybe(None::<String>),
+        Convergence::Pending => ("changing".to_owned(), Tone::Warning),
+        Convergence::Converged => ("converged".to_owned(), Tone::Good),
+        Convergence::Waiting => (format!("{} waiting", node.waiting_count), Tone::Warning),
+        Convergence::Drifted => (format!("{} drifted", node.drifted_count), Tone::Warning),
+        Convergence::Failed if node.failed_count == 0 => ("not compiled".to_owned(), Tone::Bad),
+        Convergence::Failed => (format!("{} failed", node.failed_count), Tone::Bad),
+    };
+    Cell::tone(text + mode, tone)
 }
 
 fn ready(ready: u32, all: u32) -> Cell {
@@ -152,6 +190,26 @@ fn show(output: &Output, node: &NodeDetail) -> Result<()> {
     if let Some(at) = node.revoked_at {
         fact("revoked", Cell::tone(clock(at), Tone::Bad));
     }
+    if let Some(why) = &summary.reboot_required {
+        fact("restart needed", Cell::tone(safe(why, false), Tone::Warning));
+    }
+    if let Some(wanted) = &node.reboot_request {
+        let how = if wanted.now { "at once" } else { "in its turn" };
+        fact(
+            "restart wanted",
+            safe(&format!("{how}, by {}: {}", wanted.requested_by, wanted.reason), false).into(),
+        );
+    }
+    for set in &node.mode_overrides {
+        let of = set.resource.as_deref().unwrap_or("all of it");
+        let until = set.expires_at.map_or_else(String::new, |at| format!(" until {}", clock(at)));
+        let text = format!("{} for {of}{until}, by {}: {}", word(&set.mode), set.set_by, set.reason);
+        fact("mode", Cell::tone(safe(&text, false), Tone::Warning));
+    }
+    if let Some(turn) = &node.turn {
+        let (text, tone) = super::convergence::turn_words(turn);
+        fact("turn", Cell::tone(text, tone));
+    }
     if let Some(error) = &node.compile_error {
         fact("cannot compile", Cell::tone(safe(error, false), Tone::Bad));
     }
@@ -165,7 +223,10 @@ fn show(output: &Output, node: &NodeDetail) -> Result<()> {
     Ok(())
 }
 
-fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
+pub(super) fn resource_table<'a>(
+    resources: impl IntoIterator<Item = &'a ResourceState>,
+    now: DateTime<Utc>,
+) -> Table {
     let mut table = Table::new(&["RESOURCE", "STATE", "DETAIL", "LAST CHANGE"]);
     for resource in resources {
         let tone = match resource.status {
@@ -178,9 +239,13 @@ fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
             Some(ChangeCause::Corrective) => ", put back",
             Some(ChangeCause::Intentional) | None => "",
         };
+        let mode = match resource.mode {
+            Mode::Enforce => String::new(),
+            mode => format!(" ({})", word(&mode)),
+        };
         table.row([
             safe(&resource.key, false).into(),
-            Cell::tone(word(&resource.status), tone),
+            Cell::tone(word(&resource.status) + &mode, tone),
             safe(&resource.detail, false).into(),
             Cell::maybe(resource.changed_at.map(|at| format!("{} ago{cause}", age(at, now)))),
         ]);
@@ -191,14 +256,14 @@ fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::time::Duration;
 
     pub(in crate::commands) fn node(name: &str) -> NodeSummary {
         serde_json::from_value(json!({
             "id": "00000000-0000-0000-0000-000000000001", "name": name, "environment": "production",
             "roles": ["app_server"], "liveness": "up", "liveness_changed_at": "2026-01-01T00:00:00Z",
-            "last_heartbeat_at": "2026-01-01T00:00:00Z", "converged": true, "generation": 4,
-            "reported_generation": 4, "problem_count": 0, "process_count": 2, "process_ready_count": 2,
+            "last_heartbeat_at": "2026-01-01T00:00:00Z", "converged": true, "convergence": "converged",
+            "generation": 4, "reported_generation": 4, "problem_count": 0, "resource_count": 9, "failed_count": 0,
+            "drifted_count": 0, "waiting_count": 0, "reboot_required": null, "mode": "enforce", "mode_override_count": 0, "process_count": 2, "process_ready_count": 2,
             "cpu_percent": 12.4, "memory_used_bytes": 512_000_000, "memory_total_bytes": 2_048_000_000,
             "disk_used_bytes": 9, "disk_total_bytes": 10, "load_1": 0.2
         }))
@@ -209,19 +274,24 @@ pub(super) mod tests {
     fn node_list_reads_at_a_glance() {
         let mut broken = node("app-2");
         broken.liveness = Liveness::Down;
-        broken.converged = Some(false);
-        broken.problem_count = 2;
+        broken.convergence = Convergence::Failed;
+        broken.failed_count = 2;
         broken.process_ready_count = 1;
         broken.cpu_percent = None;
         let mut changing = node("lb-1");
-        changing.reported_generation = 3;
+        changing.convergence = Convergence::Pending;
         changing.last_heartbeat_at = None;
+        let mut held = node("app-3");
+        held.convergence = Convergence::Drifted;
+        held.drifted_count = 1;
+        held.mode = Mode::Report;
         let now = node("x").liveness_changed_at + Duration::from_secs(75);
-        insta::assert_snapshot!(node_table(&[node("app-1"), broken, changing], now).render(false, None), @r"
-        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES   READY   CPU  MEMORY  DISK  SEEN
-        app-1  production   app_server  up     converged     2/2  12 %    25 %  90 %  1 m 15 s ago
-        app-2  production   app_server  down   2 problems    1/2     -    25 %  90 %  1 m 15 s ago
-        lb-1   production   app_server  up     changing      2/2  12 %    25 %  90 %  -
+        insta::assert_snapshot!(node_table(&[node("app-1"), broken, held, changing], now).render(false, None), @r"
+        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES               READY   CPU  MEMORY  DISK  SEEN
+        app-1  production   app_server  up     converged                 2/2  12 %    25 %  90 %  1 m 15 s ago
+        app-2  production   app_server  down   2 failed                  1/2     -    25 %  90 %  1 m 15 s ago
+        app-3  production   app_server  up     1 drifted, report only    2/2  12 %    25 %  90 %  1 m 15 s ago
+        lb-1   production   app_server  up     changing                  2/2  12 %    25 %  90 %  -
         ");
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
 
 mod apply;
+mod convergence;
 mod fake;
 mod following;
 mod releases;
@@ -220,6 +221,9 @@ fn secrets_come_from_standard_input_and_are_not_shown() {
     person.run_with_input(&set, &"x".repeat(65_537)).exits(2);
     assert_eq!(controller.seen("PUT /secrets/STRIPE_KEY").len(), 2);
 }
+const INSTALL: &str = "echo muster_join_x | sh -c 'true'";
+const JOIN: &str = "echo muster_join_x | muster-agent join --controller https://c:8444";
+
 #[test]
 fn an_invitation_prints_the_line_to_paste() {
     let controller = FakeController::start();
@@ -230,9 +234,13 @@ fn an_invitation_prints_the_line_to_paste() {
             "roles": body["roles"], "status": "invited", "created_by": "amara", "created_at": "2026-01-01T00:00:00Z",
             "expires_at": "2026-01-01T01:00:00Z", "enrolled_at": null
         });
-        let command = "muster-agent join muster_join_x --controller https://c:8444";
+        // The controller of one name has no programs for hosts.
+        let installs = body["node"] != "app-2";
         axum::Json(json!({
-            "enrolment": enrolment, "token": "muster_join_x", "controller_url": "https://c:8444", "command": command
+            "enrolment": enrolment, "token": "muster_join_x", "controller_url": "https://c:8444",
+            "command": if installs { INSTALL } else { JOIN },
+            "cloud_init": installs.then_some("#cloud-config\nruncmd: []\n"),
+            "install_problem": (!installs).then_some("the agent cannot be installed from here: no programs; see --agent-dir"),
         }))
         .into_response()
     });
@@ -240,12 +248,29 @@ fn an_invitation_prints_the_line_to_paste() {
     let arguments =
         ["node", "invite", "app-1", "--environment", "production", "--role", "app-server", "--ttl", "1h"];
     let ran = person.run(&arguments).exits(0);
-    assert_eq!(ran.stdout, "muster-agent join muster_join_x --controller https://c:8444\n");
+    assert_eq!(ran.stdout, format!("{INSTALL}\n"));
+    assert!(ran.stderr.contains("as root on the host that becomes app-1"), "{}", ran.stderr);
     let body = controller.seen("POST /enrolments")[0].json();
     assert_eq!(
         body,
         json!({ "node": "app-1", "environment": "production", "roles": ["app_server"], "ttl_s": 3600, "replace": false })
     );
+
+    let ran = person.run(&["node", "invite", "app-1", "--cloud-init"]).exits(0);
+    assert_eq!(ran.stdout, "#cloud-config\nruncmd: []\n");
+    assert!(ran.stderr.contains("user data") && ran.stderr.contains("within 1 h"), "{}", ran.stderr);
+    let ttl = |number: usize| controller.seen("POST /enrolments")[number].json()["ttl_s"].clone();
+    assert_eq!(ttl(1), 3600, "a host is not made in a moment");
+
+    let ran = person.run(&["node", "invite", "app-2"]).exits(0);
+    assert_eq!(ran.stdout, format!("{JOIN}\n"));
+    assert_eq!(ttl(2), 900);
+    assert!(
+        ran.stderr.contains("cannot be installed from here") && ran.stderr.contains("has the agent already")
+    );
+    let ran = person.run(&["node", "invite", "app-2", "--cloud-init"]).exits(3);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("there is no user data"), "{}", ran.stderr);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The fleet configuration, secrets, environments.
 
-use crate::InputError;
+use crate::{ConvergenceCounts, InputError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -152,4 +152,6 @@ pub struct EnvironmentSummary {
     pub node_up_count: u32,
     /// Nodes that are as they should be.
     pub node_converged_count: u32,
+    /// How many enrolled nodes stand how.
+    pub convergence: ConvergenceCounts,
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod applications;
+mod convergence;
 mod events;
 mod fleet;
 mod nodes;
@@ -16,6 +17,7 @@ mod rollouts;
 
 pub use access::*;
 pub use applications::*;
+pub use convergence::*;
 pub use events::*;
 pub use fleet::*;
 pub use nodes::*;

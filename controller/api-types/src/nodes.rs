@@ -1,5 +1,6 @@
 //! Nodes, enrolment, resources, processes, figures.
 
+use crate::{Convergence, Mode, ModeOverride, Reboot, Turn};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -35,8 +36,13 @@ pub struct EnrolmentCreated {
     pub token: String,
     /// Where the agent reaches the controller.
     pub controller_url: String,
-    /// The line to run on the host.
+    /// The line to run on the host. It installs the agent and joins; where `install_problem` is given, it only joins,
+    /// with an agent that is there.
     pub command: String,
+    /// The same as user data of cloud-init.
+    pub cloud_init: Option<String>,
+    /// Why this controller cannot install the agent, and what to do about it.
+    pub install_problem: Option<String>,
 }
 
 impl fmt::Debug for EnrolmentCreated {
@@ -117,12 +123,28 @@ pub struct NodeSummary {
     pub last_heartbeat_at: Option<DateTime<Utc>>,
     /// Everything is as it should be; absent before the first report.
     pub converged: Option<bool>,
+    /// How it stands, in one word.
+    pub convergence: Convergence,
     /// The generation that it should be at.
     pub generation: u64,
     /// The generation that it last reported.
     pub reported_generation: u64,
-    /// Resources that are not as they should be.
+    /// Resources that failed or may not be changed: `failed_count` and `drifted_count`.
     pub problem_count: u32,
+    /// Resources in all.
+    pub resource_count: u32,
+    /// Resources that failed, or were skipped because others did.
+    pub failed_count: u32,
+    /// Resources that differ and may not be changed.
+    pub drifted_count: u32,
+    /// Resources that differ and have to wait.
+    pub waiting_count: u32,
+    /// Why it has to be restarted.
+    pub reboot_required: Option<String>,
+    /// The mode that a person has set for the whole node.
+    pub mode: Mode,
+    /// Modes that people have set, for the node and for its resources.
+    pub mode_override_count: u32,
     /// Processes in all.
     pub process_count: u32,
     /// Processes that are ready.
@@ -159,6 +181,12 @@ pub struct NodeDetail {
     pub converged_at: Option<DateTime<Utc>>,
     /// Why no new assignment could be compiled for it.
     pub compile_error: Option<String>,
+    /// Modes that people have set for it and for its resources.
+    pub mode_overrides: Vec<ModeOverride>,
+    /// Its turn to change disruptively, or that it waits for it.
+    pub turn: Option<Turn>,
+    /// The restart that a person wants.
+    pub reboot_request: Option<Reboot>,
     /// Its resources, in the order in which they are applied.
     pub resources: Vec<ResourceState>,
     /// Its processes.
@@ -223,8 +251,12 @@ pub struct ResourceState {
     pub kind: String,
     /// How it stands.
     pub status: ResourceStatus,
+    /// What the agent may do about a difference.
+    pub mode: Mode,
     /// What is wrong, or how it is.
     pub detail: String,
+    /// It is known what differs: `GET /api/v1/nodes/{name}/resource?key=...` shows it.
+    pub differs: bool,
     /// When this was reported.
     pub reported_at: DateTime<Utc>,
     /// When it was last changed.

@@ -1,6 +1,6 @@
 //! The first page: are we fine, and if not, where?
 
-use crate::{EnvironmentSummary, Event, NodeSummary, Rollout, Severity};
+use crate::{ConvergenceCounts, EnvironmentSummary, Event, NodeSummary, Rollout, Severity, Turn};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +11,10 @@ pub struct Overview {
     pub attention: Vec<Attention>,
     /// Health by environment.
     pub environments: Vec<EnvironmentSummary>,
+    /// How many nodes stand how.
+    pub convergence: ConvergenceCounts,
+    /// Who is changing disruptively, who waits for that, who failed at it.
+    pub turns: Vec<Turn>,
     /// Every node.
     pub nodes: Vec<NodeSummary>,
     /// Declared nodes that no host has joined as.

@@ -71,6 +71,8 @@ impl RolloutStatus {
 pub enum RolloutNodeState {
     /// Its turn has not come.
     Pending,
+    /// It is the next one, and too many nodes of its role are changing; `reason` says which.
+    Waiting,
     /// It was down; it catches up alone.
     Away,
     /// Given the release, not ready yet.
@@ -100,7 +102,7 @@ pub struct RolloutNode {
     pub since: Option<DateTime<Utc>>,
     /// When waiting ends.
     pub deadline: Option<DateTime<Utc>>,
-    /// Why it failed.
+    /// Why it failed, or for whom it waits.
     pub reason: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Applications: what is declared, what each environment should run, and how it stands. Environments as well.
 
 use crate::{
-    Actor, App, AppError, Permission, ProcessRecord,
+    Actor, App, AppError, ConvergenceCounts, Permission, ProcessRecord,
     page::{PageRequest, Paged},
     shorten,
 };
@@ -78,6 +78,8 @@ pub struct EnvironmentView {
     pub node_up_count: u32,
     /// Nodes that beat and are as they should be.
     pub node_converged_count: u32,
+    /// How many enrolled nodes stand how.
+    pub convergence: ConvergenceCounts,
 }
 
 /// What the database knows of applications.
@@ -228,6 +230,7 @@ pub(crate) fn environments(
         node_count: 0,
         node_up_count: 0,
         node_converged_count: 0,
+        convergence: ConvergenceCounts::default(),
     };
     for name in configuration.environments.keys() {
         views.entry(name).or_insert_with(|| empty(name));
@@ -244,6 +247,7 @@ pub(crate) fn environments(
         view.node_count += 1;
         view.node_up_count += u32::from(up);
         view.node_converged_count += u32::from(up && up_to_date(node));
+        view.convergence.add(node.convergence);
     }
     views.into_values().collect()
 }

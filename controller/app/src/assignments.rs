@@ -15,7 +15,7 @@ use muster_domain::{
     assignment::{AssignmentContent, Generation, Revision},
     event::{Severity, Subject},
     fleet::FleetConfiguration,
-    resource::DesiredState,
+    resource::{DesiredState, ResourceKey},
 };
 use muster_planning::compile::{CompileInput, ReleaseFacts, compile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +60,7 @@ pub(crate) fn attachments(
     configuration: &FleetConfiguration,
     files: &[StoredFile],
 ) -> BTreeMap<String, Vec<u8>> {
-    let named: BTreeSet<&str> =
-        configuration.files.values().filter_map(|entry| entry.source.as_deref()).collect();
+    let named: BTreeSet<&str> = configuration.sources().collect();
     files
         .iter()
         .filter(|file| named.contains(file.path.as_str()))
@@ -115,7 +114,16 @@ impl App {
                 return Ok(None);
             }
         }
-        let Some(stored) = muster_db::assignments::get(&mut conn, node).await? else { return Ok(None) };
+        self.assignment_open(&mut conn, node).await
+    }
+
+    /// The assignment of a node, with its content.
+    pub(crate) async fn assignment_open(
+        &self,
+        conn: &mut Conn,
+        node: NodeId,
+    ) -> Result<Option<SignedAssignment>, AppError> {
+        let Some(stored) = muster_db::assignments::get(conn, node).await? else { return Ok(None) };
         let content =
             self.identity().seal.open(PURPOSE, &node.to_string(), &stored.content_sealed).map_err(|e| {
                 AppError::internal(format!("the assignment of node {node} cannot be opened"), e)
@@ -127,6 +135,19 @@ impl App {
             content: content.to_vec(),
             signature: stored.signature,
         }))
+    }
+
+    /// Whether the assignment of a node has a resource of this key.
+    pub(crate) async fn assignment_names(
+        &self,
+        conn: &mut Conn,
+        node: NodeId,
+        key: &ResourceKey,
+    ) -> Result<bool, AppError> {
+        let Some(assignment) = self.assignment_open(conn, node).await? else { return Ok(false) };
+        let content = muster_proto::convert::decode_content(&assignment.content)
+            .map_err(|e| AppError::internal(format!("the assignment of node {node} cannot be read"), e))?;
+        Ok(content.resources.iter().any(|resource| resource.key == *key))
     }
 
     /// Refuses an artifact that the node's assignment does not carry: a node reads only what it is to run.
@@ -252,7 +273,14 @@ impl App {
             releases: &releases,
             secrets: &secrets,
         });
-        let compiled = compiled.map_err(|error| error.to_string()).and_then(encode);
+        let overrides = self.mode_overrides(conn, node.id).await?;
+        let compiled = compiled
+            .map_err(|error| error.to_string())
+            .map(|mut content| {
+                overrides.put_into(&mut content);
+                content
+            })
+            .and_then(encode);
         let error = compiled.as_ref().err().cloned();
         if error != node.compile_error {
             muster_db::assignments::node_set_compile_error(conn, node.id, error.as_deref()).await?;

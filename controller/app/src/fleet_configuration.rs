@@ -62,7 +62,7 @@ fn problem(problem: Problem) -> InputProblem {
 }
 
 /// On a thread for it: hostile input of the allowed size keeps a processor busy for a second.
-async fn parse(files: &[StoredFile]) -> Result<Parsed, AppError> {
+pub(crate) async fn parse(files: &[StoredFile]) -> Result<Parsed, AppError> {
     let sources: Vec<SourceFile> = files
         .iter()
         .map(|f| SourceFile { path: f.path.clone(), content: f.content.clone().into_bytes() })
@@ -191,7 +191,7 @@ impl App {
         Ok(applied)
     }
 
-    async fn configuration_put(
+    pub(crate) async fn configuration_put(
         &self,
         tx: &mut muster_db::Tx,
         announcements: &mut Announcements,

@@ -34,6 +34,18 @@ pub enum NodeHint {
         /// Which request.
         request_id: Uuid,
     },
+    /// A person wants to know what a run would change.
+    PlanRequest {
+        /// Names the answer.
+        request_id: Uuid,
+    },
+    /// A person wants to know what is on the host.
+    InspectRequest {
+        /// Names the answer.
+        request_id: Uuid,
+    },
+    /// A node that waits for its turn should ask again.
+    TurnChanged,
 }
 
 /// Hints to the agents that watch this controller.

@@ -8,29 +8,38 @@ mod actor;
 mod applications;
 mod artifacts;
 mod assignments;
+mod certificates;
 mod clock;
 mod enrolments;
 mod error;
 mod events;
 mod fleet_configuration;
 mod hubs;
+mod inspections;
 mod logs;
 mod metrics;
+mod mode_overrides;
 mod nodes;
 mod overview;
 mod page;
+mod plans;
 mod process_events;
 mod processes;
+mod reboots;
+mod redact;
 mod releases;
 mod reports;
+mod resources;
 mod rollouts;
 mod secrets;
+mod turns;
 
 pub use access::{Credential, SignedIn, TokenRecord};
 pub use actor::{Actor, Permission};
 pub use applications::{ApplicationEnvironmentView, ApplicationFullView, ApplicationView, EnvironmentView};
 pub use artifacts::{ArtifactRecord, MAX_DIGESTS};
 pub use assignments::SignedAssignment;
+pub use certificates::{CertificateRequest, ServiceCertificate};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use enrolments::{
     AuthenticatedNode, DEFAULT_INVITATION_LIFE, EnrolRequest, Enrolled, EnrolmentState, EnrolmentSummary,
@@ -39,20 +48,26 @@ pub use enrolments::{
 pub use error::{AppError, InputProblem};
 pub use fleet_configuration::{ConfigurationApplied, ConfigurationDiff, FleetFiles};
 pub use hubs::{Hints, Live, LiveMessage, NodeHint};
+pub use inspections::Inspection;
 pub use logs::{LogBatch, LogItem, LogLine, LogQuery, LogReader};
 pub use metrics::{MetricsQuery, MetricsView};
-pub use nodes::{LatestFigures, NodeOverview, NodeQuery, NodeView, ProcessRecord, ResourceRecord};
-pub use overview::{AttentionView, OverviewView};
+pub use mode_overrides::NewMode;
+pub use nodes::{LatestFigures, ModeOverride, NodeOverview, NodeQuery, NodeView, ProcessRecord};
+pub use overview::{AttentionView, ConvergenceCounts, OverviewView};
 pub use page::{PAGE_DEFAULT, PAGE_MAX, PageRequest, Paged};
+pub use plans::{NewPlan, NodePlanView, PlanCandidate, PlanState, PlanView};
 pub use processes::ProcessQuery;
 pub use releases::{NewRelease, ReleaseRecord};
-pub use reports::{Heartbeat, Intervals, NodeEvent, NodeReport};
+pub use reports::{Heartbeat, HeartbeatAnswer, Intervals, NodeEvent, NodeReport};
+pub use resources::{ResourceChangeRecord, ResourceRecord, ResourceView};
+pub use turns::TurnView;
 
 pub use muster_artifact::BundleSummary;
 pub use muster_db::{
     events::EventFilter,
     fleet_configurations::{ConfigurationVersion, StoredConfiguration, StoredFile},
     process_events::{ProcessEventFilter, ProcessEventRecord},
+    reboot_requests::RebootRequest,
     rollouts::{RolloutFilter, RolloutKind, StoredRollout, StoredRolloutNode},
     secrets::SecretRecord,
 };
@@ -86,6 +101,8 @@ struct Inner {
     sign_ins: access::SignIns,
     event_budget: reports::EventBudget,
     logs: logs::LogHub,
+    plans: plans::PlanHub,
+    inspections: inspections::InspectionHub,
 }
 
 /// What an operator may choose.
@@ -139,6 +156,8 @@ impl App {
                 sign_ins: access::SignIns::default(),
                 event_budget: reports::EventBudget::default(),
                 logs: logs::LogHub::default(),
+                plans: plans::PlanHub::default(),
+                inspections: inspections::InspectionHub::default(),
             }),
         }
     }
@@ -199,6 +218,14 @@ impl App {
 
     pub(crate) fn log_hub(&self) -> &logs::LogHub {
         &self.inner.logs
+    }
+
+    pub(crate) fn plan_hub(&self) -> &plans::PlanHub {
+        &self.inner.plans
+    }
+
+    pub(crate) fn inspection_hub(&self) -> &inspections::InspectionHub {
+        &self.inner.inspections
     }
 
     /// Live messages to people.

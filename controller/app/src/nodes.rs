@@ -4,16 +4,20 @@ use crate::{
     Actor, App, AppError, NodeHint, Permission,
     hubs::{Announcements, LiveMessage},
     page::{PageRequest, Paged},
+    resources::ResourceRecord,
     shorten,
+    turns::TurnView,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use muster_db::{Conn, nodes::NodeFilter, processes::ProcessFilter};
+use muster_db::{Conn, nodes::NodeFilter, processes::ProcessFilter, reboot_requests::RebootRequest};
 use muster_domain::{
     EnvironmentName, NodeId, NodeName,
     event::{Severity, Subject},
+    node::Convergence,
 };
 
-pub use muster_db::nodes::{LatestFigures, NodeOverview, ResourceRecord};
+pub use muster_db::mode_overrides::ModeOverride;
+pub use muster_db::nodes::{LatestFigures, NodeOverview};
 pub use muster_db::processes::ProcessRecord;
 
 /// Figures that are older say nothing about now.
@@ -28,6 +32,8 @@ pub struct NodeQuery {
     pub environment: Option<String>,
     /// With this role.
     pub role: Option<String>,
+    /// Standing so: `converged`, `pending`, `waiting`, `drifted` or `failed`.
+    pub convergence: Option<String>,
     /// Which page.
     pub page: PageRequest,
 }
@@ -41,6 +47,12 @@ pub struct NodeView {
     pub certificate_expires_at: Option<DateTime<Utc>>,
     /// Its resources, in the order in which they are applied.
     pub resources: Vec<ResourceRecord>,
+    /// Modes that people have set for it and its resources.
+    pub mode_overrides: Vec<ModeOverride>,
+    /// Its turn, or that it waits for it.
+    pub turn: Option<TurnView>,
+    /// The restart that a person wants.
+    pub reboot_request: Option<RebootRequest>,
     /// Its processes.
     pub processes: Vec<ProcessRecord>,
 }
@@ -53,9 +65,17 @@ impl App {
     /// Nodes in the order of their names.
     pub async fn node_list(&self, actor: &Actor, query: &NodeQuery) -> Result<Paged<NodeOverview>, AppError> {
         actor.require(Permission::FleetView)?;
+        let convergence = match query.convergence.as_deref() {
+            None => None,
+            Some(text) => Some(Convergence::parse(text).ok_or_else(|| {
+                AppError::invalid("invalid_convergence", format!("{:?} is not a way to stand", shorten(text)))
+                    .with_hint(format!("use one of {}", Convergence::ALL.map(Convergence::as_str).join(", ")))
+            })?),
+        };
         let filter = NodeFilter {
             environment: query.environment.as_deref(),
             role: query.role.as_deref(),
+            convergence,
             name: None,
             after: query.page.cursor.as_deref(),
         };
@@ -81,10 +101,22 @@ impl App {
         let overview =
             self.node_overviews(&mut conn, &filter, 1).await?.pop().ok_or_else(|| node_missing(name))?;
         let certificate_expires_at = muster_db::nodes::certificate_expires_at(&mut conn, overview.id).await?;
-        let resources = muster_db::nodes::resources(&mut conn, overview.id).await?;
+        let resources = muster_db::resources::list(&mut conn, overview.id, None).await?;
+        let mode_overrides = muster_db::mode_overrides::list(&mut conn, overview.id).await?;
+        let reboot_request = muster_db::reboot_requests::get(&mut conn, overview.id).await?;
+        let turns = self.turn_views(&mut conn, Some(&overview.environment)).await?;
+        let turn = turns.into_iter().find(|turn| turn.node == overview.name);
         let filter = ProcessFilter { node: Some(name), ..ProcessFilter::default() };
         let processes = muster_db::processes::list(&mut conn, &filter, PROCESSES_OF_A_NODE).await?;
-        Ok(NodeView { overview, certificate_expires_at, resources, processes })
+        Ok(NodeView {
+            overview,
+            certificate_expires_at,
+            resources,
+            mode_overrides,
+            turn,
+            reboot_request,
+            processes,
+        })
     }
 
     pub(crate) async fn node_id(&self, conn: &mut Conn, name: &str) -> Result<NodeId, AppError> {

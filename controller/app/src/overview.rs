@@ -4,6 +4,7 @@ use crate::{
     Actor, App, AppError, Permission,
     applications::{EnvironmentView, NODES_AT_MOST, environments, up_to_date},
     nodes::NodeOverview,
+    turns::TurnView,
 };
 use muster_db::{
     events::EventFilter,
@@ -14,8 +15,9 @@ use muster_db::{
 use muster_domain::{
     ApplicationName, NodeName,
     event::{Event, Severity},
-    node::Liveness,
+    node::{Convergence, Liveness},
     observed::ProcessState,
+    turn::TurnState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +28,34 @@ const ROLLOUTS_SHOWN: i64 = 50;
 /// Disks fuller than this need a person.
 const DISK_FULL_PERCENT: u64 = 90;
 
+/// How many nodes stand how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConvergenceCounts {
+    /// Everything is as it should be.
+    pub converged: u32,
+    /// Not said yet.
+    pub pending: u32,
+    /// Something has to wait.
+    pub waiting: u32,
+    /// Something differs and may not be changed.
+    pub drifted: u32,
+    /// Something failed.
+    pub failed: u32,
+}
+
+impl ConvergenceCounts {
+    /// Counts one more node.
+    pub(crate) fn add(&mut self, convergence: Convergence) {
+        *match convergence {
+            Convergence::Converged => &mut self.converged,
+            Convergence::Pending => &mut self.pending,
+            Convergence::Waiting => &mut self.waiting,
+            Convergence::Drifted => &mut self.drifted,
+            Convergence::Failed => &mut self.failed,
+        } += 1;
+    }
+}
+
 /// What the first page shows.
 #[derive(Debug, Clone)]
 pub struct OverviewView {
@@ -33,6 +63,10 @@ pub struct OverviewView {
     pub attention: Vec<AttentionView>,
     /// Health by environment.
     pub environments: Vec<EnvironmentView>,
+    /// How many nodes stand how; revoked ones are not counted.
+    pub convergence: ConvergenceCounts,
+    /// Who is changing disruptively, who waits for that, who failed at it.
+    pub turns: Vec<TurnView>,
     /// Every node.
     pub nodes: Vec<NodeOverview>,
     /// Declared nodes that no host has joined as.
@@ -75,12 +109,19 @@ impl App {
         let recent_events = muster_db::events::list(&mut conn, &recent).await?;
         let processes =
             muster_db::processes::list(&mut conn, &ProcessFilter::default(), NODES_AT_MOST).await?;
+        let turns = self.turn_views(&mut conn, None).await?;
+        let mut convergence = ConvergenceCounts::default();
+        for node in nodes.iter().filter(|n| n.liveness != Liveness::Revoked) {
+            convergence.add(node.convergence);
+        }
         let joined: BTreeSet<&NodeName> =
             nodes.iter().filter(|n| n.liveness != Liveness::Revoked).map(|n| &n.name).collect();
         let missing_nodes =
             configuration.nodes.keys().filter(|name| !joined.contains(name)).cloned().collect();
         Ok(OverviewView {
-            attention: attention(&nodes, &processes),
+            attention: attention(&nodes, &processes, &turns),
+            convergence,
+            turns,
             environments: environments(&configuration, &nodes),
             missing_nodes,
             nodes,
@@ -93,8 +134,18 @@ impl App {
 }
 
 /// What needs a person, worst first.
-fn attention(nodes: &[NodeOverview], processes: &[ProcessRecord]) -> Vec<AttentionView> {
+fn attention(nodes: &[NodeOverview], processes: &[ProcessRecord], turns: &[TurnView]) -> Vec<AttentionView> {
     let mut found: Vec<AttentionView> = nodes.iter().flat_map(attention_of_node).collect();
+    found.extend(turns.iter().filter(|turn| turn.state == TurnState::Failed).map(|turn| AttentionView {
+        severity: Severity::Error,
+        message: format!("a change failed on node {}, and others of its roles wait: {}", turn.node, turn.detail),
+        hint: format!(
+            "mend the fleet configuration and apply it, or let the others go on: `muster node release-turn {}`",
+            turn.node
+        ),
+        node: Some(turn.node.clone()),
+        application: None,
+    }));
     let heard: BTreeSet<&NodeName> = nodes
         .iter()
         .filter(|n| matches!(n.liveness, Liveness::Up | Liveness::Late))
@@ -162,8 +213,8 @@ fn attention_of_node(node: &NodeOverview) -> Vec<AttentionView> {
             "mend the fleet configuration and apply it again".to_owned(),
         ));
     }
-    if node.converged == Some(false) && node.problem_count > 0 && !up_to_date(node) {
-        let count = node.problem_count;
+    if node.converged == Some(false) && node.failed_count > 0 && !up_to_date(node) {
+        let count = node.failed_count;
         found.push(about(
             Severity::Error,
             format!(
@@ -172,6 +223,24 @@ fn attention_of_node(node: &NodeOverview) -> Vec<AttentionView> {
                 if count == 1 { "is" } else { "are" }
             ),
             format!("`muster node show {name}` says which and why"),
+        ));
+    }
+    if node.drifted_count > 0 {
+        let count = node.drifted_count;
+        let (s, differ) = if count == 1 { ("", "differs") } else { ("s", "differ") };
+        found.push(about(
+            Severity::Warning,
+            format!("{count} resource{s} of node {name} {differ} from what is declared, and may not be changed"),
+            format!("`muster node resources {name} --drifted` says which; `muster node mode {name} enforce` lets them be put right"),
+        ));
+    }
+    if let Some(why) = &node.reboot_required {
+        found.push(about(
+            Severity::Warning,
+            format!("node {name} has to be restarted: {why}"),
+            format!(
+                "`muster node reboot {name} --reason ...` does it in its turn, unless a window is declared"
+            ),
         ));
     }
     if let Some(figures) = node.figures

@@ -1,6 +1,7 @@
 //! What nodes say: signs of life, convergence runs, things that happened. Who says it comes from the verified certificate.
 
 mod budget;
+mod convergence;
 
 use crate::{
     App, AppError,
@@ -9,21 +10,18 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use muster_db::{
-    Conn,
-    process_events::ProcessEventRecord,
-    reports::{KnownResource, ReportingNode},
+    Conn, process_events::ProcessEventRecord, reboot_requests::RebootRequest, reports::ReportingNode,
 };
 use muster_domain::{
-    ApplicationName, NodeId,
+    ApplicationName, EnvironmentName, NodeId, NodeName,
     assignment::Generation,
     event::{NODE_EVENT_KINDS, Severity, Subject},
     metrics::NodeMetrics,
     node::{HostFacts, Liveness},
-    observed::{ChangeCause, ConvergenceReport, ProcessEvent, ProcessReport, ResourceReport, ResourceStatus},
-    resource::ResourceKey,
+    observed::{ConvergenceReport, ProcessEvent, ProcessReport},
 };
 use muster_planning::liveness;
-use std::collections::BTreeMap;
+use uuid::Uuid;
 
 pub(crate) use budget::EventBudget;
 use budget::Verdict;
@@ -37,6 +35,17 @@ pub struct Heartbeat {
     pub processes: Vec<ProcessReport>,
     /// What the host says of itself; absent when it has said so before.
     pub facts: Option<HostFacts>,
+    /// The last restart that the node carried out for a person.
+    pub rebooted_for: Option<Uuid>,
+}
+
+/// The answer to a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeartbeatAnswer {
+    /// How often the node should call.
+    pub intervals: Intervals,
+    /// A person wants it restarted.
+    pub reboot: Option<RebootRequest>,
 }
 
 /// How often a node should call.
@@ -96,46 +105,48 @@ impl NodeReport {
     }
 }
 
-/// Runs in a node's history.
-const CONVERGENCE_RUNS_KEPT: i64 = 200;
-
 /// How many processes of one node are stored: far more than a VPS runs, and few enough for one transaction.
 const MAX_PROCESSES: usize = 2_000;
-
-/// How many resources of one report are stored.
-const MAX_RESOURCES: usize = 20_000;
 
 /// The longest event of a node: it is one line for a person, in a list that is kept for a year.
 const MAX_EVENT_CHARS: usize = 1_000;
 
-fn subject(node: &ReportingNode) -> Subject {
-    Subject {
-        node: Some(node.name.clone()),
-        environment: Some(node.environment.clone()),
-        ..Subject::default()
+/// The node that an event comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) id: NodeId,
+    pub(crate) name: &'a NodeName,
+    pub(crate) environment: &'a EnvironmentName,
+}
+
+impl<'a> Source<'a> {
+    fn of(node: &'a ReportingNode) -> Self {
+        Self { id: node.id, name: &node.name, environment: &node.environment }
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            node: Some(self.name.clone()),
+            environment: Some(self.environment.clone()),
+            ..Subject::default()
+        }
     }
 }
 
-/// The application that a resource is about, for the event list.
-fn application_of(key: &ResourceKey) -> Option<ApplicationName> {
-    let (kind, name) = key.as_str().split_once(':')?;
-    if kind == "application" { ApplicationName::parse(name).ok() } else { None }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+pub(crate) fn node_unknown(node: NodeId) -> AppError {
+    AppError::Unauthenticated {
+        code: "node_unknown",
+        detail: format!("node {node} is not part of this fleet, or its identity was withdrawn"),
+    }
 }
 
 impl App {
     async fn reporting_node(&self, conn: &mut Conn, node: NodeId) -> Result<ReportingNode, AppError> {
-        muster_db::reports::node_lock(conn, node).await?.ok_or_else(|| AppError::Unauthenticated {
-            code: "node_unknown",
-            detail: format!("node {node} is not part of this fleet, or its identity was withdrawn"),
-        })
+        muster_db::reports::node_lock(conn, node).await?.ok_or_else(|| node_unknown(node))
     }
 
     /// Notes a sign of life, with the figures that came with it.
-    pub async fn heartbeat(&self, node: NodeId, beat: Heartbeat) -> Result<Intervals, AppError> {
+    pub async fn heartbeat(&self, node: NodeId, beat: Heartbeat) -> Result<HeartbeatAnswer, AppError> {
         let now = self.now();
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
@@ -146,6 +157,11 @@ impl App {
             // The node's clock may be wrong by hours; the axis of the graphs is the controller's.
             muster_db::metrics::insert_sample(&mut tx, node.id, &NodeMetrics { at: now, ..metrics }).await?;
         }
+        let reboot = if node.reboot_requested {
+            self.reboot_look(&mut tx, &mut announcements, Source::of(&node), beat.rebooted_for).await?
+        } else {
+            None
+        };
         let mut processes = beat.processes;
         processes.truncate(MAX_PROCESSES);
         // One row per instance, whatever the node sends.
@@ -156,10 +172,11 @@ impl App {
         announcements.live(LiveMessage::Node(node.name));
         self.publish(announcements);
         let settings = self.settings();
-        Ok(Intervals {
+        let intervals = Intervals {
             heartbeat_interval_ms: settings.heartbeat_interval_ms,
             poll_interval_ms: settings.poll_interval_ms,
-        })
+        };
+        Ok(HeartbeatAnswer { intervals, reboot })
     }
 
     /// Stores reports in the order of their sequence. Those that are stored already are skipped. Gives back the highest
@@ -184,9 +201,9 @@ impl App {
                     self.node_event_record(
                         &mut tx,
                         &mut announcements,
-                        &node,
+                        Source::of(&node),
                         (Severity::Error, "assignment.refused"),
-                        subject(&node),
+                        Source::of(&node).subject(),
                         message,
                     )
                     .await?;
@@ -208,11 +225,11 @@ impl App {
 
     /// Records an event that a node is the cause of, as long as it keeps within its budget. Gives back the number of the
     /// event when it is kept.
-    async fn node_event_record(
+    pub(crate) async fn node_event_record(
         &self,
         conn: &mut Conn,
         announcements: &mut Announcements,
-        node: &ReportingNode,
+        node: Source<'_>,
         (severity, kind): (Severity, &'static str),
         about: Subject,
         message: String,
@@ -222,7 +239,7 @@ impl App {
             Verdict::Keep => ((severity, kind), about, message.chars().take(MAX_EVENT_CHARS).collect()),
             Verdict::Announce(until) => (
                 (Severity::Warning, "node.events_dropped"),
-                subject(node),
+                node.subject(),
                 format!(
                     "node {} reports more than {} events in {} min; those until {} are left out",
                     node.name,
@@ -258,9 +275,10 @@ impl App {
         } else {
             event.message
         };
-        let about = Subject { application: event.application.clone(), ..subject(node) };
-        let recorded =
-            self.node_event_record(conn, announcements, node, (event.severity, kind), about, message).await?;
+        let about = Subject { application: event.application.clone(), ..Source::of(node).subject() };
+        let recorded = self
+            .node_event_record(conn, announcements, Source::of(node), (event.severity, kind), about, message)
+            .await?;
         if let (Some(sequence), Some(application), Some(process)) =
             (recorded, event.application, event.process)
         {
@@ -276,101 +294,6 @@ impl App {
                 event: process,
             };
             muster_db::process_events::insert(conn, &record).await?;
-        }
-        Ok(())
-    }
-
-    async fn convergence_store(
-        &self,
-        conn: &mut Conn,
-        announcements: &mut Announcements,
-        node: &mut ReportingNode,
-        mut report: ConvergenceReport,
-    ) -> Result<(), AppError> {
-        report.resources.truncate(MAX_RESOURCES);
-        let mut seen = std::collections::BTreeSet::new();
-        report.resources.retain(|r| seen.insert(r.key.clone()));
-        let known = muster_db::reports::resources(conn, node.id).await?;
-        let now = self.now();
-        muster_db::reports::resources_replace(conn, node.id, report.generation, now, &report.resources)
-            .await?;
-        muster_db::reports::convergence_append(conn, node.id, &report, CONVERGENCE_RUNS_KEPT).await?;
-        muster_db::reports::node_set_convergence(conn, node.id, report.generation, report.converged(), now)
-            .await?;
-        self.convergence_tell(conn, announcements, node, &known, &report).await?;
-        node.reported_generation = report.generation;
-        node.converged = Some(report.converged());
-        announcements.rollouts_touched = true;
-        Ok(())
-    }
-
-    /// Turns a run into events: what drifted and was put back, what began to fail, what came right, what was changed.
-    async fn convergence_tell(
-        &self,
-        conn: &mut Conn,
-        announcements: &mut Announcements,
-        node: &ReportingNode,
-        known: &BTreeMap<ResourceKey, KnownResource>,
-        report: &ConvergenceReport,
-    ) -> Result<(), AppError> {
-        let failed_before =
-            |r: &ResourceReport| known.get(&r.key).is_some_and(|k| k.status == ResourceStatus::Failed);
-        for resource in &report.resources {
-            let failed = resource.status == ResourceStatus::Failed;
-            let said = if failed
-                && !known
-                    .get(&resource.key)
-                    .is_some_and(|k| k.status == ResourceStatus::Failed && k.detail == resource.detail)
-            {
-                Some((
-                    Severity::Error,
-                    "resource.failed",
-                    format!("{} failed on {}: {}", resource.key, node.name, first_line(&resource.detail)),
-                ))
-            } else if !failed && failed_before(resource) && resource.status == ResourceStatus::Converged {
-                Some((
-                    Severity::Info,
-                    "resource.recovered",
-                    format!("{} is as it should be again on {}", resource.key, node.name),
-                ))
-            } else if resource.change == Some(ChangeCause::Corrective) {
-                Some((
-                    Severity::Warning,
-                    "resource.corrected",
-                    format!(
-                        "{} had drifted on {} and was put back: {}",
-                        resource.key,
-                        node.name,
-                        first_line(&resource.detail)
-                    ),
-                ))
-            } else {
-                None
-            };
-            if let Some((severity, kind, message)) = said {
-                let subject = Subject { application: application_of(&resource.key), ..subject(node) };
-                self.node_event_record(conn, announcements, node, (severity, kind), subject, message).await?;
-            }
-        }
-        let changed = report.resources.iter().filter(|r| r.change == Some(ChangeCause::Intentional)).count();
-        if report.converged()
-            && (report.generation > node.reported_generation || node.converged == Some(false))
-        {
-            let message = format!(
-                "{} is converged at generation {}: {} changed",
-                node.name,
-                report.generation,
-                plural(changed, "resource")
-            );
-            self.node_event_record(
-                conn,
-                announcements,
-                node,
-                (Severity::Info, "node.converged"),
-                subject(node),
-                message,
-            )
-            .await?;
         }
         Ok(())
     }
@@ -436,16 +359,11 @@ impl App {
                 announcements,
                 CONTROLLER,
                 (change.severity, change.kind),
-                subject(node),
+                Source::of(node).subject(),
                 message,
             )
             .await?;
         }
         Ok(())
     }
-}
-
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(300).collect()
 }

@@ -10,11 +10,13 @@ use crate::{
 };
 use muster_db::{
     Conn, DbError, Tx,
+    assignments::CompiledNode,
     rollouts::{NewRollout, RolloutFilter, RolloutKind, StoredRollout},
 };
 use muster_domain::{
     ApplicationName, EnvironmentName, NodeId, NodeName, ReleaseId, ReleaseVersion, RolloutId,
     event::{Severity, Subject},
+    resource::{Mode, ResourceKey},
     rollout::{NodeProgress, RolloutNode},
     selection::Target,
 };
@@ -29,6 +31,7 @@ use uuid::Uuid;
 struct World {
     reachable: BTreeSet<NodeId>,
     names: BTreeMap<NodeId, NodeName>,
+    held_back: BTreeMap<NodeId, String>,
 }
 
 impl World {
@@ -37,6 +40,7 @@ impl World {
         Ok(Self {
             reachable: nodes.iter().filter(|n| liveness::reachable(n.liveness)).map(|n| n.id).collect(),
             names: nodes.into_iter().map(|n| (n.id, n.name)).collect(),
+            held_back: BTreeMap::new(),
         })
     }
 
@@ -46,6 +50,7 @@ impl World {
             node_deadline_ms: app.settings().rollout_node_deadline_ms,
             listening_since: app.listening_since(),
             reachable: &self.reachable,
+            held_back: &self.held_back,
             names: &self.names,
         }
     }
@@ -144,11 +149,13 @@ impl App {
                 .with_hint("declare it in a fleet file and run `muster apply -f DIR`"));
         };
         let former = muster_db::assignments::target_get(&mut tx, environment, application).await?;
+        let key = ResourceKey::new("application", application);
         let mut nodes = Vec::new();
         for node in muster_db::assignments::nodes_for_compile(&mut tx).await? {
             let target = Target { node: &node.name, environment: &node.environment, roles: &node.roles };
             if node.environment == *environment && target.runs(declared) {
                 let head = muster_db::assignments::head(&mut tx, node.id).await?;
+                self.rollout_require_enforced(&mut tx, &node, &key).await?;
                 let former_release = head.and_then(|h| h.releases.get(application).map(|r| r.release_id));
                 nodes.push(RolloutNode { node: node.id, former_release, progress: NodeProgress::Pending });
             }
@@ -213,6 +220,31 @@ impl App {
         tx.commit().await.map_err(DbError::from)?;
         self.publish(announcements);
         Ok(stored)
+    }
+
+    /// Refuses a node on which the agent changes nothing: the rollout would fail there, and take the others back.
+    async fn rollout_require_enforced(
+        &self,
+        conn: &mut Conn,
+        node: &CompiledNode,
+        key: &ResourceKey,
+    ) -> Result<(), AppError> {
+        let mode = self.mode_overrides(conn, node.id).await?.over(key, Mode::Enforce);
+        if mode == Mode::Enforce {
+            return Ok(());
+        }
+        Err(AppError::conflict(
+            "node_not_enforced",
+            format!(
+                "{key} on node {} has the mode {}: nothing would be changed there",
+                node.name,
+                mode.as_str()
+            ),
+        )
+        .with_hint(format!(
+            "`muster node show {0}` says who set it and why; `muster node mode {0} enforce` lifts it",
+            node.name
+        )))
     }
 
     /// Says who holds the place.

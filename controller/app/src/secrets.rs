@@ -26,6 +26,11 @@ impl OpenSecrets {
         }
         values
     }
+
+    /// Every value of every environment.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|value| value.expose_secret())
+    }
 }
 
 /// A variable name that every shell and Node.js can read.

@@ -2,7 +2,10 @@
 
 use crate::{Conn, DbError};
 use chrono::{DateTime, Utc};
-use muster_domain::{Digest, fleet::FleetConfiguration};
+use muster_domain::{
+    Digest, EnvironmentName,
+    fleet::{Environment, FleetConfiguration},
+};
 use serde::{Deserialize, Serialize};
 
 /// One file as it was applied.
@@ -130,4 +133,19 @@ pub async fn insert(conn: &mut Conn, new: &StoredConfiguration) -> Result<(), Db
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The version in force (0: none), and what it says of one environment, without reading the rest of it.
+pub async fn policy(conn: &mut Conn, environment: &EnvironmentName) -> Result<(i64, Environment), DbError> {
+    let row = sqlx::query!(
+        r#"SELECT version, configuration -> 'environments' -> $1::text AS "environment?"
+           FROM fleet_configurations ORDER BY version DESC LIMIT 1"#,
+        environment.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok((0, Environment::default())) };
+    let policy = row.environment.map(serde_json::from_value).transpose();
+    let policy = policy.map_err(|e| DbError::corrupt("fleet_configurations", "configuration", e))?;
+    Ok((row.version, policy.unwrap_or_default()))
 }

@@ -1,12 +1,12 @@
-//! Nodes, as people look at them: lists, one in full, its resources, its certificates.
+//! Nodes, as people look at them: lists, one in full, its certificates.
 
 use crate::{Conn, DbError, decode};
 use chrono::{DateTime, Utc};
 use muster_domain::{
     EnvironmentName, NodeId, NodeName,
     assignment::Generation,
-    node::{HostFacts, Liveness, Role},
-    observed::{ChangeCause, ResourceStatus},
+    node::{Convergence, HostFacts, Liveness, Role},
+    resource::Mode,
 };
 
 /// A node with what is known of it right now.
@@ -42,8 +42,22 @@ pub struct NodeOverview {
     pub converged_at: Option<DateTime<Utc>>,
     /// Why no new assignment could be compiled.
     pub compile_error: Option<String>,
-    /// Resources that are not as they should be.
-    pub problem_count: u32,
+    /// How it stands, in one word.
+    pub convergence: Convergence,
+    /// Resources in all.
+    pub resource_count: u32,
+    /// Resources that failed, or were skipped because others did.
+    pub failed_count: u32,
+    /// Resources that differ and may not be changed.
+    pub drifted_count: u32,
+    /// Resources that differ and have to wait.
+    pub waiting_count: u32,
+    /// Why it has to be restarted.
+    pub reboot_required: Option<String>,
+    /// The strictest mode that a person has set for the whole node.
+    pub mode: Mode,
+    /// Modes that people have set, for the node and for its resources.
+    pub mode_override_count: u32,
     /// Processes in all.
     pub process_count: u32,
     /// Processes that are ready.
@@ -76,6 +90,8 @@ pub struct NodeFilter<'a> {
     pub environment: Option<&'a str>,
     /// With this role.
     pub role: Option<&'a str>,
+    /// Standing so.
+    pub convergence: Option<Convergence>,
     /// This one.
     pub name: Option<&'a str>,
     /// Behind this name in the order of names.
@@ -96,7 +112,8 @@ pub async fn overviews(
         filter.name,
         filter.after,
         figures_since,
-        limit
+        limit,
+        filter.convergence.map(Convergence::as_str)
     )
     .fetch_all(conn)
     .await?;
@@ -137,53 +154,17 @@ pub async fn overviews(
                 converged: row.converged,
                 converged_at: row.converged_at,
                 compile_error: row.compile_error,
-                problem_count: count("problem_count", row.problem_count)?,
+                convergence: decode::word("nodes", "convergence", row.convergence)?,
+                resource_count: count("resource_count", row.resource_count.into())?,
+                failed_count: count("failed_count", row.failed_count.into())?,
+                drifted_count: count("drifted_count", row.drifted_count.into())?,
+                waiting_count: count("waiting_count", row.waiting_count.into())?,
+                reboot_required: row.reboot_required,
+                mode: decode::word("mode_overrides", "mode", row.mode)?,
+                mode_override_count: count("mode_override_count", row.mode_override_count)?,
                 process_count: count("process_count", row.process_count)?,
                 process_ready_count: count("process_ready_count", row.process_ready_count)?,
                 figures,
-            })
-        })
-        .collect()
-}
-
-/// How a resource of a node stands, as it last reported.
-#[derive(Debug, Clone)]
-pub struct ResourceRecord {
-    /// `kind:name`.
-    pub key: String,
-    /// How it stands.
-    pub status: ResourceStatus,
-    /// What is wrong, or how it is.
-    pub detail: String,
-    /// When this was reported.
-    pub reported_at: DateTime<Utc>,
-    /// When it was last changed.
-    pub changed_at: Option<DateTime<Utc>>,
-    /// Why it was last changed.
-    pub change: Option<ChangeCause>,
-    /// What was changed then.
-    pub change_detail: Option<String>,
-}
-
-/// The resources of a node, in the order in which they are applied.
-pub async fn resources(conn: &mut Conn, node: NodeId) -> Result<Vec<ResourceRecord>, DbError> {
-    let rows = sqlx::query!(
-        "SELECT key, status, detail, reported_at, changed_at, change, change_detail
-         FROM resource_states WHERE node_id = $1 ORDER BY position, key",
-        node.as_uuid()
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(ResourceRecord {
-                key: row.key,
-                status: decode::word("resource_states", "status", row.status)?,
-                detail: row.detail,
-                reported_at: row.reported_at,
-                changed_at: row.changed_at,
-                change: decode::word_opt("resource_states", "change", row.change)?,
-                change_detail: row.change_detail,
             })
         })
         .collect()

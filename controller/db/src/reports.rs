@@ -6,10 +6,9 @@ use muster_domain::{
     ApplicationName, EnvironmentName, NodeId, NodeName,
     assignment::Generation,
     node::{HostFacts, Liveness},
-    observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceReport, ResourceStatus},
-    resource::ResourceKey,
+    observed::{ChangeCause, ConvergenceReport, ProcessReport, ResourceStatus},
+    resource::Mode,
 };
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A node as reports change it. Read under a lock.
@@ -31,17 +30,10 @@ pub struct ReportingNode {
     pub reported_generation: Generation,
     /// Everything is as it should be.
     pub converged: Option<bool>,
-}
-
-/// How a resource was last reported.
-#[derive(Debug, Clone)]
-pub struct KnownResource {
-    /// Its status.
-    pub status: ResourceStatus,
-    /// What was said of it.
-    pub detail: String,
-    /// The generation of that report.
-    pub generation: Generation,
+    /// Why it has to be restarted, as it last said.
+    pub reboot_required: Option<String>,
+    /// A person wants it restarted.
+    pub reboot_requested: bool,
 }
 
 struct NodeRow {
@@ -53,6 +45,8 @@ struct NodeRow {
     report_sequence: i64,
     reported_generation: i64,
     converged: Option<bool>,
+    reboot_required: Option<String>,
+    reboot_requested: bool,
 }
 
 /// Reads the word for a liveness.
@@ -61,15 +55,6 @@ pub fn liveness(text: &str) -> Result<Liveness, DbError> {
         .into_iter()
         .find(|l| l.as_str() == text)
         .ok_or_else(|| DbError::corrupt("nodes", "liveness", text))
-}
-
-/// Reads the word for a resource status.
-pub fn resource_status(text: &str) -> Result<ResourceStatus, DbError> {
-    use ResourceStatus::{Converged, Drifted, Failed, Skipped, Unsupported, Waiting};
-    [Converged, Failed, Skipped, Unsupported, Drifted, Waiting]
-        .into_iter()
-        .find(|s| s.as_str() == text)
-        .ok_or_else(|| DbError::corrupt("resource_states", "status", text))
 }
 
 fn unsigned(column: &'static str, number: i64) -> Result<u64, DbError> {
@@ -93,6 +78,8 @@ impl TryFrom<NodeRow> for ReportingNode {
             report_sequence: unsigned("report_sequence", row.report_sequence)?,
             reported_generation: Generation::new(unsigned("reported_generation", row.reported_generation)?),
             converged: row.converged,
+            reboot_required: row.reboot_required,
+            reboot_requested: row.reboot_requested,
         })
     }
 }
@@ -101,8 +88,10 @@ impl TryFrom<NodeRow> for ReportingNode {
 pub async fn node_lock(conn: &mut Conn, node: NodeId) -> Result<Option<ReportingNode>, DbError> {
     sqlx::query_as!(
         NodeRow,
-        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
-         FROM nodes WHERE id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE",
+        r#"SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged,
+                  reboot_required,
+                  EXISTS (SELECT FROM reboot_requests r WHERE r.node_id = nodes.id) AS "reboot_requested!"
+           FROM nodes WHERE id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE"#,
         node.as_uuid()
     )
     .fetch_optional(conn)
@@ -115,8 +104,10 @@ pub async fn node_lock(conn: &mut Conn, node: NodeId) -> Result<Option<Reporting
 pub async fn nodes(conn: &mut Conn) -> Result<Vec<ReportingNode>, DbError> {
     sqlx::query_as!(
         NodeRow,
-        "SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged
-         FROM nodes WHERE revoked_at IS NULL ORDER BY name"
+        r#"SELECT id, name, environment, liveness, last_heartbeat_at, report_sequence, reported_generation, converged,
+                  reboot_required,
+                  EXISTS (SELECT FROM reboot_requests r WHERE r.node_id = nodes.id) AS "reboot_requested!"
+           FROM nodes WHERE revoked_at IS NULL ORDER BY name"#
     )
     .fetch_all(conn)
     .await?
@@ -181,112 +172,29 @@ pub async fn node_set_report_sequence(conn: &mut Conn, node: NodeId, sequence: u
 pub async fn node_set_convergence(
     conn: &mut Conn,
     node: NodeId,
-    generation: Generation,
-    converged: bool,
+    report: &ConvergenceReport,
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
+    let count = |of: &[ResourceStatus]| {
+        let resources = report.resources.iter().filter(|r| r.mode != Mode::Ignore && of.contains(&r.status));
+        i32::try_from(resources.count()).unwrap_or(i32::MAX)
+    };
     sqlx::query!(
         "UPDATE nodes SET reported_generation = $2, converged = $3,
-                converged_at = CASE WHEN $3 THEN $4 ELSE converged_at END
+                converged_at = CASE WHEN $3 THEN $4 ELSE converged_at END,
+                resource_count = $5, failed_count = $6, drifted_count = $7, waiting_count = $8, reboot_required = $9
          WHERE id = $1",
         node.as_uuid(),
-        signed("reported_generation", generation.get())?,
-        converged,
-        at
+        signed("reported_generation", report.generation.get())?,
+        report.converged(),
+        at,
+        i32::try_from(report.resources.len()).unwrap_or(i32::MAX),
+        count(&[ResourceStatus::Failed, ResourceStatus::Skipped]),
+        count(&[ResourceStatus::Drifted]),
+        count(&[ResourceStatus::Waiting]),
+        report.reboot_required
     )
     .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// How a node's resources were last reported.
-pub async fn resources(
-    conn: &mut Conn,
-    node: NodeId,
-) -> Result<BTreeMap<ResourceKey, KnownResource>, DbError> {
-    let rows = sqlx::query!(
-        "SELECT key, status, detail, generation FROM resource_states WHERE node_id = $1",
-        node.as_uuid()
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let key =
-                ResourceKey::parse(row.key).map_err(|e| DbError::corrupt("resource_states", "key", e))?;
-            let known = KnownResource {
-                status: resource_status(&row.status)?,
-                detail: row.detail,
-                generation: Generation::new(unsigned("generation", row.generation)?),
-            };
-            Ok((key, known))
-        })
-        .collect()
-}
-
-/// One resource of a node, as it was last reported.
-pub async fn resource(
-    conn: &mut Conn,
-    node: NodeId,
-    key: &ResourceKey,
-) -> Result<Option<KnownResource>, DbError> {
-    let row = sqlx::query!(
-        "SELECT status, detail, generation FROM resource_states WHERE node_id = $1 AND key = $2",
-        node.as_uuid(),
-        key.as_str()
-    )
-    .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(KnownResource {
-            status: resource_status(&row.status)?,
-            detail: row.detail,
-            generation: Generation::new(unsigned("generation", row.generation)?),
-        })
-    })
-    .transpose()
-}
-
-/// Stores the resources of a report, and forgets those that are no longer part of the assignment.
-pub async fn resources_replace(
-    conn: &mut Conn,
-    node: NodeId,
-    generation: Generation,
-    at: DateTime<Utc>,
-    resources: &[ResourceReport],
-) -> Result<(), DbError> {
-    let keys: Vec<String> = resources.iter().map(|r| r.key.to_string()).collect();
-    let positions: Vec<i32> = (0..).take(resources.len()).collect();
-    let statuses: Vec<String> = resources.iter().map(|r| r.status.as_str().to_owned()).collect();
-    let details: Vec<String> = resources.iter().map(|r| r.detail.clone()).collect();
-    // An empty text stands for "not changed": arrays of optional texts have no column type of their own.
-    let changes: Vec<String> =
-        resources.iter().map(|r| r.change.map_or("", ChangeCause::as_str).to_owned()).collect();
-    let generation = signed("generation", generation.get())?;
-    sqlx::query!("DELETE FROM resource_states WHERE node_id = $1 AND key <> ALL($2)", node.as_uuid(), &keys)
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query!(
-        "INSERT INTO resource_states AS s
-                (node_id, key, position, status, detail, generation, reported_at, changed_at, change, change_detail)
-         SELECT $1, u.key, u.position, u.status, u.detail, $2, $3::timestamptz,
-                CASE WHEN u.change <> '' THEN $3::timestamptz END, NULLIF(u.change, ''), CASE WHEN u.change <> '' THEN u.detail END
-         FROM UNNEST($4::text[], $5::int[], $6::text[], $7::text[], $8::text[]) AS u (key, position, status, detail, change)
-         ON CONFLICT (node_id, key) DO UPDATE
-         SET position = excluded.position, status = excluded.status, detail = excluded.detail,
-             generation = excluded.generation, reported_at = excluded.reported_at,
-             changed_at = COALESCE(excluded.changed_at, s.changed_at), change = COALESCE(excluded.change, s.change),
-             change_detail = COALESCE(excluded.change_detail, s.change_detail)",
-        node.as_uuid(),
-        generation,
-        at,
-        &keys,
-        &positions,
-        &statuses,
-        &details,
-        &changes
-    )
-    .execute(&mut *conn)
     .await?;
     Ok(())
 }

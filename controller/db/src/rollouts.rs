@@ -160,6 +160,7 @@ fn reason(state: &RolloutState) -> (Option<&str>, bool) {
 const fn progress_word(progress: &NodeProgress) -> &'static str {
     match progress {
         NodeProgress::Pending => "pending",
+        NodeProgress::Waiting { .. } => "waiting",
         NodeProgress::Away => "away",
         NodeProgress::Moving { .. } => "moving",
         NodeProgress::Moved { .. } => "moved",

@@ -9,14 +9,17 @@ use muster_db::{
     metrics,
     nodes::{self, NodeFilter},
     processes::{self, ProcessFilter},
-    releases,
+    releases, reports,
+    resources::{self, ChangesKept},
 };
 use muster_domain::{
     Digest, NodeId, ReleaseId,
+    assignment::Generation,
     metrics::NodeMetrics,
-    node::{Liveness, Role},
-    observed::{ProcessState, ResourceStatus},
+    node::{Convergence, Liveness, Role},
+    observed::{ConvergenceReport, ProcessState, ResourceReport, ResourceStatus},
     release::{GitOrigin, Release},
+    resource::{Mode, ResourceKey},
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -94,20 +97,31 @@ async fn a_node_is_shown_with_what_is_known_of_it(pool: PgPool) {
     node(conn, "app-2", "staging").await;
     process(conn, one, "web", 0, "ready").await;
     process(conn, one, "web", 1, "starting").await;
-    for (key, status, position) in [("file:/etc/motd", "converged", 1), ("file:/etc/hosts", "failed", 0)] {
-        sqlx::query(
-            "INSERT INTO resource_states (node_id, key, position, status, detail, generation, reported_at)
-             VALUES ($1, $2, $3, $4, 'why', 3, $5)",
-        )
-        .bind(one.as_uuid())
-        .bind(key)
-        .bind(position)
-        .bind(status)
-        .bind(now())
-        .execute(&mut *conn)
-        .await
-        .unwrap();
-    }
+    let report = |key: &str, status, change| ResourceReport {
+        status,
+        change,
+        detail: "why".to_owned(),
+        ..ResourceReport::converged(ResourceKey::parse(key).unwrap())
+    };
+    let report = ConvergenceReport {
+        sequence: 1,
+        generation: Generation::new(3),
+        revision: Digest::from_bytes([1; 32]),
+        started_at: now(),
+        finished_at: now(),
+        resources: vec![
+            report("file:/etc/hosts", ResourceStatus::Failed, None),
+            report("file:/etc/motd", ResourceStatus::Converged, None),
+            report("package:nginx", ResourceStatus::Waiting, None),
+            report("service:nginx", ResourceStatus::Drifted, None),
+            ResourceReport { mode: Mode::Ignore, ..report("cron_job:report", ResourceStatus::Drifted, None) },
+        ],
+        reboot_required: Some("linux-image".to_owned()),
+    };
+    let kept = ChangesKept { per_resource: 2, per_node: 3 };
+    let when = (report.generation, now());
+    resources::replace(conn, one, when, &report.resources, kept).await.unwrap();
+    reports::node_set_convergence(conn, one, &report, now()).await.unwrap();
     metrics::partition_create(conn, now().date_naive()).await.unwrap();
     assert!(metrics::insert_sample(conn, one, &sample(now() - TimeDelta::seconds(20))).await.unwrap());
     assert!(metrics::insert_sample(conn, one, &sample(now())).await.unwrap());
@@ -117,7 +131,13 @@ async fn a_node_is_shown_with_what_is_known_of_it(pool: PgPool) {
     assert_eq!(all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["app-1", "app-2"]);
     let shown = &all[0];
     assert_eq!((shown.liveness, &shown.roles[..]), (Liveness::Up, &[Role::AppServer][..]));
-    assert_eq!((shown.problem_count, shown.process_count, shown.process_ready_count), (1, 2, 1));
+    assert_eq!((shown.process_count, shown.process_ready_count), (2, 1));
+    let counts = (shown.resource_count, shown.failed_count, shown.drifted_count, shown.waiting_count);
+    assert_eq!(counts, (5, 1, 1, 1), "what is ignored is no drift");
+    assert_eq!(shown.convergence, Convergence::Failed);
+    assert_eq!(shown.reboot_required.as_deref(), Some("linux-image"));
+    assert_eq!((shown.mode, shown.mode_override_count), (Mode::Enforce, 0));
+    assert_eq!(all[1].convergence, Convergence::Pending, "it has reported nothing");
     assert_eq!((shown.generation.get(), shown.reported_generation.get()), (0, 3));
     assert_eq!(shown.figures.unwrap().cpu_percent, 12.5);
     assert_eq!(all[1].figures, None);
@@ -131,11 +151,15 @@ async fn a_node_is_shown_with_what_is_known_of_it(pool: PgPool) {
     assert_eq!(named(NodeFilter { after: Some("app-1"), ..Default::default() }).await, ["app-2"]);
     assert_eq!(named(NodeFilter { name: Some("app-1"), ..Default::default() }).await, ["app-1"]);
     assert!(named(NodeFilter { role: Some("datastore"), ..Default::default() }).await.is_empty());
+    let standing = |convergence| NodeFilter { convergence: Some(convergence), ..Default::default() };
+    assert_eq!(named(standing(Convergence::Failed)).await, ["app-1"]);
+    assert_eq!(named(standing(Convergence::Pending)).await, ["app-2"]);
+    assert!(named(standing(Convergence::Drifted)).await.is_empty());
 
-    let resources = nodes::resources(conn, one).await.unwrap();
+    let resources = resources::list(conn, one, None).await.unwrap();
     assert_eq!(
-        resources.iter().map(|r| r.status).collect::<Vec<_>>(),
-        [ResourceStatus::Failed, ResourceStatus::Converged]
+        resources.iter().map(|r| (r.key.as_str(), r.status)).collect::<Vec<_>>()[..2],
+        [("file:/etc/hosts", ResourceStatus::Failed), ("file:/etc/motd", ResourceStatus::Converged)]
     );
     let end = nodes::certificate_expires_at(conn, one).await.unwrap();
     assert_eq!(end, Some(now() + TimeDelta::hours(24)));

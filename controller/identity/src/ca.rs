@@ -1,6 +1,6 @@
-//! The fleet CA: one root, below it one issuer for nodes and one for controllers.
+//! The fleet CA: one root, below it one issuer for nodes, one for controllers and one for the services of nodes.
 //!
-//! The two issuers keep the kinds apart by key: what the controllers' issuer signed cannot pass as a node however it is
+//! The issuers keep the kinds apart by key: what the controllers' issuer signed cannot pass as a node however it is
 //! worded, because the agents' listener trusts the nodes' issuer only. The root key signs nothing but issuers; it is read
 //! by nobody after the first start and may be moved to a safe place.
 
@@ -13,6 +13,7 @@ use rcgen::{
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, ServerName};
 use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
 use std::time::Duration;
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509CertificationRequest};
 
@@ -20,7 +21,7 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use files::{create, load, read_server};
+pub(crate) use files::{complete, create, load, read_server};
 
 /// How long the root is good. Long, because every host pins it; it signs two certificates in its life.
 pub const ROOT_LIFE: TimeDelta = TimeDelta::days(3653);
@@ -32,11 +33,15 @@ pub const ISSUER_LIFE: TimeDelta = TimeDelta::days(1826);
 /// night does not cost a fleet its identities.
 pub const NODE_LIFE: TimeDelta = TimeDelta::hours(24);
 
+/// How long a certificate for a service of a node is good: there is no revoking it, and agents renew it by themselves.
+pub const SERVICE_LIFE: TimeDelta = TimeDelta::days(7);
+
 /// How long a server certificate is good.
 pub const SERVER_LIFE: TimeDelta = TimeDelta::days(90);
 
-/// Certificates begin this much in the past, for hosts whose clock is a little behind.
-pub const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+/// Certificates begin this much in the past, for hosts whose clock is behind: a fresh one that takes its local time for
+/// UTC, or has not asked a time server yet, has to be reached before anything can put its clock right.
+pub const CLOCK_SKEW: TimeDelta = TimeDelta::hours(3);
 
 /// No sensible request is longer.
 const MAX_CSR_BYTES: usize = 16 * 1024;
@@ -53,9 +58,11 @@ pub struct FleetCa {
     root: CertificateDer<'static>,
     nodes: Authority,
     controllers: Authority,
+    /// Absent where the fleet is older than this issuer and its root key lies elsewhere.
+    services: Option<Authority>,
 }
 
-/// A node's new certificate.
+/// A new certificate for a key that somebody else has.
 #[derive(Debug, Clone)]
 pub struct IssuedCertificate {
     /// DER; the node's own first, then its issuer.
@@ -66,7 +73,7 @@ pub struct IssuedCertificate {
     pub not_before: DateTime<Utc>,
     /// Until when.
     pub not_after: DateTime<Utc>,
-    /// SHA-256 of its public key: the key that the node is bound to.
+    /// SHA-256 of its public key: the key that a node is bound to.
     pub public_key_sha256: [u8; 32],
 }
 
@@ -89,8 +96,13 @@ pub enum IssueError {
     #[error("the certificate request is not acceptable: {0}")]
     Request(&'static str),
     /// The issuer itself has run out.
-    #[error("the issuer of node certificates ran out on {0}: renew it before nodes can enrol or renew")]
+    #[error("its issuer ran out on {0}: renew it before certificates can be issued")]
     IssuerExpired(DateTime<Utc>),
+    /// There is none for services.
+    #[error(
+        "this fleet has no issuer for services yet: put root.key back into the identity folder and restart the controller once"
+    )]
+    NoServiceIssuer,
     /// Signing failed.
     #[error("the certificate could not be signed")]
     Sign(#[from] rcgen::Error),
@@ -124,7 +136,8 @@ impl FleetCa {
     /// When the first of the issuers runs out.
     #[must_use]
     pub fn issuers_expire_at(&self) -> DateTime<Utc> {
-        self.nodes.not_after.min(self.controllers.not_after)
+        let services = self.services.as_ref().map_or(self.nodes.not_after, |services| services.not_after);
+        self.nodes.not_after.min(self.controllers.not_after).min(services)
     }
 
     /// Issues a node's certificate for the public key of a request. Nothing else is taken from the request: names, usages
@@ -136,29 +149,31 @@ impl FleetCa {
         name: &NodeName,
         now: DateTime<Utc>,
     ) -> Result<IssuedCertificate, IssueError> {
-        let (request, public_key) = read_request(csr_der)?;
-        let not_after = (now + NODE_LIFE).min(self.nodes.not_after);
-        if not_after <= now {
-            return Err(IssueError::IssuerExpired(self.nodes.not_after));
-        }
-        let (mut params, serial) = leaf(name.as_str(), now, not_after);
+        let (mut params, serial, not_after) = self.nodes.leaf(name.as_str(), NODE_LIFE, now)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = vec![SanType::URI(peer::node_uri(self.fleet_id, node).try_into()?)];
-        let certificate = params.signed_by(&request.public_key, &self.nodes.issuer)?;
-        // rcgen names the key's kind by the request's signature. Where these differ, the certificate would hold a key
-        // that nobody has.
-        let issued = X509Certificate::from_der(certificate.der())
-            .is_ok_and(|(_, issued)| issued.public_key().raw == public_key.as_slice());
-        if !issued {
-            return Err(IssueError::Request("its key and its signature are of different kinds"));
+        self.nodes.issue(csr_der, params, serial, now, not_after)
+    }
+
+    /// Issues a certificate for a service of a node, which is both a server and a client to services of other nodes. The
+    /// names are those that the caller has made sure of; nothing but the key is taken from the request.
+    pub fn issue_service_certificate(
+        &self,
+        csr_der: &[u8],
+        node: &NodeName,
+        dns_names: &[String],
+        addresses: &[IpAddr],
+        now: DateTime<Utc>,
+    ) -> Result<IssuedCertificate, IssueError> {
+        let services = self.services.as_ref().ok_or(IssueError::NoServiceIssuer)?;
+        let (mut params, serial, not_after) = services.leaf(node.as_str(), SERVICE_LIFE, now)?;
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        for name in dns_names {
+            params.subject_alt_names.push(SanType::DnsName(name.to_ascii_lowercase().try_into()?));
         }
-        Ok(IssuedCertificate {
-            chain_der: vec![certificate.der().to_vec(), self.nodes.certificate.to_vec()],
-            serial,
-            not_before: seconds(now - CLOCK_SKEW),
-            not_after: seconds(not_after),
-            public_key_sha256: Sha256::digest(&public_key).into(),
-        })
+        params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
+        services.issue(csr_der, params, serial, now, not_after)
     }
 
     /// Issues a certificate for a listener, with a fresh key. `names` are host names and addresses.
@@ -194,6 +209,50 @@ impl FleetCa {
         let certificate = params.signed_by(&key, &self.controllers.issuer).map_err(make)?;
         let key = zeroize::Zeroizing::new(key.serialize_pem());
         Ok((zeroize::Zeroizing::new(format!("{}{}", certificate.pem(), *key)), seconds(not_after)))
+    }
+}
+
+impl Authority {
+    /// What a certificate of this issuer begins with, and when it ends.
+    fn leaf(
+        &self,
+        common_name: &str,
+        life: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Result<(CertificateParams, Serial, DateTime<Utc>), IssueError> {
+        let not_after = (now + life).min(self.not_after);
+        if not_after <= now {
+            return Err(IssueError::IssuerExpired(self.not_after));
+        }
+        let (params, serial) = leaf(common_name, now, not_after);
+        Ok((params, serial, not_after))
+    }
+
+    /// Signs for the key of a request.
+    fn issue(
+        &self,
+        csr_der: &[u8],
+        params: CertificateParams,
+        serial: Serial,
+        now: DateTime<Utc>,
+        not_after: DateTime<Utc>,
+    ) -> Result<IssuedCertificate, IssueError> {
+        let (request, public_key) = read_request(csr_der)?;
+        let certificate = params.signed_by(&request.public_key, &self.issuer)?;
+        // rcgen names the key's kind by the request's signature. Where these differ, the certificate would hold a key
+        // that nobody has.
+        let issued = X509Certificate::from_der(certificate.der())
+            .is_ok_and(|(_, issued)| issued.public_key().raw == public_key.as_slice());
+        if !issued {
+            return Err(IssueError::Request("its key and its signature are of different kinds"));
+        }
+        Ok(IssuedCertificate {
+            chain_der: vec![certificate.der().to_vec(), self.certificate.to_vec()],
+            serial,
+            not_before: seconds(now - CLOCK_SKEW),
+            not_after: seconds(not_after),
+            public_key_sha256: Sha256::digest(&public_key).into(),
+        })
     }
 }
 

@@ -41,6 +41,8 @@ impl FleetIdentity {
             path: folder.clone(),
             source,
         })? {
+            files::check_folder(&folder)?;
+            ca::complete(&folder, now)?;
             return Self::open(data_dir).map(|identity| (identity, false));
         }
         fs::create_dir_all(data_dir).map_err(|source| IdentityError::Io {

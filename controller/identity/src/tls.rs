@@ -1,7 +1,7 @@
 //! What the controller's two listeners present and believe.
 //!
-//! Agents: TLS 1.3 only, HTTP/2 only, client certificates of the nodes' issuer, no resumption. A resumed session would
-//! skip the verifier and with it the revocations. People: TLS 1.2 and 1.3, no client certificates.
+//! Agents: TLS 1.3 only, client certificates of the nodes' issuer, no resumption. A resumed session would skip the
+//! verifier and with it the revocations. Agents speak HTTP/2; hosts that become nodes fetch the programs over HTTP/1.1. People: TLS 1.2 and 1.3, no client certificates.
 //! The certificate can be exchanged while a listener serves: a configuration asks [`ServingCertificate`] at each handshake.
 
 use crate::{
@@ -26,6 +26,12 @@ mod node_verifier;
 mod tests;
 
 pub use node_verifier::NodeVerifier;
+
+/// What agents speak.
+pub const HTTP_2: &[u8] = b"h2";
+
+/// What a client of the agents' listener that is no agent speaks.
+pub const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// How long after its end a node's certificate still opens a connection, for its renewal only: a VPS that was switched
 /// off for a month comes back by itself.
@@ -90,7 +96,8 @@ pub fn agents_config_at(
         .with_cert_resolver(certificate);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    // Agents offer HTTP/2 alone. What offers both is a tool that fetches a file.
+    config.alpn_protocols = vec![HTTP_1_1.to_vec(), HTTP_2.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -100,7 +107,7 @@ pub fn people_config(certificate: Arc<ServingCertificate>) -> Result<Arc<ServerC
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -6,7 +6,7 @@ use super::{
     status::{invalid, refused, status},
 };
 use futures_util::{Stream, StreamExt as _};
-use muster_app::{App, Heartbeat, NodeHint};
+use muster_app::{App, Heartbeat, NodeHint, ServiceCertificate};
 use muster_proto::{convert, v1};
 use std::{pin::Pin, time::Duration};
 use tokio::sync::broadcast::error::RecvError;
@@ -97,7 +97,8 @@ impl v1::agent_service_server::AgentService for Agents {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
         let node = caller(&request)?;
-        let v1::HeartbeatRequest { metrics, processes, facts, generation: _ } = request.into_inner();
+        let v1::HeartbeatRequest { metrics, processes, facts, generation: _, rebooted_for } =
+            request.into_inner();
         few("processes", &processes, MAX_PROCESSES)?;
         let beat = Heartbeat {
             metrics: metrics.map(TryInto::try_into).transpose().map_err(invalid)?,
@@ -107,11 +108,20 @@ impl v1::agent_service_server::AgentService for Agents {
                 .collect::<Result<_, _>>()
                 .map_err(invalid)?,
             facts: facts.map(Into::into),
+            rebooted_for: match rebooted_for.as_slice() {
+                [] => None,
+                id => Some(decode::request_id("rebooted_for", id).map_err(invalid)?),
+            },
         };
-        let intervals = self.app.heartbeat(node.id, beat).await.map_err(status)?;
+        let answer = self.app.heartbeat(node.id, beat).await.map_err(status)?;
         Ok(Response::new(v1::HeartbeatResponse {
-            heartbeat_interval_ms: intervals.heartbeat_interval_ms,
-            poll_interval_ms: intervals.poll_interval_ms,
+            heartbeat_interval_ms: answer.intervals.heartbeat_interval_ms,
+            poll_interval_ms: answer.intervals.poll_interval_ms,
+            reboot: answer.reboot.map(|wanted| v1::RebootRequest {
+                request_id: wanted.id.as_bytes().to_vec(),
+                now: wanted.at_once,
+                reason: format!("{}: {}", wanted.requested_by, wanted.reason),
+            }),
         }))
     }
 
@@ -189,5 +199,73 @@ impl v1::agent_service_server::AgentService for Agents {
             self.app.logs_finished(node.id, log_request).await;
         }
         Ok(Response::new(v1::SendLogsResponse {}))
+    }
+
+    async fn issue_certificate(
+        &self,
+        request: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        let node = caller(&request)?;
+        let request = decode::certificate_request(request.into_inner()).map_err(invalid)?;
+        let ServiceCertificate { chain_der, root_der } =
+            self.app.service_certificate_issue(&node, request).await.map_err(status)?;
+        Ok(Response::new(v1::IssueCertificateResponse { certificate_chain_der: chain_der, root_der }))
+    }
+
+    async fn get_plan_candidate(
+        &self,
+        request: Request<v1::GetPlanCandidateRequest>,
+    ) -> Result<Response<v1::GetPlanCandidateResponse>, Status> {
+        let node = caller(&request)?;
+        let plan = decode::request_id("request_id", &request.into_inner().request_id).map_err(invalid)?;
+        let candidate = self.app.plan_candidate(node.id, plan).map_err(status)?;
+        Ok(Response::new(v1::GetPlanCandidateResponse {
+            candidate: candidate.map(|candidate| v1::PlanCandidate {
+                node_id: node.id.as_uuid().as_bytes().to_vec(),
+                revision: candidate.revision.as_bytes().to_vec(),
+                content: candidate.content,
+                signature: candidate.signature,
+            }),
+        }))
+    }
+
+    async fn send_plan(
+        &self,
+        request: Request<v1::SendPlanRequest>,
+    ) -> Result<Response<v1::SendPlanResponse>, Status> {
+        let node = caller(&request)?;
+        let (plan, answer) = decode::plan(request.into_inner()).map_err(invalid)?;
+        self.app.plan_deliver(node.id, plan, answer).await.map_err(status)?;
+        Ok(Response::new(v1::SendPlanResponse {}))
+    }
+
+    async fn send_inventory(
+        &self,
+        request: Request<v1::SendInventoryRequest>,
+    ) -> Result<Response<v1::SendInventoryResponse>, Status> {
+        let node = caller(&request)?;
+        let (inspection, answer) = decode::inventory(request.into_inner()).map_err(invalid)?;
+        self.app.inspection_deliver(node.id, inspection, answer).map_err(status)?;
+        Ok(Response::new(v1::SendInventoryResponse {}))
+    }
+
+    async fn request_turn(
+        &self,
+        request: Request<v1::RequestTurnRequest>,
+    ) -> Result<Response<v1::RequestTurnResponse>, Status> {
+        let node = caller(&request)?;
+        let asked = request.into_inner().try_into().map_err(invalid)?;
+        let answer = self.app.turn_request(node.id, &asked).await.map_err(status)?;
+        Ok(Response::new(answer.into()))
+    }
+
+    async fn release_turn(
+        &self,
+        request: Request<v1::ReleaseTurnRequest>,
+    ) -> Result<Response<v1::ReleaseTurnResponse>, Status> {
+        let node = caller(&request)?;
+        let (generation, outcome) = convert::turn::released_turn(request.into_inner()).map_err(invalid)?;
+        self.app.turn_give_back(node.id, generation, &outcome).await.map_err(status)?;
+        Ok(Response::new(v1::ReleaseTurnResponse {}))
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     authenticate::{Authenticate, Peer},
+    downloads::Downloads,
     listener::{Doors, GRACE, stop},
 };
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use muster_app::App;
-use muster_identity::PeerNode;
+use muster_identity::{PeerNode, tls};
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -49,7 +50,7 @@ pub(super) async fn run(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: &TlsAcceptor,
-    services: Authenticate<Routes>,
+    (services, downloads): (Authenticate<Routes>, &Downloads),
     (app, doors): (&App, &Doors),
     shutdown: watch::Receiver<bool>,
 ) {
@@ -67,6 +68,11 @@ pub(super) async fn run(
             return;
         }
     };
+    // What says nothing about protocols (wget) speaks HTTP/1.1; agents always say.
+    if stream.get_ref().1.alpn_protocol() != Some(tls::HTTP_2) {
+        downloads.serve(stream, address, shutdown).await;
+        return;
+    }
     let node = match identity(&stream, app) {
         Ok(node) => node,
         Err(error) => {

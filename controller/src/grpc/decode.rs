@@ -1,7 +1,13 @@
 //! Reports, logs and hints between the wire and the use cases. What is domain is mapped in `muster-proto`.
 
-use muster_app::{LogBatch, LogLine, NodeEvent, NodeHint, NodeReport};
-use muster_domain::{ApplicationName, assignment::Generation, event::Severity};
+use muster_app::{CertificateRequest, LogBatch, LogLine, NodeEvent, NodeHint, NodeReport};
+use muster_domain::{
+    ApplicationName,
+    assignment::Generation,
+    event::Severity,
+    inventory::{Inventory, MAX_INVENTORY_BYTES},
+    plan::NodePlan,
+};
 use muster_proto::{
     convert::{InvalidMessage, MAX_DETAIL_BYTES, MAX_LINE_BYTES, cut, time},
     v1,
@@ -70,14 +76,70 @@ pub(super) fn hint(hint: NodeHint) -> v1::Hint {
         NodeHint::LogRequestEnded { request_id } => {
             Hint::LogRequestEnded(v1::LogRequestEnded { request_id: id(request_id) })
         }
+        NodeHint::PlanRequest { request_id } => {
+            Hint::PlanRequest(v1::PlanRequest { request_id: id(request_id) })
+        }
+        NodeHint::InspectRequest { request_id } => {
+            Hint::InspectRequest(v1::InspectRequest { request_id: id(request_id) })
+        }
+        NodeHint::TurnChanged => Hint::TurnChanged(v1::TurnChanged {}),
     };
     v1::Hint { hint: Some(hint) }
 }
 
+/// Names of one certificate; more than any service has.
+const MAX_CERTIFICATE_NAMES: usize = 100;
+
+pub(super) fn certificate_request(
+    wire: v1::IssueCertificateRequest,
+) -> Result<CertificateRequest, InvalidMessage> {
+    let v1::IssueCertificateRequest { name, csr_der, dns_names, addresses } = wire;
+    if dns_names.len() + addresses.len() > MAX_CERTIFICATE_NAMES {
+        return Err(InvalidMessage::new("certificate.dns_names", "one certificate has at most 100 names"));
+    }
+    let addresses = addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+    let addresses =
+        addresses.map_err(|_| InvalidMessage::new("certificate.addresses", "is not an address"))?;
+    Ok(CertificateRequest { name, csr_der, dns_names, addresses })
+}
+
+/// The id of a request.
+pub(super) fn request_id(field: &'static str, bytes: &[u8]) -> Result<Uuid, InvalidMessage> {
+    Uuid::from_slice(bytes).map_err(|_| InvalidMessage::new(field, "an id has 16 bytes"))
+}
+
+/// The answer to a plan request.
+pub(super) fn plan(wire: v1::SendPlanRequest) -> Result<(Uuid, Result<NodePlan, String>), InvalidMessage> {
+    use v1::send_plan_request::Answer;
+    let request = request_id("plan.request_id", &wire.request_id)?;
+    let answer = wire.answer.ok_or_else(|| InvalidMessage::new("plan.answer", "is missing"))?;
+    Ok(match answer {
+        Answer::Plan(plan) => (request, Ok(plan.try_into()?)),
+        Answer::Error(error) => (request, Err(cut(error, MAX_DETAIL_BYTES))),
+    })
+}
+
+/// The answer to an inspect request.
+pub(super) fn inventory(
+    wire: v1::SendInventoryRequest,
+) -> Result<(Uuid, Result<Inventory, String>), InvalidMessage> {
+    use v1::send_inventory_request::Answer;
+    let request = request_id("inventory.request_id", &wire.request_id)?;
+    let answer = wire.answer.ok_or_else(|| InvalidMessage::new("inventory.answer", "is missing"))?;
+    let invalid = |reason: &dyn ToString| InvalidMessage::new("inventory", reason.to_string());
+    match answer {
+        Answer::Inventory(bytes) if bytes.len() > MAX_INVENTORY_BYTES => Err(invalid(&"is too long")),
+        Answer::Inventory(bytes) => {
+            let inventory = serde_json::from_slice(&bytes).map_err(|e| invalid(&e))?;
+            Ok((request, Ok(inventory)))
+        }
+        Answer::Error(error) => Ok((request, Err(cut(error, MAX_DETAIL_BYTES)))),
+    }
+}
+
 pub(super) fn log_batch(wire: v1::LogBatch) -> Result<(Uuid, LogBatch), InvalidMessage> {
-    let v1::LogBatch { request_id, lines, dropped, error } = wire;
-    let request = Uuid::from_slice(&request_id)
-        .map_err(|_| InvalidMessage::new("log.request_id", "an id has 16 bytes"))?;
+    let v1::LogBatch { request_id: request, lines, dropped, error } = wire;
+    let request = request_id("log.request_id", &request)?;
     if lines.len() > MAX_BATCH_LINES
         || lines.iter().map(|line| line.line.len()).sum::<usize>() > MAX_BATCH_BYTES
     {

@@ -1,6 +1,7 @@
 //! Accepting connections of agents.
 
-use super::{connection, services, turns::Turns};
+use super::{connection, downloads::Downloads, services, turns::Turns};
+use crate::install::Install;
 use muster_app::App;
 use muster_domain::NodeId;
 use rustls::ServerConfig;
@@ -52,16 +53,18 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long to wait before accepting again when the process has run out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves agents on `listener` until `shutdown` says so. `tls` is `muster_identity::tls::agents_config`, with the
+/// Serves agents on `listener` until `shutdown` says so, and hands out `install` to hosts that want one. `tls` is `muster_identity::tls::agents_config`, with the
 /// revocations of `app`; these must be loaded before.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     app: App,
+    install: Install,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let acceptor = TlsAcceptor::from(tls);
     let services = services(app.clone());
+    let downloads = Downloads::new(app.clone(), install);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let doors = Doors::new();
     loop {
@@ -80,11 +83,18 @@ pub async fn serve(
             },
             () = stop(&mut shutdown) => break,
         };
-        let (acceptor, services, app, doors, shutdown) =
-            (acceptor.clone(), services.clone(), app.clone(), doors.clone(), shutdown.clone());
+        let (acceptor, services, downloads, app, doors, shutdown) = (
+            acceptor.clone(),
+            services.clone(),
+            downloads.clone(),
+            app.clone(),
+            doors.clone(),
+            shutdown.clone(),
+        );
         // Its own task: a handshake that dawdles holds up nobody else.
         tokio::spawn(async move {
-            connection::run(stream, address, &acceptor, services, (&app, &doors), shutdown).await;
+            connection::run(stream, address, &acceptor, (services, &downloads), (&app, &doors), shutdown)
+                .await;
             drop(place);
         });
     }

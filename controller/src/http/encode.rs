@@ -1,11 +1,13 @@
 //! From what use cases give to what the API says. Exhaustive matches: a new word cannot be forgotten.
 
 mod applications;
+mod convergence;
 mod fleet;
 mod nodes;
 mod rollouts;
 
 pub(crate) use applications::*;
+pub(crate) use convergence::*;
 pub(crate) use fleet::*;
 pub(crate) use nodes::*;
 pub(crate) use rollouts::*;
@@ -145,6 +147,8 @@ pub(crate) fn overview(view: OverviewView) -> api::Overview {
     api::Overview {
         attention: view.attention.into_iter().map(attention).collect(),
         environments: view.environments.into_iter().map(environment).collect(),
+        convergence: convergence_counts(view.convergence),
+        turns: view.turns.into_iter().map(turn).collect(),
         nodes: view.nodes.into_iter().map(node_summary).collect(),
         missing_nodes: texts(view.missing_nodes),
         active_rollouts: view.active_rollouts.into_iter().map(rollout).collect(),

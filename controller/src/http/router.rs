@@ -1,6 +1,7 @@
 //! The routes, and what stands before them.
 
 use crate::http::{assets, error::ApiError, guard, limits, probes, v1};
+use crate::install::Install;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -34,6 +35,7 @@ pub(crate) struct Http {
 
 struct Inner {
     app: App,
+    install: Install,
     requests: Semaphore,
     uploads: Semaphore,
     streams: Arc<Semaphore>,
@@ -42,6 +44,10 @@ struct Inner {
 impl Http {
     pub(crate) fn app(&self) -> &App {
         &self.inner.app
+    }
+
+    pub(crate) fn install(&self) -> &Install {
+        &self.inner.install
     }
 
     pub(crate) fn requests(&self) -> &Semaphore {
@@ -62,11 +68,12 @@ pub(crate) fn api() -> (OpenApiRouter<Http>, OpenApiRouter<Http>) {
     (v1::ordinary().merge(probes::routes()), v1::uploads())
 }
 
-/// The service for people: REST, the dashboard, probes.
-pub fn router(app: App) -> Router {
+/// The service for people: REST, the dashboard, probes. `install` is what invitations offer to hosts.
+pub fn router(app: App, install: Install) -> Router {
     let http = Http {
         inner: Arc::new(Inner {
             app,
+            install,
             requests: Semaphore::new(limits::REQUESTS_AT_ONCE),
             uploads: Semaphore::new(limits::UPLOADS_AT_ONCE),
             streams: Arc::new(Semaphore::new(limits::STREAMS_AT_ONCE)),

@@ -3,6 +3,7 @@
 mod access;
 mod applications;
 mod artifacts;
+mod convergence;
 mod enrolments;
 mod events;
 mod fleet_configuration;
@@ -28,6 +29,7 @@ pub(crate) fn ordinary() -> OpenApiRouter<Http> {
         .merge(access::routes())
         .merge(overview::routes())
         .merge(nodes::routes())
+        .merge(convergence::routes())
         .merge(enrolments::routes())
         .merge(applications::routes())
         .merge(releases::routes())

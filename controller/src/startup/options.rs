@@ -39,12 +39,24 @@ pub struct DataOptions {
     pub postgres_bin_dir: Option<PathBuf>,
 }
 
+/// What is handed out to hosts.
+#[derive(Debug, Clone, Args)]
+pub struct AgentOptions {
+    /// Folder with the programs for hosts: muster-agent, muster-supervisor, muster-keeper, muster-pm2; those for another
+    /// processor in a folder below, such as aarch64 [default: the folder of this program]
+    #[arg(long, env = "MUSTER_AGENT_DIR")]
+    pub agent_dir: Option<PathBuf>,
+}
+
 /// `muster-controller serve`.
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// Where it keeps its things
     #[command(flatten)]
     pub data: DataOptions,
+    /// What is handed out to hosts
+    #[command(flatten)]
+    pub agents: AgentOptions,
     /// Where people reach it: REST API and dashboard, HTTPS
     #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
@@ -95,6 +107,9 @@ pub struct DoctorOptions {
     /// Where it keeps its things
     #[command(flatten)]
     pub data: DataOptions,
+    /// What is handed out to hosts
+    #[command(flatten)]
+    pub agents: AgentOptions,
     /// `text` or `json`
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub output: LogFormat,

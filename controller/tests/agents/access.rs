@@ -34,6 +34,10 @@ async fn every_call(channel: Channel) -> Vec<(&'static str, Option<Status>)> {
             soon(agent.get_manifest(v1::GetManifestRequest { artifact_digest: digest })).await.err(),
         ),
         ("FetchObjects", soon(agent.fetch_objects(fetch)).await.err()),
+        (
+            "IssueCertificate",
+            soon(agent.issue_certificate(v1::IssueCertificateRequest::default())).await.err(),
+        ),
         ("SendLogs", soon(agent.send_logs(tokio_stream::iter([v1::LogBatch::default()]))).await.err()),
     ]
 }

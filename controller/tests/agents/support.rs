@@ -39,6 +39,8 @@ pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
     pub(crate) serving: JoinHandle<()>,
     pub(crate) shutdown: watch::Sender<bool>,
+    /// Where the programs for hosts would be.
+    pub(crate) programs: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -101,8 +103,11 @@ impl Controller {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stop) = watch::channel(false);
-        let serving = tokio::spawn(muster_controller::grpc::serve(listener, config, app.clone(), stop));
-        Self { app, clock, address, serving, shutdown, _folder: folder }
+        let programs = folder.path().join("programs");
+        let install = muster_controller::install::Install::new(programs.clone());
+        let serving =
+            tokio::spawn(muster_controller::grpc::serve(listener, config, app.clone(), install, stop));
+        Self { app, clock, address, serving, shutdown, programs, _folder: folder }
     }
 
     pub(crate) async fn invite(&self, name: &str) -> Result<JoinToken, AppError> {

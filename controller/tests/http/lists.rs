@@ -80,6 +80,28 @@ async fn what_is_declared_is_shown_before_anything_runs(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn with_programs_an_invitation_installs_the_agent(pool: PgPool) {
+    let world = World::new(pool).await;
+    world.declare().await;
+    std::fs::create_dir_all(&world.programs).unwrap();
+    for name in muster_controller::install::PROGRAMS {
+        // The first bytes of a program for x86_64.
+        let mut content = b"\x7fELF\x02\x01\x01".to_vec();
+        content.resize(18, 0);
+        content.extend(62_u16.to_le_bytes());
+        std::fs::write(world.programs.join(name), content).unwrap();
+    }
+    let body = json!({ "node": "app-1" });
+    let created = world.ask(UserRole::Operator, Method::POST, "/api/v1/enrolments", Some(body)).await.json();
+    let (token, command) = (created["token"].as_str().unwrap(), created["command"].as_str().unwrap());
+    assert!(command.starts_with(&format!("echo {token} | sh -c '")), "{command}");
+    assert!(command.contains("u=https://muster.example:8444/install;"), "{command}");
+    assert!(created["install_problem"].is_null());
+    let user_data = created["cloud_init"].as_str().unwrap();
+    assert!(user_data.starts_with("#cloud-config\n") && user_data.contains(token), "{user_data}");
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn an_invitation_takes_what_is_declared_and_is_shown_once(pool: PgPool) {
     let world = World::new(pool).await;
     world.declare().await;
@@ -92,8 +114,11 @@ async fn an_invitation_takes_what_is_declared_and_is_shown_once(pool: PgPool) {
     let token = created["token"].as_str().unwrap();
     assert_eq!(
         created["command"],
-        format!("muster-agent join {token} --controller https://muster.example:8444")
+        format!("echo {token} | muster-agent join --controller https://muster.example:8444")
     );
+    let problem = created["install_problem"].as_str().unwrap();
+    assert!(problem.contains("holds no programs") && problem.contains("--agent-dir"), "{problem}");
+    assert!(created["cloud_init"].is_null());
     assert_eq!(create(json!({ "node": "db-1" })).await.problem(), (422, "environment_missing".into()));
     let bad_role = json!({ "node": "db-1", "environment": "staging", "roles": ["database"] });
     assert_eq!(create(bad_role).await.problem(), (422, "invalid_role".into()));

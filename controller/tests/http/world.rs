@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) router: Router,
     pub(crate) pool: PgPool,
+    /// Where the programs for hosts would be.
+    pub(crate) programs: std::path::PathBuf,
     tokens: BTreeMap<UserRole, String>,
     _folder: tempfile::TempDir,
 }
@@ -81,8 +83,10 @@ impl World {
             let (_, secret) = app.token_create(&who, "test", None).await.unwrap();
             tokens.insert(role, secret.expose_secret().to_owned());
         }
-        let router = muster_controller::http::router(app.clone());
-        Self { app, clock, router, pool, tokens, _folder: folder }
+        let programs = folder.path().join("programs");
+        let install = muster_controller::install::Install::new(programs.clone());
+        let router = muster_controller::http::router(app.clone(), install);
+        Self { app, clock, router, pool, programs, tokens, _folder: folder }
     }
 
     pub(crate) fn token(&self, role: UserRole) -> &str {

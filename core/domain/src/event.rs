@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The kinds that an agent reports. The controller takes no other word from a node for a kind: what comes from outside must
 /// not look like an event of the controller's own.
-pub const NODE_EVENT_KINDS: [&str; 18] = [
+pub const NODE_EVENT_KINDS: [&str; 24] = [
     "agent.started",
     "ledger.damaged",
     "supervisor.lost",
@@ -25,6 +25,12 @@ pub const NODE_EVENT_KINDS: [&str; 18] = [
     "process.events_missed",
     "application.removed",
     "resource.released",
+    "node.rebooting",
+    "node.rebooted",
+    "node.reboot_failed",
+    "resource.removed",
+    "resource.reverted",
+    "node.turn_waiting",
 ];
 
 /// How much a person should care.

@@ -12,14 +12,17 @@ pub mod fleet;
 pub mod host_names;
 pub mod host_path;
 pub mod ids;
+pub mod inventory;
 pub mod metrics;
 pub mod names;
 pub mod node;
 pub mod observed;
+pub mod plan;
 pub mod release;
 pub mod resource;
 pub mod rollout;
 pub mod selection;
+pub mod turn;
 pub mod user;
 pub mod window;
 

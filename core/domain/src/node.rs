@@ -64,6 +64,43 @@ impl Liveness {
     }
 }
 
+/// How a node stands to what it should be, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Convergence {
+    /// Everything is as it should be.
+    Converged,
+    /// It has not said yet how it stands with what it should be now.
+    Pending,
+    /// Something differs and has to wait: for a turn, a lock, a window.
+    Waiting,
+    /// Something differs and may not be changed.
+    Drifted,
+    /// Something failed.
+    Failed,
+}
+
+impl Convergence {
+    /// Every word, the best first.
+    pub const ALL: [Self; 5] = [Self::Converged, Self::Pending, Self::Waiting, Self::Drifted, Self::Failed];
+
+    /// The word in SQL, REST and the dashboard.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Pending => "pending",
+            Self::Waiting => "waiting",
+            Self::Drifted => "drifted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|word| word.as_str() == text)
+    }
+}
+
 /// What a host says of itself. Informational: nothing is decided by it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostFacts {

@@ -66,6 +66,11 @@ impl ResourceKey {
     pub fn kind(&self) -> &str {
         self.0.split_once(':').map_or(&self.0, |(kind, _)| kind)
     }
+
+    /// The part behind it.
+    pub fn name(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, name)| name)
+    }
 }
 
 impl TryFrom<String> for ResourceKey {
@@ -279,6 +284,7 @@ impl DesiredState {
 pub struct Nodejs {
     /// A version range in npm's grammar: `22`, `>=20.19 <23`, `20.20.2`.
     pub range: String,
-    /// Where releases of Node.js are fetched from, in the layout of its own distribution; absent means npm's registry.
+    /// Where releases of Node.js are fetched from, in the layout of its own distribution. Absent means npm's registry, where
+    /// the node has npm or its settings, else the distribution of Node.js itself.
     pub mirror: Option<String>,
 }

@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 pub enum NodeProgress {
     /// Not touched yet.
     Pending,
+    /// Not touched yet, although it is the next one: others of its role are changing.
+    Waiting {
+        /// Since when.
+        since: DateTime<Utc>,
+        /// For whom and why, for a person.
+        reason: String,
+    },
     /// It was down when the rollout began; it is given the release and catches up alone.
     Away,
     /// It was given the release and has until `deadline`.

@@ -2,7 +2,7 @@
 
 use crate::{
     EnvironmentName, NodeName,
-    fleet::{Application, FileEntry, Selector},
+    fleet::{Application, Selector},
     node::Role,
 };
 
@@ -34,8 +34,8 @@ impl Target<'_> {
         }
     }
 
-    /// Whether a declared file belongs on this node. Without `on`, that is every node.
-    pub fn has_file(&self, entry: &FileEntry) -> bool {
-        entry.on.as_ref().is_none_or(|selector| self.matches(selector))
+    /// Whether an entry about hosts belongs on this node. Without `on`, that is every node.
+    pub fn has(&self, on: Option<&Selector>) -> bool {
+        on.is_none_or(|selector| self.matches(selector))
     }
 }

@@ -32,9 +32,9 @@ pub enum ChangeKind {
 /// One entry that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// `environments`, `nodes`, `applications` or `files`.
+    /// `nodes`, `base`, `applications`, `files`, `packages` and so on.
     pub section: String,
-    /// The name of the entry.
+    /// The name of the entry; of the part in `base` and `nodejs`.
     pub name: String,
     /// What became of it.
     pub kind: ChangeKind,
@@ -42,8 +42,6 @@ pub struct Change {
     pub text: String,
 }
 
-/// Sections in the order in which people think of them.
-const SECTIONS: [&str; 4] = ["environments", "nodes", "applications", "files"];
 /// Lines of an entry that did not change, around one that did.
 const CONTEXT_LINES: usize = 3;
 /// A longer file is not shown line by line.
@@ -57,7 +55,7 @@ pub fn diff(old: &Contents<'_>, new: &Contents<'_>) -> Vec<Change> {
     let (before, after) = (write::normal(old.configuration), write::normal(new.configuration));
     let empty = Map::new();
     let mut changes = Vec::new();
-    for section in SECTIONS {
+    for section in FleetConfiguration::SECTIONS {
         let entries = |value: &Value| value.get(section).and_then(Value::as_object).cloned();
         let (before, after) = (entries(&before), entries(&after));
         let (before, after) = (before.as_ref().unwrap_or(&empty), after.as_ref().unwrap_or(&empty));
@@ -82,7 +80,8 @@ pub fn diff(old: &Contents<'_>, new: &Contents<'_>) -> Vec<Change> {
 
 /// The file that an entry names, when it names one.
 fn attachment<'a>(entry: &Value, contents: &Contents<'a>) -> Option<&'a Vec<u8>> {
-    contents.attachments.get(entry.get("source")?.as_str()?)
+    let source = entry.get("source").or_else(|| entry.get("key_source"))?;
+    contents.attachments.get(source.as_str()?)
 }
 
 fn same_source(entry: &Value, old: &Contents<'_>, new: &Contents<'_>) -> bool {

@@ -1,11 +1,12 @@
 //! From fleet files to a validated fleet configuration, with every error at its place, all at once.
 //!
 //! Holds: reading YAML with positions ([`parse`]), the published JSON Schema ([`schema()`]), and what changes between two
-//! configurations, for people ([`diff`]).
+//! configurations, for people ([`diff`]); how a host would be declared ([`adoption`]).
 //! Must not: do I/O (files come as bytes), decide what runs where (that is the compiler in `muster-planning`).
 //! Start here: [`parse`]. Its stages are one module each: `yaml` (text to a tree), `convert` (trees to one value, guided by
 //! the schema), `validate` (value against the schema), `semantics` (what no schema can say).
 
+pub mod adoption;
 mod changes;
 mod convert;
 mod place;
@@ -120,9 +121,7 @@ pub fn parse(files: &[SourceFile]) -> Result<Parsed, Vec<Problem>> {
         return Err(problem::tidy(problems));
     }
     let attachments = configuration
-        .files
-        .values()
-        .filter_map(|entry| entry.source.as_deref())
+        .sources()
         .filter_map(|source| Some((source.to_owned(), by_path.get(source)?.to_vec())))
         .collect();
     Ok(Parsed { configuration, attachments, warnings })
@@ -173,20 +172,31 @@ fn size(bytes: usize) -> String {
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
-/// What the file entries of a tree name as their source.
+/// Fields that name a file beside the fleet files, and the sections whose entries have them.
+const SOURCES: [(&str, &str); 4] = [
+    ("files", "source"),
+    ("systemd_units", "source"),
+    ("logrotate", "source"),
+    ("apt_repositories", "key_source"),
+];
+
+/// What the entries of a tree name as their source.
 fn sources(root: &Node) -> Vec<String> {
-    let get = |node: &Node, key: &str| match &node.yaml {
-        Yaml::Mapping(entries) => entries.iter().find(|(k, _)| k.text == key).map(|(_, value)| value.clone()),
-        _ => None,
-    };
-    let Some(Node { yaml: Yaml::Mapping(entries), .. }) = get(root, "files") else { return Vec::new() };
-    entries
-        .iter()
-        .filter_map(|(_, entry)| match get(entry, "source")?.yaml {
-            Yaml::Scalar { text, .. } => Some(text),
+    fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+        match &node.yaml {
+            Yaml::Mapping(entries) => entries.iter().find(|(k, _)| k.text == key).map(|(_, value)| value),
             _ => None,
-        })
-        .collect()
+        }
+    }
+    let mut named = Vec::new();
+    for (section, field) in SOURCES {
+        let Some(Node { yaml: Yaml::Mapping(entries), .. }) = get(root, section) else { continue };
+        named.extend(entries.iter().filter_map(|(_, entry)| match &get(entry, field)?.yaml {
+            Yaml::Scalar { text, .. } => Some(text.clone()),
+            _ => None,
+        }));
+    }
+    named
 }
 
 /// Whether a tree looks like a fleet file: then it is not taken for the content of another file by accident, which would

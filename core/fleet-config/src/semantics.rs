@@ -1,10 +1,19 @@
 //! What no schema can say: references, clashes, and grammars of their own. Every check runs, whatever the others find.
 
+mod accounts;
 mod applications;
+mod base;
+mod declared;
 mod files;
+mod firewall;
+mod packages;
 mod ports;
 mod processes;
 mod references;
+mod services;
+mod ssh_keys;
+mod system;
+mod values;
 mod variables;
 
 use crate::{
@@ -13,7 +22,7 @@ use crate::{
 };
 use muster_domain::{
     EnvironmentName, NodeName,
-    fleet::{FleetConfiguration, Node},
+    fleet::{FleetConfiguration, Node, declared::Declared},
     node::Role,
     selection::Target,
 };
@@ -41,6 +50,8 @@ impl Names {
 /// The state of the checks.
 struct Checker<'a> {
     configuration: &'a FleetConfiguration,
+    /// What the sections about hosts declare.
+    declared: &'a [Declared<'a>],
     names: &'a Names,
     sources: &'a BTreeMap<&'a str, &'a [u8]>,
     places: &'a Places,
@@ -65,14 +76,30 @@ pub(crate) fn check(
     earlier: &[Problem],
 ) -> Found {
     let earlier = earlier.iter().map(|problem| problem.path.as_str()).collect();
-    let mut checker =
-        Checker { configuration, names, sources, places, earlier, found: Vec::new(), warnings: Vec::new() };
+    let declared = configuration.declared();
+    let mut checker = Checker {
+        configuration,
+        declared: &declared,
+        names,
+        sources,
+        places,
+        earlier,
+        found: Vec::new(),
+        warnings: Vec::new(),
+    };
     references::check(&mut checker);
     applications::check(&mut checker);
     processes::check(&mut checker);
     ports::check(&mut checker);
     variables::check(&mut checker);
     files::check(&mut checker);
+    base::check(&mut checker);
+    packages::check(&mut checker);
+    accounts::check(&mut checker);
+    services::check(&mut checker);
+    system::check(&mut checker);
+    firewall::check(&mut checker);
+    declared::check(&mut checker);
     Found { problems: checker.found, warnings: checker.warnings }
 }
 
@@ -91,6 +118,12 @@ impl<'a> Checker<'a> {
     fn warn(&mut self, parts: &[&str], message: impl Into<String>, hint: impl Into<String>) {
         let problem = self.places.problem(&pointer(parts), At::Key, message.into(), Some(hint.into()));
         self.warnings.push(problem);
+    }
+
+    /// Where something stands, for a message about something else: `fleet.yaml:12`.
+    fn place(&self, parts: &[&str]) -> String {
+        let problem = self.places.problem(&pointer(parts), At::Key, "", None);
+        format!("{}:{}", problem.file, problem.line)
     }
 
     fn add(&mut self, at: At, parts: &[&str], message: String, hint: String) {
@@ -113,14 +146,14 @@ impl<'a> Checker<'a> {
     fn kinds_of_nodes(&self) -> Vec<Kind<'a>> {
         let configuration = self.configuration;
         let selectors = configuration.applications.values().filter_map(|a| a.on.as_ref());
-        let selectors = selectors.chain(configuration.files.values().filter_map(|f| f.on.as_ref()));
+        let selectors = selectors.chain(self.declared.iter().filter_map(|declared| declared.common.on));
         let named: BTreeSet<&NodeName> = selectors.flat_map(|selector| &selector.nodes).collect();
         let mut kinds = Vec::new();
         let mut alike: BTreeMap<(&EnvironmentName, &[Role]), Kind<'a>> = BTreeMap::new();
         for (name, node) in &configuration.nodes {
             let target = Target { node: name, environment: &node.environment, roles: &node.roles };
             let kind = Kind { target, node, names: vec![name.as_str()] };
-            if !node.overrides.is_empty() || named.contains(name) {
+            if !node.overrides.is_empty() || node.hostname.is_some() || named.contains(name) {
                 kinds.push(kind);
             } else {
                 match alike.entry((&node.environment, node.roles.as_slice())) {

@@ -75,6 +75,15 @@ fn definition(error: &ValidationError<'_>) -> Option<String> {
 fn explain(error: &ValidationError<'_>, places: &Places, problems: &mut Vec<Problem>) {
     let pointer = error.instance_path().as_str();
     let given: &Value = error.instance();
+    if let Kind::AnyOf { context } = error.kind()
+        && definition(error).is_some_and(|name| name.ends_with("Part"))
+        && given.is_object()
+        && let Some(of_map) = context.iter().find(|errors| !errors.iter().any(|e| wants_no_map(e, pointer)))
+    {
+        // A map was meant to be the settings of the part: what is wrong in it is said of it.
+        of_map.iter().for_each(|error| explain(error, places, problems));
+        return;
+    }
     let name = segments(pointer).next_back().unwrap_or_default();
     let mut add = |at: At, message: String, hint: String| {
         problems.push(places.problem(pointer, at, message, Some(hint)));
@@ -142,6 +151,12 @@ fn explain(error: &ValidationError<'_>, places: &Places, problems: &mut Vec<Prob
     }
 }
 
+/// Whether an error says that a value should not be a map at all.
+fn wants_no_map(error: &ValidationError<'_>, pointer: &str) -> bool {
+    let whole = error.instance_path().as_str() == pointer;
+    whole && matches!(error.kind(), Kind::Type { .. } | Kind::Enum { .. })
+}
+
 const NAME_RULE: &str =
     "use 1 to 63 lower-case letters, digits and hyphens, and begin and end with a letter or digit";
 
@@ -202,6 +217,21 @@ fn choice(definition: Option<&str>, name: &str, given: &Value) -> (String, Strin
         Some("Words") => owned(
             format!("{given_words} does not fit {}", quoted(name)),
             "write a list of words ([--port, \"80\"]), or one text with blanks between them",
+        ),
+        Some("TimeSyncPart") => owned(
+            format!("{given_words} does not keep a clock right"),
+            "write timesyncd or chrony, or false to leave it alone",
+        ),
+        Some(part) if part.ends_with("Part") => owned(
+            format!("{given_words} does not fit {}", quoted(name)),
+            "write settings (`key: value` pairs), or false to switch it off",
+        ),
+        Some("SysctlValue") => {
+            owned(format!("{given_words} is not a value of a kernel setting"), "write a number, or text")
+        }
+        Some("MaxChanging") => owned(
+            format!("{given_words} is not a number of nodes"),
+            "write a whole number from 1, or a percentage from 1% to 100% of the nodes of a role",
         ),
         Some("Texts") => {
             owned(format!("{given_words} does not fit {}", quoted(name)), "write a list of texts, or one")

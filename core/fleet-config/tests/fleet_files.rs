@@ -352,7 +352,7 @@ proptest! {
         let mut configuration = FleetConfiguration::default();
         let mut env = BTreeMap::new();
         env.insert("A".to_owned(), EnvValue::Text(value.replace('\0', "")));
-        let environment = muster_domain::fleet::Environment { env };
+        let environment = muster_domain::fleet::Environment { env, ..Default::default() };
         configuration.environments.insert("production".parse().unwrap(), environment);
         let entry = muster_domain::fleet::FileEntry { path: "/a".into(), content: Some(content), ..Default::default() };
         configuration.files.insert("a".into(), entry);

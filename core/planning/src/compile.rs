@@ -1,18 +1,33 @@
 //! From intent to the assignment of one node: fleet configuration + what should run there -> ordered primitive resources.
 //!
-//! Holds: one module per concern ([`app_server`]: applications and their Node.js; [`files`]: declared files, folders and
-//! links; [`order`]: the order in which they are applied). A new role is a new module here; agents need no change for it.
+//! Holds: one module per concern. What people declare of hosts: [`files`], `packages`, `accounts`, `services`, `system` and
+//! `firewall`, and `base`, the role of every node; [`app_server`]: applications and their Node.js. Then `edges` connects what
+//! was found, and [`order`] puts it into the order in which it is applied. A new role is a new module here; agents need no
+//! change for it.
 //! Must not: depend on the order of declaration, on a clock or on anything but its input: the same input gives the same
 //! content, the same content the same revision, and so no churn.
 //! Start here: [`compile`].
 
+mod accounts;
 pub mod app_server;
+mod base;
+mod edges;
 pub mod files;
+mod firewall;
+mod host;
 pub mod order;
+mod packages;
+mod services;
+mod system;
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;
 
+use crate::convergence::{AssignmentFault, check};
+
+use host::Host;
 use muster_domain::{
     ApplicationName, Digest, EnvironmentName, NodeName, ReleaseId, ReleaseVersion,
     assignment::AssignmentContent, fleet::FleetConfiguration, node::Role, resource::ResourceKey,
@@ -73,6 +88,19 @@ pub enum CompileProblem {
         /// The environment of the node.
         environment: EnvironmentName,
     },
+    /// A secret that is the content of a file has no value.
+    #[error(
+        "secret {secret:?} of file entry {entry:?} has no value in environment \"{environment}\": \
+         set it with `muster secret set {secret} --environment {environment}`"
+    )]
+    FileSecretMissing {
+        /// The secret.
+        secret: String,
+        /// The entry under `files`.
+        entry: String,
+        /// The environment of the node.
+        environment: EnvironmentName,
+    },
     /// A value that `muster apply` would have refused, in a configuration that did not come through it.
     #[error("{place} is not valid: {reason}")]
     Invalid {
@@ -105,6 +133,9 @@ pub enum CompileProblem {
         /// The resources of the circle and those behind it, sorted.
         keys: Vec<ResourceKey>,
     },
+    /// Something that agents refuse.
+    #[error("what is declared contradicts itself on this node: {0}")]
+    Contradiction(#[from] AssignmentFault),
 }
 
 fn join(keys: &[ResourceKey]) -> String {
@@ -129,15 +160,31 @@ impl std::error::Error for CompileError {}
 /// there is no assignment, and the error names them all.
 pub fn compile(input: &CompileInput<'_>) -> Result<AssignmentContent, CompileError> {
     let target = Target { node: input.node, environment: input.environment, roles: input.roles };
-    let mut problems = Vec::new();
-    let mut resources = Vec::new();
+    let declared = input.configuration.declared_on(&target);
+    let (mut resources, mut problems) = (Vec::new(), Vec::new());
     files::compile(input, &target, &mut resources, &mut problems);
+    let mut host = Host { input, target, resources, problems };
+    packages::compile(&mut host);
+    accounts::compile(&mut host);
+    services::compile(&mut host);
+    system::compile(&mut host);
+    firewall::compile(&mut host);
+    base::compile(&mut host);
+    (resources, problems) = (host.resources, host.problems);
+    edges::twice(&declared, &mut problems);
     app_server::compile(input, &target, &mut resources, &mut problems);
     if !problems.is_empty() {
         return Err(CompileError { problems });
     }
-    match order::sort(resources) {
-        Ok(resources) => Ok(AssignmentContent { resources }),
-        Err(problem) => Err(CompileError { problems: vec![problem] }),
+    edges::connect(&declared, &mut resources);
+    let node = input.configuration.nodes.get(input.node).and_then(|node| node.enforcement);
+    let environment = input.configuration.environments.get(input.environment).and_then(|e| e.enforcement);
+    edges::hold(&mut resources, [node, environment]);
+    let resources = order::sort(resources).map_err(|problem| CompileError { problems: vec![problem] })?;
+    let faults = check(&resources);
+    if faults.is_empty() {
+        Ok(AssignmentContent { resources })
+    } else {
+        Err(CompileError { problems: faults.into_iter().map(Into::into).collect() })
     }
 }

@@ -1,7 +1,8 @@
 //! Convergence: desired x observed -> plan. What a node should be against what was found on it, resource by resource.
 //!
-//! Holds: [`plan`] and its reasons, [`check`] (what no assignment may look like), [`Outcomes`] (who is skipped when
-//! something fails) and [`NodeRange`] (npm's grammar for versions of Node.js).
+//! Holds: [`plan`] and its reasons, [`decide`] (what a run may do about it), [`due`] (reloads that changes make necessary),
+//! [`check`] (what no assignment may look like), [`Outcomes`] (who is skipped when something fails), [`paths_of`] and
+//! [`claims`] (what a resource has for itself) and [`NodeRange`] (npm's grammar for versions of Node.js).
 //! Must not: look at a host. An observation that could not be made is a value like any other.
 //! Start here: [`plan`]. A converged node gives an empty plan; after a plan was applied the next one is empty.
 
@@ -10,14 +11,18 @@ mod application;
 mod blocks;
 mod certificates;
 mod check;
+mod claims;
 mod commands;
+mod decision;
 mod firewall;
 mod keys;
+mod lockout;
 mod nodejs;
 mod observed;
 mod outcomes;
 mod packages;
 mod paths;
+mod pending;
 mod rendered;
 mod repositories;
 mod services;
@@ -29,21 +34,37 @@ pub use accounts::{
     FIRST_PERSON, FoundUser, ObservedGroup, ObservedKeys, ObservedUser, authorized_keys, missing_groups,
     user_differences,
 };
+pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
+pub use claims::{claims, paths_of};
 pub use commands::Guard;
+pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal};
+pub use firewall::{
+    Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
+};
 pub use keys::without_managed_keys;
+pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{
     Observed, ObservedApplication, ObservedPath, ObservedProcesses, PathKind, PathState, Principal,
 };
-pub use outcomes::Outcomes;
+pub use outcomes::{Blocked, Outcomes};
+pub use packages::{
+    ObservedPackage, PackageState, differences as package_differences, pin_file, version_matches,
+};
+pub use pending::{Pending, Trigger, due, triggers};
 pub use rendered::{
     ObservedRendered, cron_file, cron_path, cron_schedule, logrotate_file, sysctl_file, unit_file,
 };
+pub use repositories::{
+    InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
+};
 pub use services::{Activity, Enablement, ObservedService, UnitLoad};
+pub use sshd::{Admin, ObservedSshd, Overruled, SignInChange, SshdSettings};
 pub use system::{
     ObservedHostname, ObservedSysctl, ObservedTimezone, hostname_hosts, hosts_file, sysctl_value,
 };
+pub use updates::{ObservedUpdates, UPDATES_FILE, UPDATES_PACKAGE, UPDATES_TIMERS, updates_file};
 
 use muster_domain::resource::{DesiredState, Resource, ResourceKey};
 use paths::change;
@@ -77,7 +98,7 @@ pub enum Verdict {
         /// Why, for a person: `content differs, mode is 0600 instead of 0644`.
         reason: String,
     },
-    /// It differs, and somebody else is already on it (the supervisor restarts a process).
+    /// It differs and has to wait: somebody else is already on it (the supervisor restarts a process), or holds a lock.
     Waiting {
         /// What is going on.
         reason: String,
@@ -115,6 +136,18 @@ pub enum Action {
     StartAgain,
     /// Flip the link `current` to the release.
     PointCurrent,
+    /// Install, remove, mark the package: all that a run changes go in one transaction of apt.
+    ChangePackage,
+    /// Try the source of packages with its key, and put both into place.
+    WriteRepository,
+    /// Put the configuration of upgrades by themselves into place and enable their timers.
+    WriteUpdates,
+    /// Tell ufw what it should be.
+    ConfigureFirewall,
+    /// Have the controller issue a certificate, for the key that is there or for a new one.
+    IssueCertificate,
+    /// Put the settings of the SSH server into place, and have it read them.
+    ConfigureSshd,
     /// Make the group.
     CreateGroup,
     /// Take the group away.
@@ -153,6 +186,63 @@ pub enum Action {
     Restart,
     /// Run the command.
     RunCommand,
+}
+
+/// What an action costs the node and those who use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Next to nothing: tried at each run until it works.
+    Light,
+    /// Time and work: one that failed is held back for a while.
+    Heavy,
+    /// The node may be unable to do its work for a moment: needs the node's turn, and is held back when it failed.
+    Disruptive,
+}
+
+impl Action {
+    /// What it costs, whatever it is done for.
+    pub const fn weight(self) -> Weight {
+        match self {
+            Self::CreateDirectory
+            | Self::WriteFile
+            | Self::SetAttributes
+            | Self::MakeSymlink
+            | Self::FetchRelease
+            | Self::WriteUpdates
+            | Self::CreateGroup
+            | Self::RemoveGroup
+            | Self::CreateUser
+            | Self::ChangeUser
+            | Self::RemoveUser
+            | Self::WriteKeys
+            | Self::SetHostname
+            | Self::WriteHosts
+            | Self::SetTimezone
+            | Self::SetSysctl
+            | Self::DaemonReload
+            | Self::Unmask
+            | Self::Enable
+            | Self::Disable
+            | Self::PointCurrent => Weight::Light,
+            Self::WriteRepository
+            | Self::IssueCertificate
+            | Self::InstallNodejs
+            | Self::RunRelease
+            | Self::StartAgain
+            | Self::Start
+            | Self::Stop
+            | Self::Reload
+            | Self::RunCommand => Weight::Heavy,
+            Self::Restart | Self::ChangePackage | Self::ConfigureFirewall | Self::ConfigureSshd => {
+                Weight::Disruptive
+            }
+        }
+    }
+
+    /// Whether what runs afterwards has read everything that changed before: nothing is left to be reloaded.
+    pub const fn reads_everything(self) -> bool {
+        matches!(self, Self::Start | Self::Restart | Self::RunCommand)
+    }
 }
 
 /// How hard a run tries.
@@ -238,6 +328,8 @@ fn mismatch() -> Verdict {
     Verdict::Impossible { reason: "it was looked at as something of another kind".into() }
 }
 
+#[cfg(test)]
+mod decision_tests;
 #[cfg(test)]
 mod host_tests;
 #[cfg(test)]

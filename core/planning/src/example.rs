@@ -32,7 +32,9 @@ impl ExampleFleet {
     pub fn shop() -> Self {
         let mut configuration = FleetConfiguration::default();
         let region = BTreeMap::from([("REGION".to_owned(), EnvValue::Text("eu-central".to_owned()))]);
-        configuration.environments.insert(environment("production"), Environment { env: region });
+        configuration
+            .environments
+            .insert(environment("production"), Environment { env: region, ..Environment::default() });
         configuration.environments.insert(environment("staging"), Environment::default());
         for (name, place, roles) in [
             ("lb-1", "production", vec![Role::LoadBalancer]),
@@ -40,7 +42,7 @@ impl ExampleFleet {
             ("app-2", "production", vec![Role::AppServer]),
             ("stage-1", "staging", Role::ALL.to_vec()),
         ] {
-            let node = Node { environment: environment(place), roles, overrides: BTreeMap::new() };
+            let node = Node { roles, ..Node::of(environment(place)) };
             configuration.nodes.insert(node_name(name), node);
         }
         let debug = BTreeMap::from([("LOG_LEVEL".to_owned(), EnvValue::Text("debug".to_owned()))]);
@@ -107,6 +109,22 @@ impl ExampleFleet {
                 .map(|(name, number)| (application_name(name), release(number)))
                 .collect(),
             secrets: BTreeMap::from([("STRIPE_KEY".to_owned(), "sk_live_1".to_owned())]),
+        }
+    }
+
+    /// The fleet of `docs/how-to/declaring-a-host.md`: a load balancer, two application servers and a machine for all of
+    /// staging, with every kind of resource.
+    pub fn web_stack() -> Self {
+        let text = |text: &str| text.as_bytes().to_vec();
+        Self {
+            configuration: serde_json::from_str(include_str!("example/web-stack.json"))
+                .expect("it was written from a configuration"),
+            attachments: BTreeMap::from([
+                ("files/shop.conf".to_owned(), text(include_str!("example/shop.conf"))),
+                ("keys/nginx.asc".to_owned(), text(include_str!("example/nginx.asc"))),
+            ]),
+            releases: BTreeMap::from([(application_name("web"), release(1))]),
+            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), "tok_live_1".to_owned())]),
         }
     }
 

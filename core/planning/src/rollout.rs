@@ -41,6 +41,8 @@ pub struct RolloutCtx<'a> {
     pub listening_since: DateTime<Utc>,
     /// Nodes that are heard from (up or late).
     pub reachable: &'a BTreeSet<NodeId>,
+    /// Nodes that cannot be started with now, because too many of their role are changing, and why.
+    pub held_back: &'a BTreeMap<NodeId, String>,
     /// Names for the texts that people read; a node without one is called by its id.
     pub names: &'a BTreeMap<NodeId, NodeName>,
 }

@@ -125,7 +125,7 @@ fn figure(field: &'static str, value: f32) -> Result<f32, InvalidMessage> {
     if value.is_finite() { Ok(value) } else { Err(InvalidMessage::new(field, "is not a number")) }
 }
 
-fn bytes(field: &'static str, value: u64) -> Result<u64, InvalidMessage> {
+pub(super) fn bytes(field: &'static str, value: u64) -> Result<u64, InvalidMessage> {
     // A bigint column holds no more.
     if i64::try_from(value).is_ok() { Ok(value) } else { Err(InvalidMessage::new(field, "is out of range")) }
 }
@@ -182,7 +182,7 @@ impl From<&ProcessReport> for v1::ProcessReport {
 }
 
 /// A text that is absent when it is empty.
-fn text(text: String, max: usize) -> Option<String> {
+pub(super) fn text(text: String, max: usize) -> Option<String> {
     if text.is_empty() { None } else { Some(cut(text, max)) }
 }
 

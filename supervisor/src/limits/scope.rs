@@ -16,6 +16,8 @@ use muster_supervisor_protocol::Limits;
 const MOVE_LIMIT: Duration = Duration::from_secs(5);
 /// Before this version a scope has no policy of its own for the lack of memory: systemd then ends all of it.
 const OOM_POLICY_SINCE: u32 = 253;
+/// What the supervisor is called where it is a unit.
+const UNIT: &str = "muster-supervisor.service";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a scope is made from.
@@ -115,6 +117,9 @@ fn arguments(scope: &Scope<'_>, pid: u32, version: Option<u32>) -> Vec<String> {
     let mut set = |name: &str, kind: &str, value: String| {
         properties.push([name.to_owned(), kind.to_owned(), value]);
     };
+    // Units stop in the reverse order: when the machine goes down, a supervisor that is a unit ends its applications itself,
+    // and takes the end of none of them for a crash. Where there is no such unit this means nothing.
+    set("Before", "as", format!("1 {UNIT}"));
     set("Description", "s", scope.description.clone());
     set("Slice", "s", format!("{PARENT}.slice"));
     set("KillSignal", "i", scope.kill_signal.to_string());
@@ -137,7 +142,12 @@ fn arguments(scope: &Scope<'_>, pid: u32, version: Option<u32>) -> Vec<String> {
         vec![format!("{}.scope", scope.name), "fail".to_owned(), (properties.len() + 1).to_string()];
     arguments.extend(["PIDs", "au", "1"].map(str::to_owned));
     arguments.push(pid.to_string());
-    arguments.extend(properties.into_iter().flatten());
+    // The number of a list and its parts are words of their own.
+    let words = properties.into_iter().flat_map(|[name, kind, value]| match kind.as_str() {
+        "as" => [vec![name, kind], value.split(' ').map(str::to_owned).collect()].concat(),
+        _ => vec![name, kind, value],
+    });
+    arguments.extend(words);
     arguments.push("0".to_owned());
     arguments
 }
@@ -177,7 +187,7 @@ mod tests {
         };
         assert_eq!(
             arguments(&scope, 7, Some(252)).join(" "),
-            "muster-web-0-7.scope fail 9 PIDs au 1 7 Description s web Slice s muster.slice KillSignal i 2 \
+            "muster-web-0-7.scope fail 10 PIDs au 1 7 Before as 1 muster-supervisor.service Description s web Slice s muster.slice KillSignal i 2 \
              TimeoutStopUSec t 1600000 MemoryMax t 256 MemorySwapMax t 0 CPUQuotaPerSecUSec t 500000 TasksMax t 9 0"
         );
         assert!(arguments(&scope, 7, Some(253)).join(" ").contains(" OOMPolicy s continue "));

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -33,8 +33,11 @@ struct Inner {
 }
 
 impl OwnLog {
-    /// Opens (or makes) the file.
+    /// Opens (or makes) the file. Its folder is mostly the state directory, which is not there yet at the first start.
     pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder)?;
+        }
         let inner = Inner::open(path, MAX_BYTES)?;
         // Later ones are of tests.
         IN_USE.get_or_init(|| path.to_owned());

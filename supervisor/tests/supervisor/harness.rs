@@ -151,6 +151,18 @@ impl Supervisor {
     pub(crate) fn kill(mut self) -> Orphaned {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.orphaned()
+    }
+
+    /// SIGUSR2, and wait. Its applications go on.
+    pub(crate) fn leave(mut self) -> Orphaned {
+        signal(self.pid(), "USR2");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.stderr());
+        self.orphaned()
+    }
+
+    fn orphaned(mut self) -> Orphaned {
         let fresh = tempfile::tempdir().unwrap();
         Orphaned { dir: Some(std::mem::replace(&mut self.dir, fresh)) }
     }

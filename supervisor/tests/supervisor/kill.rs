@@ -83,6 +83,33 @@ async fn of_what_is_written_only_that_is_lost_which_was_read_and_not_written_yet
 }
 
 #[tokio::test]
+async fn one_that_is_asked_to_leave_loses_not_even_a_line() {
+    let supervisor = Supervisor::start().await;
+    supervisor.run(&supervisor.app("shop", "1", COUNTING_SERVER)).await;
+    let pid = supervisor.status("shop").await.instances[0].pid;
+    let load = Load::start(supervisor.port("shop").await, 8);
+    more_load(&load).await;
+    let orphaned = supervisor.leave();
+    more_load(&load).await;
+    let supervisor = orphaned.start().await;
+    let after = supervisor.status("shop").await;
+    assert_eq!((after.instances[0].pid, after.instances[0].restarts), (pid, 0));
+    more_load(&load).await;
+    let seen = load.stop().await;
+    assert_eq!(seen.failures, Vec::<String>::new(), "of {} requests", seen.answered);
+    let path = supervisor.dir.path().join("logs/shop/0-out.log");
+    let last = format!("line {} of instance 0\n", seen.answered);
+    let text = until("the last line is written", async || {
+        std::fs::read_to_string(&path).ok().filter(|text| text.ends_with(&last))
+    })
+    .await;
+    let expected: String = (1..=seen.answered).map(|n| format!("line {n} of instance 0\n")).collect();
+    assert_eq!(text, expected);
+    let said = supervisor.stderr();
+    assert!(!said.contains("without handing everything over"), "{said}");
+}
+
+#[tokio::test]
 async fn what_ended_while_nobody_watched_is_started_again_and_its_exit_is_unknown() {
     let supervisor = Supervisor::start().await;
     supervisor.run(&supervisor.app("shop", "1", SERVER)).await;

@@ -1,7 +1,7 @@
 //! Limits, whoever enforces them here: a scope of systemd, control groups of our own, or the supervisor itself.
 //!
 //! What a test can expect depends on the machine, and the status says it. `MUSTER_TEST_LIMITS_BY` tells what it has to
-//! say on a machine that is known (`supervisor/tests/lab/limits.sh` runs these tests on several kinds).
+//! say on a machine that is known (`tests/lab/hosts/limits.rs` runs these tests on several kinds).
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;

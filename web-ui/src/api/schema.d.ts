@@ -371,6 +371,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{name}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was changed on a node, the newest first. */
+        get: operations["resource_change_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{name}/converge": {
         parameters: {
             query?: never;
@@ -382,6 +399,26 @@ export interface paths {
         put?: never;
         /** Asks a node to converge now rather than at its next poll. */
         post: operations["node_converge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{name}/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a node what is on its host, and how that would be declared. Nothing is changed and nothing is kept. Answers within
+         *     half a minute.
+         */
+        post: operations["node_inspect"];
         delete?: never;
         options?: never;
         head?: never;
@@ -405,6 +442,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{name}/mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Sets or lifts the mode of a node, or of one resource on it. It holds the agent back on top of what is declared: the
+         *     strictest of both holds.
+         */
+        put: operations["node_set_mode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{name}/reboot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Wants a node restarted, in its turn or at once. */
+        post: operations["node_reboot"];
+        /** Takes the wish for a restart back. A node that is restarting already is not stopped by it. */
+        delete: operations["node_reboot_cancel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{name}/resource": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One resource of a node in full: what differs, and its last changes. */
+        get: operations["resource_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{name}/revoke": {
         parameters: {
             query?: never;
@@ -416,6 +508,23 @@ export interface paths {
         put?: never;
         /** Withdraws a node's identity, at once. */
         post: operations["node_revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{name}/turn/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a node's turn away, so that others change although it failed or is still changing. */
+        post: operations["turn_release"];
         delete?: never;
         options?: never;
         head?: never;
@@ -448,6 +557,43 @@ export interface paths {
         };
         /** Are we fine, and if not, where? */
         get: operations["overview_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks nodes what they would change: for what is in force, or for fleet files that are not applied. Nothing is changed to
+         *     find out. Answers come within seconds: read the plan until it is finished.
+         */
+        post: operations["plan_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A plan as far as it has come. */
+        get: operations["plan_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -651,6 +797,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/turns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is changing disruptively, who waits for that, who failed at it; the oldest first. */
+        get: operations["turn_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -769,6 +932,39 @@ export interface components {
          * @enum {string}
          */
         ChangeCause: "intentional" | "corrective";
+        /**
+         * @description How a node stands to what it should be, in one word.
+         * @enum {string}
+         */
+        Convergence: "converged" | "pending" | "waiting" | "drifted" | "failed";
+        /** @description How many nodes stand how; revoked ones are not counted. */
+        ConvergenceCounts: {
+            /**
+             * Format: int32
+             * @description Everything is as it should be.
+             */
+            converged: number;
+            /**
+             * Format: int32
+             * @description Something differs and may not be changed.
+             */
+            drifted: number;
+            /**
+             * Format: int32
+             * @description Something failed.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Not said yet.
+             */
+            pending: number;
+            /**
+             * Format: int32
+             * @description Something has to wait.
+             */
+            waiting: number;
+        };
         /** @description One invitation. */
         Enrolment: {
             /**
@@ -820,12 +1016,19 @@ export interface components {
         };
         /** @description A new invitation. The token is shown this once. */
         EnrolmentCreated: {
-            /** @description The line to run on the host. */
+            /** @description The same as user data of cloud-init. */
+            cloud_init?: string | null;
+            /**
+             * @description The line to run on the host. It installs the agent and joins; where `install_problem` is given, it only joins,
+             *     with an agent that is there.
+             */
             command: string;
             /** @description Where the agent reaches the controller. */
             controller_url: string;
             /** @description The record. */
             enrolment: components["schemas"]["Enrolment"];
+            /** @description Why this controller cannot install the agent, and what to do about it. */
+            install_problem?: string | null;
             /** @description `muster_join_<id>_<secret>_<sha256 of the fleet root>`. */
             token: string;
         };
@@ -836,6 +1039,8 @@ export interface components {
         EnrolmentStatus: "invited" | "enrolled" | "expired" | "withdrawn";
         /** @description An environment. */
         EnvironmentSummary: {
+            /** @description How many enrolled nodes stand how. */
+            convergence: components["schemas"]["ConvergenceCounts"];
             /** @description Its name. */
             name: string;
             /**
@@ -996,6 +1201,17 @@ export interface components {
             message: string;
             /** @description The field, dotted: `applications.web.instances`. */
             path: string;
+        };
+        /** @description What is on a host, and how it would be declared. */
+        Inspection: {
+            /** @description A part of a fleet file, in YAML; empty when there is nothing to declare. */
+            fragment: string;
+            /** @description What the agent found. */
+            inventory: unknown;
+            /** @description The node. */
+            node: string;
+            /** @description What was left out and why, and what to do about it. */
+            notes: string[];
         };
         /**
          * @description A live message to the dashboard (`GET /api/v1/live`, server-sent events): what changed, so that the page can read it
@@ -1162,6 +1378,46 @@ export interface components {
              */
             step_s: number;
         };
+        /**
+         * @description What the agent may do about a difference.
+         * @enum {string}
+         */
+        Mode: "enforce" | "report" | "ignore";
+        /** @description A mode that a person set, on top of what is declared; the strictest holds. */
+        ModeOverride: {
+            /**
+             * Format: date-time
+             * @description Until when; absent: until somebody lifts it.
+             */
+            expires_at?: string | null;
+            /** @description `report` or `ignore`. */
+            mode: components["schemas"]["Mode"];
+            /** @description Why. */
+            reason: string;
+            /** @description The resource, `kind:name`; absent: the whole node. */
+            resource?: string | null;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            set_at: string;
+            /** @description Who. */
+            set_by: string;
+        };
+        /** @description Set the mode of a node, or of one resource on it. */
+        ModeSet: {
+            /**
+             * Format: int32
+             * @description For so many seconds (at most a year); absent: until somebody lifts it.
+             */
+            expires_in_s?: number | null;
+            /** @description `enforce` lifts what was set. */
+            mode: components["schemas"]["Mode"];
+            /** @description Why, in a line; may be left out with `enforce`. */
+            reason?: string;
+            /** @description `kind:name`; absent: the whole node. */
+            resource?: string | null;
+        };
         /** @description A node in full. */
         NodeDetail: components["schemas"]["NodeSummary"] & {
             /**
@@ -1183,8 +1439,11 @@ export interface components {
             enrolled_at: string;
             /** @description What the host says of itself. */
             facts: components["schemas"]["NodeFacts"];
+            /** @description Modes that people have set for it and for its resources. */
+            mode_overrides: components["schemas"]["ModeOverride"][];
             /** @description Its processes. */
             processes: components["schemas"]["Process"][];
+            reboot_request?: components["schemas"]["Reboot"] | null;
             /** @description Its resources, in the order in which they are applied. */
             resources: components["schemas"]["ResourceState"][];
             /**
@@ -1192,6 +1451,7 @@ export interface components {
              * @description When its identity was withdrawn.
              */
             revoked_at?: string | null;
+            turn?: components["schemas"]["Turn"] | null;
         };
         /** @description What a host says of itself. */
         NodeFacts: {
@@ -1225,10 +1485,50 @@ export interface components {
             /** @description Why a new one cannot be compiled. */
             reason: string;
         };
+        /** @description What a node would do. */
+        NodePlan: {
+            /**
+             * Format: int32
+             * @description How many resources would be changed.
+             */
+            change_count: number;
+            /** @description Its environment. */
+            environment: string;
+            /**
+             * Format: int64
+             * @description The generation in force on the node.
+             */
+            generation?: number | null;
+            /** @description The node. */
+            node: string;
+            /** @description Why there is no answer. */
+            problem?: string | null;
+            /** @description Why the node has to be restarted already. */
+            reboot_required?: string | null;
+            /**
+             * @description Resources of which there is something to say, in the order in which they would be applied. Those that are as they
+             *     should be are left out and counted.
+             */
+            resources: components["schemas"]["PlannedResource"][];
+            /** @description How far it is. */
+            state: components["schemas"]["NodePlanState"];
+            /**
+             * Format: int32
+             * @description Resources that are as they should be.
+             */
+            unchanged_count: number;
+        };
+        /**
+         * @description How far a node is with its plan.
+         * @enum {string}
+         */
+        NodePlanState: "waiting" | "planned" | "problem";
         /** @description A node in a list. */
         NodeSummary: {
             /** @description Everything is as it should be; absent before the first report. */
             converged?: boolean | null;
+            /** @description How it stands, in one word. */
+            convergence: components["schemas"]["Convergence"];
             /**
              * Format: float
              * @description Percent of all processors, latest.
@@ -1244,8 +1544,18 @@ export interface components {
              * @description Disk in use, bytes, latest.
              */
             disk_used_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description Resources that differ and may not be changed.
+             */
+            drifted_count: number;
             /** @description Its environment. */
             environment: string;
+            /**
+             * Format: int32
+             * @description Resources that failed, or were skipped because others did.
+             */
+            failed_count: number;
             /**
              * Format: int64
              * @description The generation that it should be at.
@@ -1283,11 +1593,18 @@ export interface components {
              * @description Memory in use, bytes, latest.
              */
             memory_used_bytes?: number | null;
+            /** @description The mode that a person has set for the whole node. */
+            mode: components["schemas"]["Mode"];
+            /**
+             * Format: int32
+             * @description Modes that people have set, for the node and for its resources.
+             */
+            mode_override_count: number;
             /** @description Its name. */
             name: string;
             /**
              * Format: int32
-             * @description Resources that are not as they should be.
+             * @description Resources that failed or may not be changed: `failed_count` and `drifted_count`.
              */
             problem_count: number;
             /**
@@ -1300,13 +1617,25 @@ export interface components {
              * @description Processes that are ready.
              */
             process_ready_count: number;
+            /** @description Why it has to be restarted. */
+            reboot_required?: string | null;
             /**
              * Format: int64
              * @description The generation that it last reported.
              */
             reported_generation: number;
+            /**
+             * Format: int32
+             * @description Resources in all.
+             */
+            resource_count: number;
             /** @description Its roles. */
             roles: string[];
+            /**
+             * Format: int32
+             * @description Resources that differ and have to wait.
+             */
+            waiting_count: number;
         };
         /** @description The objects that the controller lacks. */
         ObjectsMissing: {
@@ -1342,6 +1671,8 @@ export interface components {
             application_count: number;
             /** @description What needs a person, worst first; empty: all is well. */
             attention: components["schemas"]["Attention"][];
+            /** @description How many nodes stand how. */
+            convergence: components["schemas"]["ConvergenceCounts"];
             /** @description Health by environment. */
             environments: components["schemas"]["EnvironmentSummary"][];
             /**
@@ -1355,6 +1686,8 @@ export interface components {
             nodes: components["schemas"]["NodeSummary"][];
             /** @description The newest events. */
             recent_events: components["schemas"]["Event"][];
+            /** @description Who is changing disruptively, who waits for that, who failed at it. */
+            turns: components["schemas"]["Turn"][];
         };
         /** @description One page of a list. */
         Page_ApplicationSummary: {
@@ -1419,6 +1752,8 @@ export interface components {
         Page_EnvironmentSummary: {
             /** @description The items of this page, in the order that the operation names. */
             items: {
+                /** @description How many enrolled nodes stand how. */
+                convergence: components["schemas"]["ConvergenceCounts"];
                 /** @description Its name. */
                 name: string;
                 /**
@@ -1498,11 +1833,39 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_ModeOverride: {
+            /** @description The items of this page, in the order that the operation names. */
+            items: {
+                /**
+                 * Format: date-time
+                 * @description Until when; absent: until somebody lifts it.
+                 */
+                expires_at?: string | null;
+                /** @description `report` or `ignore`. */
+                mode: components["schemas"]["Mode"];
+                /** @description Why. */
+                reason: string;
+                /** @description The resource, `kind:name`; absent: the whole node. */
+                resource?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                set_at: string;
+                /** @description Who. */
+                set_by: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_NodeSummary: {
             /** @description The items of this page, in the order that the operation names. */
             items: {
                 /** @description Everything is as it should be; absent before the first report. */
                 converged?: boolean | null;
+                /** @description How it stands, in one word. */
+                convergence: components["schemas"]["Convergence"];
                 /**
                  * Format: float
                  * @description Percent of all processors, latest.
@@ -1518,8 +1881,18 @@ export interface components {
                  * @description Disk in use, bytes, latest.
                  */
                 disk_used_bytes?: number | null;
+                /**
+                 * Format: int32
+                 * @description Resources that differ and may not be changed.
+                 */
+                drifted_count: number;
                 /** @description Its environment. */
                 environment: string;
+                /**
+                 * Format: int32
+                 * @description Resources that failed, or were skipped because others did.
+                 */
+                failed_count: number;
                 /**
                  * Format: int64
                  * @description The generation that it should be at.
@@ -1557,11 +1930,18 @@ export interface components {
                  * @description Memory in use, bytes, latest.
                  */
                 memory_used_bytes?: number | null;
+                /** @description The mode that a person has set for the whole node. */
+                mode: components["schemas"]["Mode"];
+                /**
+                 * Format: int32
+                 * @description Modes that people have set, for the node and for its resources.
+                 */
+                mode_override_count: number;
                 /** @description Its name. */
                 name: string;
                 /**
                  * Format: int32
-                 * @description Resources that are not as they should be.
+                 * @description Resources that failed or may not be changed: `failed_count` and `drifted_count`.
                  */
                 problem_count: number;
                 /**
@@ -1574,13 +1954,25 @@ export interface components {
                  * @description Processes that are ready.
                  */
                 process_ready_count: number;
+                /** @description Why it has to be restarted. */
+                reboot_required?: string | null;
                 /**
                  * Format: int64
                  * @description The generation that it last reported.
                  */
                 reported_generation: number;
+                /**
+                 * Format: int32
+                 * @description Resources in all.
+                 */
+                resource_count: number;
                 /** @description Its roles. */
                 roles: string[];
+                /**
+                 * Format: int32
+                 * @description Resources that differ and have to wait.
+                 */
+                waiting_count: number;
             }[];
             /** @description Give it as `cursor` to get the next page; absent on the last. */
             next_cursor?: string | null;
@@ -1746,6 +2138,37 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_ResourceChange: {
+            /** @description The items of this page, in the order that the operation names. */
+            items: {
+                /**
+                 * Format: date-time
+                 * @description When it was reported.
+                 */
+                at: string;
+                /** @description Whether something new was asked for, or drift was put right. */
+                cause: components["schemas"]["ChangeCause"];
+                /** @description What was changed. */
+                detail: string;
+                /** @description The difference that was put right, without secrets. */
+                diff?: string | null;
+                /**
+                 * Format: int64
+                 * @description The generation that was in force.
+                 */
+                generation: number;
+                /**
+                 * Format: int64
+                 * @description Orders the changes of the fleet.
+                 */
+                id: number;
+                /** @description The resource, `kind:name`. */
+                key: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Rollout: {
             /** @description The items of this page, in the order that the operation names. */
             items: {
@@ -1848,6 +2271,99 @@ export interface components {
             }[];
             /** @description Give it as `cursor` to get the next page; absent on the last. */
             next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Turn: {
+            /** @description The items of this page, in the order that the operation names. */
+            items: {
+                /** @description Whether something new was asked for, or drift is put right. */
+                cause: components["schemas"]["ChangeCause"];
+                /** @description Whom it waits for and why, or what failed; empty when it is granted. */
+                detail: string;
+                /** @description Its environment. */
+                environment: string;
+                /**
+                 * Format: date-time
+                 * @description When it ends unless the node asks for longer.
+                 */
+                expires_at?: string | null;
+                /** @description What for. */
+                kind: components["schemas"]["TurnKind"];
+                /** @description The node. */
+                node: string;
+                /** @description What for, in a line. */
+                reason: string;
+                /** @description Its roles: places are counted per environment and role. */
+                roles: string[];
+                /**
+                 * Format: uuid
+                 * @description The rollout that moves the node.
+                 */
+                rollout?: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when it stands so.
+                 */
+                since: string;
+                /** @description How it stands. */
+                state: components["schemas"]["TurnState"];
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A plan as far as it has come. It is kept for ten minutes, by the controller that made it. */
+        Plan: {
+            /** @description It is of files that are not applied. */
+            candidate: boolean;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            created_at: string;
+            /** @description Who asked. */
+            created_by: string;
+            /** @description Nothing more will come. */
+            finished: boolean;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description The nodes by name. */
+            nodes: components["schemas"]["NodePlan"][];
+        };
+        /** @description Ask nodes what they would change. Nothing is changed to find out. */
+        PlanCreate: {
+            /** @description Only the nodes of this environment. */
+            environment?: string | null;
+            /**
+             * @description Fleet files that are not applied, every one, as for applying. Absent: what is in force. Files need the permission to
+             *     apply them: agents carry out the guards and validators in them to find out.
+             */
+            files?: components["schemas"]["FleetFile"][] | null;
+            /** @description Only this node. */
+            node?: string | null;
+        };
+        /**
+         * @description What would become of a resource.
+         * @enum {string}
+         */
+        PlannedChange: "none" | "change" | "remove" | "release" | "reload" | "restart" | "run" | "skip" | "unknown";
+        /** @description What would become of one resource. */
+        PlannedResource: {
+            cause?: components["schemas"]["ChangeCause"] | null;
+            /** @description What would become of it. */
+            change: components["schemas"]["PlannedChange"];
+            /** @description What would be done, or why it cannot be told. */
+            detail: string;
+            /** @description A unified diff or a line for each fact, without secrets. */
+            diff?: string | null;
+            /** @description The change needs the node's turn. */
+            disruptive: boolean;
+            /** @description `kind:name`. */
+            key: string;
+            /** @description Anything but `enforce`: the change is shown and would not be made. */
+            mode: components["schemas"]["Mode"];
         };
         /** @description An error, as `application/problem+json` (RFC 9457). */
         Problem: {
@@ -2002,6 +2518,32 @@ export interface components {
          * @enum {string}
          */
         ProcessState: "stopped" | "starting" | "ready" | "backing_off" | "crash_looping" | "stopping";
+        /** @description A restart that a person wants; it is gone when the node has done it. */
+        Reboot: {
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Without waiting for the node's turn. */
+            now: boolean;
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            requested_at: string;
+            /** @description Who. */
+            requested_by: string;
+        };
+        /** @description Restart a node. */
+        RebootCreate: {
+            /** @description Without waiting for the node's turn. */
+            now?: boolean;
+            /** @description Why, in a line. */
+            reason: string;
+        };
         /** @description A release. */
         Release: {
             /** @description The application. */
@@ -2048,6 +2590,43 @@ export interface components {
             /** @description Unique within the application. */
             version: string;
         };
+        /** @description One change of a resource. */
+        ResourceChange: {
+            /**
+             * Format: date-time
+             * @description When it was reported.
+             */
+            at: string;
+            /** @description Whether something new was asked for, or drift was put right. */
+            cause: components["schemas"]["ChangeCause"];
+            /** @description What was changed. */
+            detail: string;
+            /** @description The difference that was put right, without secrets. */
+            diff?: string | null;
+            /**
+             * Format: int64
+             * @description The generation that was in force.
+             */
+            generation: number;
+            /**
+             * Format: int64
+             * @description Orders the changes of the fleet.
+             */
+            id: number;
+            /** @description The resource, `kind:name`. */
+            key: string;
+        };
+        /** @description A resource of a node in full. */
+        ResourceDetail: components["schemas"]["ResourceState"] & {
+            /** @description What the last change put right. */
+            change_diff?: string | null;
+            /** @description The last changes, the newest first. */
+            changes: components["schemas"]["ResourceChange"][];
+            /** @description What differs now: a unified diff or a line for each fact, without secrets. */
+            diff?: string | null;
+            /** @description The node. */
+            node: string;
+        };
         /** @description A resource of a node. */
         ResourceState: {
             change?: components["schemas"]["ChangeCause"] | null;
@@ -2060,10 +2639,14 @@ export interface components {
             changed_at?: string | null;
             /** @description What is wrong, or how it is. */
             detail: string;
+            /** @description It is known what differs: `GET /api/v1/nodes/{name}/resource?key=...` shows it. */
+            differs: boolean;
             /** @description `kind:name`. */
             key: string;
             /** @description The kind. */
             kind: string;
+            /** @description What the agent may do about a difference. */
+            mode: components["schemas"]["Mode"];
             /**
              * Format: date-time
              * @description When this was reported.
@@ -2076,7 +2659,7 @@ export interface components {
          * @description How a resource stands.
          * @enum {string}
          */
-        ResourceStatus: "converged" | "failed" | "skipped" | "unsupported" | "drifted";
+        ResourceStatus: "converged" | "failed" | "skipped" | "unsupported" | "drifted" | "waiting";
         /** @description A rollout. */
         Rollout: {
             /** @description The application. */
@@ -2134,7 +2717,7 @@ export interface components {
             former_release?: string | null;
             /** @description The node. */
             node: string;
-            /** @description Why it failed. */
+            /** @description Why it failed, or for whom it waits. */
             reason?: string | null;
             /**
              * Format: date-time
@@ -2148,7 +2731,7 @@ export interface components {
          * @description How one node of a rollout stands.
          * @enum {string}
          */
-        RolloutNodeState: "pending" | "away" | "moving" | "moved" | "failed" | "returning" | "returned" | "return_unconfirmed";
+        RolloutNodeState: "pending" | "waiting" | "away" | "moving" | "moved" | "failed" | "returning" | "returned" | "return_unconfirmed";
         /** @description Go back to the release that ran before. */
         RolloutRollback: {
             /** @description The application. */
@@ -2270,6 +2853,50 @@ export interface components {
             /** @description The record. */
             token: components["schemas"]["Token"];
         };
+        /** @description A node that is changing disruptively, waits for that, or failed at it. */
+        Turn: {
+            /** @description Whether something new was asked for, or drift is put right. */
+            cause: components["schemas"]["ChangeCause"];
+            /** @description Whom it waits for and why, or what failed; empty when it is granted. */
+            detail: string;
+            /** @description Its environment. */
+            environment: string;
+            /**
+             * Format: date-time
+             * @description When it ends unless the node asks for longer.
+             */
+            expires_at?: string | null;
+            /** @description What for. */
+            kind: components["schemas"]["TurnKind"];
+            /** @description The node. */
+            node: string;
+            /** @description What for, in a line. */
+            reason: string;
+            /** @description Its roles: places are counted per environment and role. */
+            roles: string[];
+            /**
+             * Format: uuid
+             * @description The rollout that moves the node.
+             */
+            rollout?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when it stands so.
+             */
+            since: string;
+            /** @description How it stands. */
+            state: components["schemas"]["TurnState"];
+        };
+        /**
+         * @description What a node wants its turn for.
+         * @enum {string}
+         */
+        TurnKind: "change" | "reboot";
+        /**
+         * @description How a node's turn stands.
+         * @enum {string}
+         */
+        TurnState: "waiting" | "granted" | "failed";
         /**
          * @description What a user may do: each role includes those before it.
          * @enum {string}
@@ -2868,6 +3495,8 @@ export interface operations {
                 environment?: string;
                 /** @description With this role: `load_balancer`, `app_server`, `datastore`. */
                 role?: string;
+                /** @description Standing so: `converged`, `pending`, `waiting`, `drifted`, `failed`. */
+                convergence?: string;
                 /** @description How many items (default 100, at most 500). */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -2937,6 +3566,37 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    resource_change_list: {
+        parameters: {
+            query?: {
+                /** @description Of this resource, `kind:name`; absent: of all. */
+                key?: string;
+                /** @description How many items (default 100, at most 500). */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Changes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ResourceChange"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     node_converge: {
         parameters: {
             query?: never;
@@ -2955,6 +3615,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    node_inspect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is there */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inspection"];
+                };
             };
             default: components["responses"]["Problem"];
         };
@@ -2990,6 +3674,111 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    node_set_mode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeSet"];
+            };
+        };
+        responses: {
+            /** @description What is set for the node from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ModeOverride"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    node_reboot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RebootCreate"];
+            };
+        };
+        responses: {
+            /** @description The node is told with its next sign of life */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reboot"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    node_reboot_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nobody wants it restarted any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    resource_get: {
+        parameters: {
+            query: {
+                /** @description The resource, `kind:name`: `file:/etc/motd`. */
+                key: string;
+            };
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResourceDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     node_revoke: {
         parameters: {
             query?: never;
@@ -3010,6 +3799,28 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["NodeDetail"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    turn_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The node's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Others may change */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -3051,6 +3862,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    plan_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanCreate"];
+            };
+        };
+        responses: {
+            /** @description The plan, as far as it has come */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    plan_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The plan's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plan */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3459,6 +4319,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    turn_list: {
+        parameters: {
+            query?: {
+                /** @description Of this environment. */
+                environment?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Turns */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Turn"];
+                };
             };
             default: components["responses"]["Problem"];
         };

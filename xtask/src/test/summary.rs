@@ -42,6 +42,11 @@ impl Summary {
         found
     }
 
+    /// Tests that were not even started.
+    pub(super) fn add_skipped(&mut self, number: usize) {
+        self.sum.skipped += u64::try_from(number).unwrap_or(u64::MAX);
+    }
+
     pub(super) fn failed(&self) -> u64 {
         self.sum.failed
     }

@@ -1,9 +1,10 @@
 //! Files, folders and links.
 
+use super::digests;
 use super::resolve::{Parents, Place, place};
 use crate::host::{Fault, FileKind, FileStat, HostError, Ownership, WriteFile};
 use muster_domain::Digest;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -52,6 +53,10 @@ fn stat_in(place: &Place) -> Result<Option<Stat>, Fault> {
 /// Opens a regular file for reading; a link is not followed, a pipe is not waited on.
 fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, HostError> {
     let place = place(action, root, path, Parents::MustExist)?;
+    open_in(action, &place, path)
+}
+
+fn open_in(action: &'static str, place: &Place, path: &Path) -> Result<File, HostError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&place.folder, &place.name, flags, Mode::empty()) {
         Err(rustix::io::Errno::LOOP) => return Err(HostError::new(action, path, Fault::NotAFile)),
@@ -64,18 +69,44 @@ fn open(action: &'static str, root: Option<&Path>, path: &Path) -> Result<File, 
     }
 }
 
-pub(super) fn digest(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Option<Digest>, HostError> {
-    let mut file = open("read", root, path)?.take(max_bytes.saturating_add(1));
+pub(super) fn digest(
+    root: Option<&Path>,
+    path: &Path,
+    max_bytes: u64,
+    known: &digests::Cache,
+) -> Result<Option<Digest>, HostError> {
+    let place = place("read", root, path, Parents::MustExist)?;
+    // What is known is not even opened.
+    let rests = at("read", path, stat_in(&place))?.map(|stat| digests::FileState::from(&stat));
+    if let Some(digest) =
+        rests.filter(|rests| rests.size <= max_bytes).and_then(|rests| known.get(path, rests))
+    {
+        return Ok(Some(digest));
+    }
+    let mut file = open_in("read", &place, path)?;
+    let before = at("read", path, rustix::fs::fstat(&file))?;
+    let state = digests::FileState::from(&before);
+    // Not even a file that is longer than what is wanted has to be read to know that it differs.
+    if state.size > max_bytes {
+        return Ok(None);
+    }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = [0; 16 * 1024];
+    let mut left = std::io::Read::by_ref(&mut file).take(max_bytes.saturating_add(1));
     loop {
-        let count = at("read", path, file.read(&mut buffer))?;
+        let count = at("read", path, left.read(&mut buffer))?;
         if count == 0 {
-            let fits = hasher.count() <= max_bytes;
-            return Ok(fits.then(|| Digest::from_bytes(*hasher.finalize().as_bytes())));
+            break;
         }
         hasher.update(&buffer[..count]);
     }
+    if hasher.count() > max_bytes {
+        return Ok(None);
+    }
+    let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+    let after = at("read", path, rustix::fs::fstat(&file))?;
+    known.put(path, state, digests::FileState::from(&after), digest);
+    Ok(Some(digest))
 }
 
 pub(super) fn read(root: Option<&Path>, path: &Path, max_bytes: u64) -> Result<Vec<u8>, HostError> {
@@ -119,7 +150,7 @@ pub(super) fn write_in(place: &Place, file: &WriteFile<'_>) -> Result<(), HostEr
         .and_then(|()| Ok(rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name)?));
     if let Err(fault) = written {
         discard(place, &temporary);
-        return Err(HostError::new(ACTION, file.path, fault));
+        return Err(HostError::new(ACTION, file.path, explained(place, fault)));
     }
     at(ACTION, file.path, sync_folder(place))
 }
@@ -129,6 +160,20 @@ pub(super) fn write_in(place: &Place, file: &WriteFile<'_>) -> Result<(), HostEr
 fn only_ours(place: &Place) -> Result<bool, Fault> {
     let folder = rustix::fs::fstat(&place.folder)?;
     Ok(folder.st_uid == rustix::process::geteuid().as_raw() && folder.st_mode & 0o022 == 0)
+}
+
+/// That root is denied something has one reason that nobody thinks of first.
+fn explained(place: &Place, fault: Fault) -> Fault {
+    if fault != Fault::PermissionDenied {
+        return fault;
+    }
+    let immutable = |folder: &OwnedFd, name: &OsStr, flags: AtFlags| {
+        rustix::fs::statx(folder, name, flags | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::IMMUTABLE))
+    };
+    let held = immutable(&place.folder, &place.name, AtFlags::empty())
+        || immutable(&place.folder, OsStr::new(""), AtFlags::EMPTY_PATH);
+    if held { Fault::Immutable } else { fault }
 }
 
 fn write_beside(
@@ -208,7 +253,8 @@ fn set_attributes_in(
         let link = path.display().to_string();
         return Err(HostError::new(action, path, Fault::UnsafeLink { link, owner: stat.st_uid }));
     }
-    at(action, path, set_attributes_of(&handle, &stat, mode, ownership))
+    let explain = |fault: Fault| HostError::new(action, path, explained(place, fault));
+    set_attributes_of(&handle, &stat, mode, ownership).map_err(explain)
 }
 
 /// The same for what is held open already, if only by its path.
@@ -238,7 +284,7 @@ pub(super) fn make_symlink(root: Option<&Path>, path: &Path, target: &str) -> Re
     at(ACTION, path, rustix::fs::symlinkat(target, &place.folder, &temporary))?;
     if let Err(errno) = rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name) {
         discard(&place, &temporary);
-        return Err(HostError::new(ACTION, path, errno.into()));
+        return Err(HostError::new(ACTION, path, explained(&place, errno.into())));
     }
     at(ACTION, path, sync_folder(&place))
 }
@@ -255,5 +301,6 @@ pub(super) fn remove(root: Option<&Path>, path: &Path) -> Result<(), HostError> 
         FileType::Directory => AtFlags::REMOVEDIR,
         _ => AtFlags::empty(),
     };
-    at(ACTION, path, rustix::fs::unlinkat(&place.folder, &place.name, flags))
+    rustix::fs::unlinkat(&place.folder, &place.name, flags)
+        .map_err(|errno| HostError::new(ACTION, path, explained(&place, errno.into())))
 }

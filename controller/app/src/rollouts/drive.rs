@@ -46,7 +46,17 @@ impl App {
         if stored.state.terminal() {
             return Ok(());
         }
-        let world = World::load(&mut tx).await?;
+        let mut world = World::load(&mut tx).await?;
+        let untouched: Vec<NodeId> = stored
+            .nodes
+            .iter()
+            .filter(|n| matches!(n.node.progress, NodeProgress::Pending | NodeProgress::Waiting { .. }))
+            .map(|n| n.node.node)
+            .collect();
+        if !untouched.is_empty() {
+            world.held_back =
+                self.turns_held_back(&mut tx, &stored.environment, stored.id, &untouched).await?;
+        }
         let before = record(&stored);
         let mut current = before.clone();
         let mut effects = Vec::new();
@@ -91,6 +101,7 @@ impl App {
                 // away, must not go on to the next node.
                 NodeProgress::Away | NodeProgress::Moved { .. } => (Some(rollout.release_id), true),
                 NodeProgress::Pending
+                | NodeProgress::Waiting { .. }
                 | NodeProgress::Failed { .. }
                 | NodeProgress::Returned { .. }
                 | NodeProgress::ReturnUnconfirmed { .. } => continue,
@@ -118,7 +129,7 @@ impl App {
     ) -> Result<Option<NodeOutcome>, AppError> {
         let Some(head) = muster_db::assignments::head(tx, node).await? else { return Ok(None) };
         let key = ResourceKey::new("application", application);
-        let Some(known) = muster_db::reports::resource(tx, node, &key).await? else { return Ok(None) };
+        let Some(known) = muster_db::resources::known_one(tx, node, &key).await? else { return Ok(None) };
         if known.generation < head.generation {
             return Ok(None);
         }
@@ -160,13 +171,20 @@ impl App {
             let Some(node) = muster_db::reports::node_lock(tx, node).await? else { return Ok(None) };
             return Ok((node.reported_generation >= head.generation).then_some(NodeOutcome::Ready));
         }
-        let Some(known) = muster_db::reports::resource(tx, node, &key).await? else { return Ok(None) };
+        let Some(known) = muster_db::resources::known_one(tx, node, &key).await? else { return Ok(None) };
         if known.generation < head.generation {
             return Ok(None);
         }
         Ok(match known.status {
             ResourceStatus::Converged => Some(NodeOutcome::Ready),
-            ResourceStatus::Failed | ResourceStatus::Unsupported | ResourceStatus::Drifted => {
+            ResourceStatus::Drifted => Some(NodeOutcome::Failed {
+                reason: format!(
+                    "its mode there is {}, so nothing is changed: {}",
+                    known.mode.as_str(),
+                    known.detail
+                ),
+            }),
+            ResourceStatus::Failed | ResourceStatus::Unsupported => {
                 Some(NodeOutcome::Failed { reason: known.detail })
             }
             ResourceStatus::Skipped => {
@@ -195,6 +213,14 @@ impl App {
             .collect();
         muster_db::rollouts::update(tx, rollout.id, rollout.step, &next.record.state, &touched, self.now())
             .await?;
+        let moves = |n: &&RolloutNode| {
+            matches!(n.progress, NodeProgress::Moving { .. } | NodeProgress::Returning { .. })
+        };
+        let (before_moving, moving) =
+            (before.nodes.iter().filter(moves).count(), next.record.nodes.iter().filter(moves).count());
+        if moving < before_moving || next.record.state.terminal() {
+            self.turns_freed(tx, announcements, &rollout.environment).await?;
+        }
         for effect in next.effects {
             match effect {
                 RolloutEffect::AssignRelease { node, release } => {

@@ -17,6 +17,7 @@ const FLEET_ID: &str = "fleet-id";
 const ROOT: &str = "root";
 const NODES: &str = "node-issuer";
 const CONTROLLERS: &str = "controller-issuer";
+const SERVICES: &str = "service-issuer";
 
 /// Makes a new fleet's CA in `folder`, which must be empty.
 pub(crate) fn create(folder: &Path, now: DateTime<Utc>) -> Result<(), IdentityError> {
@@ -34,14 +35,67 @@ pub(crate) fn create(folder: &Path, now: DateTime<Utc>) -> Result<(), IdentityEr
         (NODES, "Muster issuer of nodes", ExtendedKeyUsagePurpose::ClientAuth),
         (CONTROLLERS, "Muster issuer of controllers", ExtendedKeyUsagePurpose::ServerAuth),
     ] {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(make)?;
-        let mut params = authority(common_name, 0, now, now + ISSUER_LIFE);
-        params.extended_key_usages = vec![usage];
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &root).map_err(make)?;
+        let (certificate, key) = sign_issuer(&root, common_name, vec![usage], now).map_err(make)?;
         write(folder, name, &certificate, &key)?;
     }
+    let (certificate, key) = sign_service_issuer(&root, now).map_err(make)?;
+    write(folder, SERVICES, &certificate, &key)
+}
+
+/// Makes what a fleet that was made by an earlier version lacks, while its root key is still there.
+pub(crate) fn complete(folder: &Path, now: DateTime<Utc>) -> Result<(), IdentityError> {
+    let there = |name: &str| {
+        let path = folder.join(name);
+        path.try_exists().map_err(|source| IdentityError::Io { action: "look for", path, source })
+    };
+    if there(&format!("{SERVICES}.crt"))? || !there(&format!("{ROOT}.key"))? {
+        return Ok(());
+    }
+    let make = |source| IdentityError::Make { what: "the issuer for services", source };
+    let path = folder.join(format!("{ROOT}.crt"));
+    let root = certificate(&path, &files::read(&path, Readers::Anybody)?)?;
+    let key_path = folder.join(format!("{ROOT}.key"));
+    let root_key = read_key(&key_path)?;
+    if root_key.subject_public_key_info() != parse(&path, &root)?.public_key().raw {
+        return Err(IdentityError::damaged(&key_path, "it does not belong to the certificate beside it"));
+    }
+    let root = Issuer::from_ca_cert_der(&root, root_key).map_err(make)?;
+    let (certificate, key) = sign_service_issuer(&root, now).map_err(make)?;
+    // The certificate last: while it is missing, this is done again.
+    let pem = zeroize::Zeroizing::new(key.serialize_pem());
+    files::replace(&folder.join(format!("{SERVICES}.key")), pem.as_bytes())?;
+    files::replace(&folder.join(format!("{SERVICES}.crt")), certificate.pem().as_bytes())?;
+    tracing::info!("made the fleet's issuer for services");
     Ok(())
+}
+
+fn sign_service_issuer(
+    root: &Issuer<'_, KeyPair>,
+    now: DateTime<Utc>,
+) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
+    let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    sign_issuer(root, "Muster issuer of services", usages, now)
+}
+
+fn sign_issuer(
+    root: &Issuer<'_, KeyPair>,
+    common_name: &str,
+    usages: Vec<ExtendedKeyUsagePurpose>,
+    now: DateTime<Utc>,
+) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let mut params = authority(common_name, 0, now, now + ISSUER_LIFE);
+    params.extended_key_usages = usages;
+    params.use_authority_key_identifier_extension = true;
+    Ok((params.signed_by(&key, root)?, key))
+}
+
+fn read_key(path: &Path) -> Result<KeyPair, IdentityError> {
+    let key = files::read(path, Readers::Owner)?;
+    std::str::from_utf8(&key)
+        .ok()
+        .and_then(|pem| KeyPair::from_pem(pem).ok())
+        .ok_or_else(|| IdentityError::damaged(path, "it holds no key"))
 }
 
 fn write(
@@ -69,10 +123,14 @@ pub(crate) fn load(folder: &Path) -> Result<FleetCa, IdentityError> {
         .verify_signature(None)
         .map_err(|_| IdentityError::damaged(&path, "it is not a root"))?;
 
+    let path = folder.join(format!("{SERVICES}.crt"));
+    let with_services =
+        path.try_exists().map_err(|source| IdentityError::Io { action: "look for", path, source })?;
     Ok(FleetCa {
         fleet_id,
         nodes: issuer(folder, NODES, &root)?,
         controllers: issuer(folder, CONTROLLERS, &root)?,
+        services: if with_services { Some(issuer(folder, SERVICES, &root)?) } else { None },
         root,
     })
 }
@@ -88,11 +146,7 @@ fn issuer(folder: &Path, name: &str, root: &CertificateDer<'_>) -> Result<Author
     let not_after = expiry(&path, &parsed)?;
 
     let key_path = folder.join(format!("{name}.key"));
-    let key = files::read(&key_path, Readers::Owner)?;
-    let key = std::str::from_utf8(&key)
-        .ok()
-        .and_then(|pem| KeyPair::from_pem(pem).ok())
-        .ok_or_else(|| IdentityError::damaged(&key_path, "it holds no key"))?;
+    let key = read_key(&key_path)?;
     if key.subject_public_key_info() != parsed.public_key().raw {
         return Err(IdentityError::damaged(&key_path, "it does not belong to the certificate beside it"));
     }

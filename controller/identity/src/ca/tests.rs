@@ -77,7 +77,9 @@ fn parts_that_do_not_belong_together_are_refused_by_name() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     make(ours.path());
     make(theirs.path());
-    for file in ["root.crt", "node-issuer.crt", "node-issuer.key", "controller-issuer.key"] {
+    for file in
+        ["root.crt", "node-issuer.crt", "node-issuer.key", "controller-issuer.key", "service-issuer.crt"]
+    {
         let (from, to) = (theirs.path().join("identity").join(file), ours.path().join("identity").join(file));
         let kept = fs::read(&to).unwrap();
         fs::copy(from, &to).unwrap();
@@ -166,6 +168,70 @@ fn unusable_requests_are_refused_with_a_reason() {
         identity.ca.issue_node_certificate(&request, id, &name, now()),
         Err(IssueError::Request(_))
     ));
+}
+
+#[test]
+fn a_service_gets_the_names_that_it_is_given_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = make(folder.path());
+    let (_, name) = node();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["evil.example".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let names = ["DB.internal".to_owned(), "db-1.internal".to_owned()];
+    let addresses = ["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()];
+    let issued =
+        identity.ca.issue_service_certificate(&csr(&params, &key), &name, &names, &addresses, now()).unwrap();
+    let (_, parsed) = X509Certificate::from_der(&issued.chain_der[0]).unwrap();
+    assert!(!parsed.is_ca());
+    assert_eq!(parsed.subject().to_string(), "O=Muster, CN=web-1");
+    let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.client_auth && usage.server_auth && !usage.any);
+    let found = &parsed.subject_alternative_name().unwrap().unwrap().value.general_names;
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found[0].contains("db.internal") && found[1].contains("db-1.internal"), "{found:?}");
+    assert_eq!(issued.not_after - issued.not_before, ca::SERVICE_LIFE + ca::CLOCK_SKEW);
+    let (_, issuer) = X509Certificate::from_der(&issued.chain_der[1]).unwrap();
+    let (_, root) = X509Certificate::from_der(identity.ca.root()).unwrap();
+    parsed.verify_signature(Some(issuer.public_key())).unwrap();
+    issuer.verify_signature(Some(root.public_key())).unwrap();
+    // It is no node: the agents' listener trusts another issuer, and it carries no id of one.
+    assert_ne!(issued.chain_der[1], identity.ca.node_issuer().to_vec());
+    assert!(PeerNode::from_certificate(&issued.chain_der[0], identity.ca.fleet_id()).is_err());
+}
+
+#[test]
+fn a_fleet_of_an_earlier_version_gets_its_issuer_for_services_while_the_root_key_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path());
+    let identity = folder.path().join("identity");
+    let remove = |name: &str| fs::remove_file(identity.join(name)).unwrap();
+    let issue = |identity: &FleetIdentity| {
+        let request = csr(&CertificateParams::default(), &KeyPair::generate().unwrap());
+        identity.ca.issue_service_certificate(&request, &node().1, &["a".into()], &[], now())
+    };
+    // Interrupted between the two files.
+    remove("service-issuer.crt");
+    let completed = make(folder.path());
+    issue(&completed).unwrap();
+    let kept = fs::read(identity.join("service-issuer.crt")).unwrap();
+    issue(&make(folder.path())).unwrap();
+    assert_eq!(fs::read(identity.join("service-issuer.crt")).unwrap(), kept);
+
+    remove("service-issuer.crt");
+    remove("service-issuer.key");
+    let root_key = fs::read(identity.join("root.key")).unwrap();
+    remove("root.key");
+    let without = make(folder.path());
+    let error = issue(&without).unwrap_err();
+    assert!(
+        matches!(error, IssueError::NoServiceIssuer) && error.to_string().contains("root.key"),
+        "{error}"
+    );
+    fs::write(identity.join("root.key"), root_key).unwrap();
+    fs::set_permissions(identity.join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    issue(&make(folder.path())).unwrap();
 }
 
 #[test]

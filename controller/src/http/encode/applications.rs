@@ -1,6 +1,6 @@
 //! Applications, environments, releases, logs.
 
-use crate::http::encode::{process, texts};
+use crate::http::encode::{convergence_counts, process, texts};
 use muster_api_types as api;
 use muster_app::{
     ApplicationEnvironmentView, ApplicationFullView, ApplicationView, EnvironmentView, LogItem, ReleaseRecord,
@@ -8,8 +8,14 @@ use muster_app::{
 use muster_domain::{RolloutId, release};
 
 pub(crate) fn environment(view: EnvironmentView) -> api::EnvironmentSummary {
-    let EnvironmentView { name, node_count, node_up_count, node_converged_count } = view;
-    api::EnvironmentSummary { name: name.into(), node_count, node_up_count, node_converged_count }
+    let EnvironmentView { name, node_count, node_up_count, node_converged_count, convergence } = view;
+    api::EnvironmentSummary {
+        name: name.into(),
+        node_count,
+        node_up_count,
+        node_converged_count,
+        convergence: convergence_counts(convergence),
+    }
 }
 
 pub(crate) fn application(view: ApplicationView) -> api::ApplicationSummary {

@@ -11,13 +11,12 @@ use muster_app::{
 /// The one conversion that goes the other way: files as they were sent.
 pub(crate) fn fleet_files(apply: api::FleetConfigurationApply) -> FleetFiles {
     let api::FleetConfigurationApply { files, expected_version } = apply;
-    FleetFiles {
-        files: files
-            .into_iter()
-            .map(|api::FleetFile { path, content }| StoredFile { path, content })
-            .collect(),
-        expected_version,
-    }
+    FleetFiles { files: files.into_iter().map(fleet_file).collect(), expected_version }
+}
+
+/// One file as it was sent.
+pub(crate) fn fleet_file(api::FleetFile { path, content }: api::FleetFile) -> StoredFile {
+    StoredFile { path, content }
 }
 
 fn change(change: Change) -> api::FleetChange {

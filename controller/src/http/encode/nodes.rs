@@ -1,5 +1,6 @@
 //! Nodes, resources, processes, figures.
 
+use crate::http::encode::{cause, convergence, mode, mode_override, reboot, turn};
 use muster_api_types as api;
 use muster_app::{MetricsView, NodeOverview, NodeView, ProcessRecord, ResourceRecord};
 use muster_domain::{metrics, node, observed};
@@ -32,7 +33,15 @@ pub(crate) fn node_summary(node: NodeOverview) -> api::NodeSummary {
         converged: node.converged,
         generation: node.generation.get(),
         reported_generation: node.reported_generation.get(),
-        problem_count: node.problem_count,
+        convergence: convergence(node.convergence),
+        problem_count: node.failed_count.saturating_add(node.drifted_count),
+        resource_count: node.resource_count,
+        failed_count: node.failed_count,
+        drifted_count: node.drifted_count,
+        waiting_count: node.waiting_count,
+        reboot_required: node.reboot_required,
+        mode: mode(node.mode),
+        mode_override_count: node.mode_override_count,
         process_count: node.process_count,
         process_ready_count: node.process_ready_count,
         cpu_percent: figures.map(|f| f.cpu_percent),
@@ -45,7 +54,15 @@ pub(crate) fn node_summary(node: NodeOverview) -> api::NodeSummary {
 }
 
 pub(crate) fn node_detail(view: NodeView) -> api::NodeDetail {
-    let NodeView { overview, certificate_expires_at, resources, processes } = view;
+    let NodeView {
+        overview,
+        certificate_expires_at,
+        resources,
+        mode_overrides,
+        turn: of_turn,
+        reboot_request,
+        processes,
+    } = view;
     api::NodeDetail {
         enrolled_at: overview.enrolled_at,
         revoked_at: overview.revoked_at,
@@ -53,6 +70,9 @@ pub(crate) fn node_detail(view: NodeView) -> api::NodeDetail {
         facts: node_facts(overview.facts.clone()),
         converged_at: overview.converged_at,
         compile_error: overview.compile_error.clone(),
+        mode_overrides: mode_overrides.into_iter().map(mode_override).collect(),
+        turn: of_turn.map(turn),
+        reboot_request: reboot_request.map(reboot),
         resources: resources.into_iter().map(resource).collect(),
         processes: processes.into_iter().map(process).collect(),
         summary: node_summary(overview),
@@ -65,8 +85,18 @@ fn node_facts(facts: node::HostFacts) -> api::NodeFacts {
     api::NodeFacts { hostname, os, kernel, architecture, cpus, memory_bytes, agent_version, rootless }
 }
 
-fn resource(record: ResourceRecord) -> api::ResourceState {
-    let ResourceRecord { key, status, detail, reported_at, changed_at, change, change_detail } = record;
+pub(crate) fn resource(record: ResourceRecord) -> api::ResourceState {
+    let ResourceRecord {
+        key,
+        status,
+        mode: how,
+        detail,
+        differs,
+        reported_at,
+        changed_at,
+        change,
+        change_detail,
+    } = record;
     api::ResourceState {
         kind: key.split_once(':').map_or("", |(kind, _)| kind).to_owned(),
         key,
@@ -78,13 +108,12 @@ fn resource(record: ResourceRecord) -> api::ResourceState {
             observed::ResourceStatus::Drifted => api::ResourceStatus::Drifted,
             observed::ResourceStatus::Waiting => api::ResourceStatus::Waiting,
         },
+        mode: mode(how),
         detail,
+        differs,
         reported_at,
         changed_at,
-        change: change.map(|cause| match cause {
-            observed::ChangeCause::Intentional => api::ChangeCause::Intentional,
-            observed::ChangeCause::Corrective => api::ChangeCause::Corrective,
-        }),
+        change: change.map(cause),
         change_detail,
     }
 }

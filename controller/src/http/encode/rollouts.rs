@@ -37,6 +37,7 @@ fn rollout_node(stored: StoredRolloutNode) -> api::RolloutNode {
     use api::RolloutNodeState as State;
     let (state, since, deadline, reason) = match stored.node.progress {
         NodeProgress::Pending => (State::Pending, None, None, None),
+        NodeProgress::Waiting { since, reason } => (State::Waiting, Some(since), None, Some(reason)),
         NodeProgress::Away => (State::Away, None, None, None),
         NodeProgress::Moving { since, deadline } => (State::Moving, Some(since), Some(deadline), None),
         NodeProgress::Moved { at } => (State::Moved, Some(at), None, None),

@@ -8,8 +8,9 @@ use crate::http::{
     error::ApiError,
     extract::{Json, Path, Query},
 };
+use crate::install::{self, Offer};
 use axum::{extract::State, http::StatusCode};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use muster_api_types::{Enrolment, EnrolmentCreate, EnrolmentCreated, EnrolmentStatus, Page};
 use muster_app::{DEFAULT_INVITATION_LIFE, InviteRequest};
 use muster_domain::{EnrolmentId, EnvironmentName, NodeName, node::Role};
@@ -56,6 +57,14 @@ async fn enrolment_create(
     let invitation = http.app().node_invite(caller.actor(), request).await?;
     let token = invitation.token.expose_secret().to_owned();
     let controller_url = invitation.controller_url;
+    let offer = offer(&http, &controller_url, &token, &name, invitation.expires_at).await;
+    let (command, cloud_init, install_problem) = match offer {
+        Ok(Offer { command, cloud_init }) => (command, Some(cloud_init), None),
+        // On standard input, so that no list of processes shows the token.
+        Err(problem) => {
+            (format!("echo {token} | muster-agent join --controller {controller_url}"), None, Some(problem))
+        }
+    };
     let created = EnrolmentCreated {
         enrolment: Enrolment {
             id: invitation.id.as_uuid(),
@@ -68,11 +77,28 @@ async fn enrolment_create(
             expires_at: invitation.expires_at,
             enrolled_at: None,
         },
-        command: format!("muster-agent join {token} --controller {controller_url}"),
+        command,
+        cloud_init,
+        install_problem,
         token,
         controller_url,
     };
     Ok((StatusCode::CREATED, axum::Json(created)))
+}
+
+/// The line that installs the agent and joins, or why there is none.
+async fn offer(
+    http: &Http,
+    controller_url: &str,
+    token: &str,
+    name: &NodeName,
+    expires_at: DateTime<Utc>,
+) -> Result<Offer, String> {
+    let problem =
+        |reason: String, mend: &str| format!("the agent cannot be installed from here: {reason}; {mend}");
+    http.install().catalogue().await.map_err(|found| problem(found.reason.clone(), &found.mend))?;
+    install::offer(controller_url, token, name.as_str(), expires_at)
+        .map_err(|unusable| problem(unusable.to_string(), "start the controller with a plain --agent-url"))
 }
 
 fn role_parse(text: &str) -> Result<Role, ApiError> {

@@ -35,6 +35,8 @@ struct NodeListQuery {
     environment: Option<String>,
     /// With this role: `load_balancer`, `app_server`, `datastore`.
     role: Option<String>,
+    /// Standing so: `converged`, `pending`, `waiting`, `drifted`, `failed`.
+    convergence: Option<String>,
     /// How many items (default 100, at most 500).
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -47,9 +49,9 @@ struct NodeListQuery {
 async fn node_list(
     State(http): State<Http>,
     caller: Caller,
-    Query(NodeListQuery { environment, role, limit, cursor }): Query<NodeListQuery>,
+    Query(NodeListQuery { environment, role, convergence, limit, cursor }): Query<NodeListQuery>,
 ) -> Answer<Page<NodeSummary>> {
-    let query = NodeQuery { environment, role, page: PageRequest { limit, cursor } };
+    let query = NodeQuery { environment, role, convergence, page: PageRequest { limit, cursor } };
     let nodes = http.app().node_list(caller.actor(), &query).await?;
     Ok(axum::Json(encode::page(nodes, encode::node_summary)))
 }

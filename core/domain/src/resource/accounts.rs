@@ -50,7 +50,7 @@ pub struct AuthorizedKey {
 }
 
 /// Whether something should be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ensure {
     /// It should.

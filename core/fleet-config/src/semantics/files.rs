@@ -1,7 +1,7 @@
 //! Files, folders and links: what they are, where they are, and that they do not stand in each other's way.
 
-use super::{Checker, applications::account};
-use crate::words::{did_you_mean, quoted};
+use super::{Checker, applications::account, values, variables::bad_name};
+use crate::words::{did_you_mean, one_of, quoted};
 use muster_domain::{fleet::FileEntry, host_path};
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,7 +25,25 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         if !checker.faulty(&["files", name]) {
             form(checker, name, entry);
         }
-        source(checker, name, entry);
+        values::source(checker, entry.source.as_deref(), &["files", name, "source"]);
+        if let Some(secret) = &entry.secret
+            && let Some(why) = bad_name(secret)
+        {
+            let at = ["files", name, "secret"];
+            checker.value(&at, format!("{} is not the name of a secret", quoted(secret)), why);
+        }
+        if entry.validator().is_err() {
+            let given = entry.validate.as_deref().unwrap_or_default();
+            let guess = did_you_mean(given, FileEntry::VALIDATORS);
+            checker.value(
+                &["files", name, "validate"],
+                format!("{} does not say who judges the content{guess}", quoted(given)),
+                format!(
+                    "write {}, or a command line in which {{}} stands for a file with the content",
+                    one_of(&FileEntry::VALIDATORS)
+                ),
+            );
+        }
         account(checker, entry.owner.as_deref(), &["files", name, "owner"]);
         account(checker, entry.group.as_deref(), &["files", name, "group"]);
     }
@@ -34,10 +52,11 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 
 /// Exactly one of the four forms, with the settings that go with it.
 fn form(checker: &mut Checker<'_>, name: &str, entry: &FileEntry) {
-    let FileEntry { content, source, link_to, directory, mode, owner, group, path: _, on: _ } = entry;
+    let FileEntry { content, source, secret, link_to, directory, mode, owner, group, validate, .. } = entry;
     let forms = [
         ("content", content.is_some()),
         ("source", source.is_some()),
+        ("secret", secret.is_some()),
         ("link_to", link_to.is_some()),
         ("directory", *directory),
     ];
@@ -46,7 +65,7 @@ fn form(checker: &mut Checker<'_>, name: &str, entry: &FileEntry) {
         [] => checker.key(
             &["files", name],
             format!("{} says where, but not what", quoted(name)),
-            "add one of content, source, link_to and directory: true",
+            "add one of content, source, secret, link_to and directory: true",
         ),
         [_] => {}
         [first, rest @ ..] => {
@@ -54,10 +73,15 @@ fn form(checker: &mut Checker<'_>, name: &str, entry: &FileEntry) {
                 checker.key(
                     &["files", name, more],
                     format!("{} has `{first}` and `{more}`", quoted(name)),
-                    "keep one of content, source, link_to and directory: true",
+                    "keep one of content, source, secret, link_to and directory: true",
                 );
             }
         }
+    }
+    if validate.is_some() && (link_to.is_some() || *directory) {
+        let what = if *directory { "folder" } else { "link" };
+        let message = format!("a {what} has no content that somebody could judge");
+        checker.key(&["files", name, "validate"], message, "take it out");
     }
     if let Some(target) = link_to {
         for (field, given) in
@@ -78,25 +102,6 @@ fn form(checker: &mut Checker<'_>, name: &str, entry: &FileEntry) {
     }
 }
 
-fn source(checker: &mut Checker<'_>, name: &str, entry: &FileEntry) {
-    let Some(source) = &entry.source else { return };
-    let at = ["files", name, "source"];
-    if !host_path::stays_inside(source) {
-        checker.value(
-            &at,
-            format!("{} is not a plain relative path", quoted(source)),
-            "write it relative to the folder that is applied, without `./` and `..`",
-        );
-    } else if !checker.sources.contains_key(source.as_str()) {
-        let guess = did_you_mean(source, checker.sources.keys().copied());
-        checker.value(
-            &at,
-            format!("there is no file {} in the folder{guess}", quoted(source)),
-            "paths are relative to the folder that is applied, not to this file",
-        );
-    }
-}
-
 type Named<'a> = (&'a str, &'a FileEntry);
 
 /// Entries for the same path that are compared with each other; a fleet has one per kind of node.
@@ -109,7 +114,7 @@ fn neighbours(checker: &mut Checker<'_>) {
     // Entries without `on` meet on every node, also on those that are not declared.
     let meet = |entries: &[&FileEntry]| {
         entries.iter().all(|entry| entry.on.is_none())
-            || kinds.iter().any(|kind| entries.iter().all(|entry| kind.target.has_file(entry)))
+            || kinds.iter().any(|kind| entries.iter().all(|entry| kind.target.has(entry.on.as_ref())))
     };
     let mut by_path: BTreeMap<&str, Vec<Named<'_>>> = BTreeMap::new();
     for (name, entry) in &configuration.files {

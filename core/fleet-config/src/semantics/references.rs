@@ -35,9 +35,12 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             selector(checker, on, &["applications", name, "on"]);
         }
     }
-    for (name, entry) in &configuration.files {
-        if let Some(on) = &entry.on {
-            selector(checker, on, &["files", name, "on"]);
+    for declared in checker.declared {
+        if let Some(on) = declared.common.on {
+            // Parts of the base role share one selector.
+            let parts = if declared.at[0] == "base" { 1 } else { 2 };
+            let at: Vec<&str> = declared.at.iter().take(parts).map(AsRef::as_ref).chain(["on"]).collect();
+            selector(checker, on, &at);
         }
     }
 }

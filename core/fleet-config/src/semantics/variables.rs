@@ -61,7 +61,7 @@ fn port(checker: &mut Checker<'_>, env: &BTreeMap<String, EnvValue>, at: &[&str]
     }
 }
 
-fn variables(checker: &mut Checker<'_>, env: &BTreeMap<String, EnvValue>, at: &[&str]) {
+pub(super) fn variables(checker: &mut Checker<'_>, env: &BTreeMap<String, EnvValue>, at: &[&str]) {
     for (key, value) in env {
         let at: Vec<&str> = at.iter().copied().chain([key.as_str()]).collect();
         if let Some(why) = bad_name(key) {

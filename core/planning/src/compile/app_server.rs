@@ -43,12 +43,9 @@ pub(super) fn compile(
         let range = desired.nodejs_range.clone();
         let runtime = (!range.is_empty()).then(|| ResourceKey::new("nodejs", &range));
         if let Some(runtime) = &runtime {
+            let mirror = input.configuration.nodejs.mirror.clone();
             runtimes.entry(runtime.clone()).or_insert_with(|| {
-                Resource::new(
-                    runtime.clone(),
-                    Vec::new(),
-                    DesiredState::Nodejs(Nodejs { range, mirror: None }),
-                )
+                Resource::new(runtime.clone(), Vec::new(), DesiredState::Nodejs(Nodejs { range, mirror }))
             });
         }
         resources.push(Resource::new(

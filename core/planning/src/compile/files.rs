@@ -4,7 +4,7 @@ use super::{CompileInput, CompileProblem};
 use muster_domain::{
     fleet::FileEntry,
     host_path::{ancestors, normal},
-    resource::{DesiredState, Directory, File, Resource, ResourceKey, Symlink},
+    resource::{DesiredState, Directory, File, Resource, ResourceKey, Symlink, Validator},
     selection::Target,
 };
 use std::collections::BTreeMap;
@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 const FILE_MODE: u32 = 0o644;
 /// Permissions of a folder that declares none.
 const DIRECTORY_MODE: u32 = 0o755;
+/// Permissions of a secret that declares none.
+const SECRET_MODE: u32 = 0o600;
+/// Permissions of a file that sudo reads, which refuses others.
+const SUDOERS_MODE: u32 = 0o440;
 
 /// Adds the files, folders and links that are meant for the node. Each depends on the nearest declared folder above it,
 /// and a link also on what it points to when that is declared, so that it never dangles.
@@ -24,7 +28,7 @@ pub(super) fn compile(
 ) {
     let mut by_path: BTreeMap<String, (&str, ResourceKey)> = BTreeMap::new();
     let mut found = Vec::new();
-    for (name, entry) in input.configuration.files.iter().filter(|(_, entry)| target.has_file(entry)) {
+    for (name, entry) in input.configuration.files.iter().filter(|(_, entry)| target.has(entry.on.as_ref())) {
         match desired(input, name, entry) {
             Ok((path, desired)) => {
                 let key = ResourceKey::new(desired.kind(), &path);
@@ -62,7 +66,8 @@ fn desired(
         place: format!("files.{name}.{field}"),
         reason: reason.to_owned(),
     };
-    let FileEntry { path, content, source, link_to, directory, mode, owner, group, on: _ } = entry;
+    let FileEntry { path, content, source, secret, link_to, directory, mode, owner, group, .. } = entry;
+    let validate = entry.validator().map_err(|error| invalid("validate", &error.to_string()))?;
     let path = normal(path).map(str::to_owned).ok_or_else(|| invalid("path", "use a plain absolute path"))?;
     let mode = mode
         .as_deref()
@@ -78,16 +83,19 @@ fn desired(
         DesiredState::File(File {
             path: path.clone(),
             content,
-            mode: mode.unwrap_or(FILE_MODE),
+            mode: mode.unwrap_or(match &validate {
+                Some(Validator::Sudoers) => SUDOERS_MODE,
+                _ => FILE_MODE,
+            }),
             owner: owner.clone(),
             group: group.clone(),
             sensitive: false,
-            validate: None,
+            validate: validate.clone(),
         })
     };
-    let desired = match (content, source, link_to, directory) {
-        (Some(content), None, None, false) => file(content.clone().into_bytes()),
-        (None, Some(source), None, false) => match input.attachments.get(source) {
+    let desired = match (content, source, secret, link_to, directory) {
+        (Some(content), None, None, None, false) => file(content.clone().into_bytes()),
+        (None, Some(source), None, None, false) => match input.attachments.get(source) {
             Some(content) => file(content.clone()),
             None => {
                 return Err(CompileProblem::AttachmentMissing {
@@ -96,16 +104,34 @@ fn desired(
                 });
             }
         },
-        (None, None, Some(target), false) => {
+        (None, None, Some(secret), None, false) => match input.secrets.get(secret) {
+            Some(value) => DesiredState::SecretFile(File {
+                path: path.clone(),
+                content: value.clone().into_bytes(),
+                mode: mode.unwrap_or(SECRET_MODE),
+                owner,
+                group,
+                sensitive: true,
+                validate,
+            }),
+            None => {
+                return Err(CompileProblem::FileSecretMissing {
+                    secret: secret.clone(),
+                    entry: name.to_owned(),
+                    environment: input.environment.clone(),
+                });
+            }
+        },
+        (None, None, None, Some(target), false) => {
             DesiredState::Symlink(Symlink { path: path.clone(), target: target.clone() })
         }
-        (None, None, None, true) => DesiredState::Directory(Directory {
+        (None, None, None, None, true) => DesiredState::Directory(Directory {
             path: path.clone(),
             mode: mode.unwrap_or(DIRECTORY_MODE),
             owner,
             group,
         }),
-        _ => return Err(invalid("path", "give one of content, source, link_to and directory: true")),
+        _ => return Err(invalid("path", "give one of content, source, secret, link_to and directory: true")),
     };
     Ok((path, desired))
 }

@@ -1,7 +1,8 @@
 //! What no assignment may look like, whoever signed it.
 
-use muster_domain::resource::{DesiredState, Resource, ResourceKey};
-use std::collections::{BTreeMap, BTreeSet};
+use super::claims::claims;
+use muster_domain::resource::{Resource, ResourceKey};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// A contradiction in an assignment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,15 +10,15 @@ pub enum AssignmentFault {
     /// Two resources have one key.
     #[error("resource {0} is listed twice")]
     Duplicate(ResourceKey),
-    /// Two resources want the same path to be different things.
-    #[error("resources {first} and {second} both claim {path}")]
-    SamePath {
+    /// Two resources want the same thing (a path, a package, a service) to be different.
+    #[error("resources {first} and {second} both claim {claim}")]
+    SameClaim {
         /// The earlier one.
         first: ResourceKey,
         /// The later one.
         second: ResourceKey,
         /// What both claim.
-        path: String,
+        claim: String,
     },
     /// A dependency is not part of the assignment.
     #[error("resource {resource} depends on {missing}, which is not part of the assignment")]
@@ -47,17 +48,23 @@ pub enum AssignmentFault {
 pub fn check(resources: &[Resource]) -> Vec<AssignmentFault> {
     let mut faults = Vec::new();
     let mut position: BTreeMap<&ResourceKey, usize> = BTreeMap::new();
-    let mut paths: BTreeMap<&str, &ResourceKey> = BTreeMap::new();
+    let mut claimed: BTreeMap<String, &ResourceKey> = BTreeMap::new();
     for (index, resource) in resources.iter().enumerate() {
         if position.insert(&resource.key, index).is_some() {
             faults.push(AssignmentFault::Duplicate(resource.key.clone()));
             continue;
         }
-        if let Some(path) = path(&resource.desired)
-            && let Some(first) = paths.insert(path, &resource.key)
-        {
-            let (first, second) = (first.clone(), resource.key.clone());
-            faults.push(AssignmentFault::SamePath { first, second, path: path.to_owned() });
+        for claim in claims(&resource.desired) {
+            match claimed.entry(claim) {
+                Entry::Vacant(free) => {
+                    free.insert(&resource.key);
+                }
+                // One resource that names a path twice contradicts itself no less.
+                Entry::Occupied(taken) => {
+                    let (first, second) = ((*taken.get()).clone(), resource.key.clone());
+                    faults.push(AssignmentFault::SameClaim { first, second, claim: taken.key().clone() });
+                }
+            }
         }
     }
     if let Some(circle) = circle(resources, &position) {
@@ -81,15 +88,6 @@ pub fn check(resources: &[Resource]) -> Vec<AssignmentFault> {
         }
     }
     faults
-}
-
-fn path(desired: &DesiredState) -> Option<&str> {
-    match desired {
-        DesiredState::Directory(directory) => Some(&directory.path),
-        DesiredState::File(file) | DesiredState::SecretFile(file) => Some(&file.path),
-        DesiredState::Symlink(symlink) => Some(&symlink.path),
-        _ => None,
-    }
 }
 
 /// The first circle, found without recursion: an assignment may be as deep as it is long.

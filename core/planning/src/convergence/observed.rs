@@ -1,8 +1,9 @@
 //! What was found on a node, as the planner wants to know it.
 
 use super::{
-    Guard, ObservedGroup, ObservedHostname, ObservedKeys, ObservedRendered, ObservedService, ObservedSysctl,
-    ObservedTimezone, ObservedUser,
+    Guard, ObservedCertificate, ObservedFirewall, ObservedGroup, ObservedHostname, ObservedKeys,
+    ObservedPackage, ObservedRendered, ObservedRepository, ObservedService, ObservedSshd, ObservedSysctl,
+    ObservedTimezone, ObservedUpdates, ObservedUser,
 };
 use muster_domain::{Digest, ReleaseId};
 
@@ -18,6 +19,14 @@ pub enum Observed {
     },
     /// For applications.
     Application(ObservedApplication),
+    /// For packages.
+    Package(ObservedPackage),
+    /// For sources of packages.
+    Repository(ObservedRepository),
+    /// For upgrades by themselves.
+    OsUpdates(ObservedUpdates),
+    /// For the firewall.
+    Firewall(ObservedFirewall),
     /// For groups.
     Group(ObservedGroup),
     /// For users.
@@ -41,6 +50,10 @@ pub enum Observed {
     Service(ObservedService),
     /// For commands: what the guard says.
     Command(Guard),
+    /// For a certificate and its key.
+    Certificate(ObservedCertificate),
+    /// For the SSH server.
+    Sshd(ObservedSshd),
     /// It could not be looked at, for this reason.
     Unreadable(String),
     /// This agent cannot manage it here, for this reason.

@@ -140,8 +140,8 @@ impl Model {
         let mut outcomes = Outcomes::default();
         let mut statuses = Vec::new();
         for resource in resources {
-            let status = if outcomes.blocked_by(resource).is_some() {
-                ResourceStatus::Skipped
+            let status = if let Some(blocked) = outcomes.blocked_by(resource) {
+                blocked.standing().0
             } else {
                 match verdict(&resource.desired, &self.observe(&resource.desired), effort) {
                     Verdict::InPlace => ResourceStatus::Converged,
@@ -149,7 +149,7 @@ impl Model {
                         let done = actions.into_iter().all(|action| self.apply(&resource.desired, action));
                         if done { ResourceStatus::Converged } else { ResourceStatus::Failed }
                     }
-                    Verdict::Waiting { .. } => ResourceStatus::Drifted,
+                    Verdict::Waiting { .. } => ResourceStatus::Waiting,
                     Verdict::Impossible { .. } => ResourceStatus::Failed,
                     Verdict::Unsupported { .. } => ResourceStatus::Unsupported,
                 }
@@ -165,7 +165,7 @@ fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
 }
 
-fn application(name: &str, release: u128, instances: u32) -> Application {
+pub(super) fn application(name: &str, release: u128, instances: u32) -> Application {
     Application {
         name: ApplicationName::parse(name).unwrap(),
         release_id: ReleaseId::from_uuid(uuid(release)),
@@ -342,6 +342,9 @@ proptest! {
                 matches!(statuses[dependency], ResourceStatus::Failed | ResourceStatus::Skipped)
             });
             prop_assert_eq!(statuses[&resource.key] == ResourceStatus::Skipped, held_up, "{}", resource.key);
+            let waits = resource.depends_on.iter().any(|key| statuses[key] == ResourceStatus::Waiting);
+            let waiting = statuses[&resource.key] == ResourceStatus::Waiting;
+            prop_assert!(held_up || !waits || waiting, "{}", resource.key);
         }
     }
 
@@ -407,7 +410,7 @@ fn contradictions_are_named() {
     );
     let mut other = file("/a", &[]);
     other.key = ResourceKey::new("file", "other");
-    assert_eq!(texts(&[file("/a", &[]), other]), ["resources file:/a and file:other both claim /a"]);
+    assert_eq!(texts(&[file("/a", &[]), other]), ["resources file:/a and file:other both claim path /a"]);
 }
 
 fn found(kind: PathKind, mode: u32) -> ObservedPath {

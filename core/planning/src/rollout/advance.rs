@@ -117,17 +117,42 @@ impl<'a> Draft<'a> {
             return;
         }
         loop {
-            let next = self.record.nodes.iter().find(|n| n.progress == P::Pending).map(|n| n.node);
+            let untouched = |n: &&RolloutNode| matches!(n.progress, P::Pending | P::Waiting { .. });
+            let next = self.record.nodes.iter().find(untouched).map(|n| n.node);
             match next {
                 Some(node) if self.ctx.reachable.contains(&node) => {
+                    if let Some(reason) = self.ctx.held_back.get(&node) {
+                        return self.hold_back(node, reason);
+                    }
                     self.set(node, P::Moving { since: self.ctx.now, deadline: self.ctx.deadline() });
                     self.assign(node, Some(self.record.target));
                     return;
                 }
                 Some(node) => self.leave_behind(node),
-                None => return self.finish(S::Completed),
+                None if self.record.nodes.iter().any(|n| matches!(n.progress, P::Moved { .. })) => {
+                    return self.finish(S::Completed);
+                }
+                // They went away while they waited for their turn: nothing has shown that the release runs.
+                None => {
+                    let reason = "none of its nodes could be reached when its turn came".to_owned();
+                    return self.roll_back(reason, false);
+                }
             }
         }
+    }
+
+    /// Its turn has not come: said once, and again when it waits for something else.
+    fn hold_back(&mut self, node: NodeId, reason: &str) {
+        let since = match self.progress(node) {
+            P::Waiting { since, .. } => Some(*since),
+            _ => None,
+        };
+        if since.is_none() {
+            let message = format!("{} waits for its turn: {reason}", self.ctx.name(node));
+            self.announce(Severity::Info, "rollout.node_waiting", message, Some(node));
+        }
+        let since = since.unwrap_or(self.ctx.now);
+        self.set(node, P::Waiting { since, reason: reason.to_owned() });
     }
 
     pub(super) fn moved(&mut self, node: NodeId) {
@@ -161,6 +186,8 @@ impl<'a> Draft<'a> {
                     self.assign(node, former_release);
                     self.set(node, P::Returning { since: self.ctx.now, deadline: self.ctx.deadline() });
                 }
+                // It waits for nothing any more.
+                P::Waiting { .. } => self.set(node, P::Pending),
                 P::Pending | P::Returning { .. } | P::Returned { .. } | P::ReturnUnconfirmed { .. } => {}
             }
         }

@@ -97,6 +97,7 @@ fn node_answered(draft: &mut Draft<'_>, node: NodeId, outcome: &NodeOutcome) {
         // Not given the release yet, or no longer.
         (
             P::Pending
+            | P::Waiting { .. }
             | P::Failed { .. }
             | P::Returning { .. }
             | P::Returned { .. }
@@ -119,7 +120,13 @@ fn node_returned(draft: &mut Draft<'_>, node: NodeId, outcome: &NodeOutcome) {
         }
         (P::ReturnUnconfirmed { .. }, NodeOutcome::Failed { .. }) => {}
         (
-            P::Pending | P::Away | P::Moving { .. } | P::Moved { .. } | P::Failed { .. } | P::Returned { .. },
+            P::Pending
+            | P::Waiting { .. }
+            | P::Away
+            | P::Moving { .. }
+            | P::Moved { .. }
+            | P::Failed { .. }
+            | P::Returned { .. },
             NodeOutcome::Ready | NodeOutcome::Failed { .. },
         ) => {}
     }
@@ -127,6 +134,9 @@ fn node_returned(draft: &mut Draft<'_>, node: NodeId, outcome: &NodeOutcome) {
 
 fn running_deadlines(draft: &mut Draft<'_>) {
     if !draft.nodes().iter().any(|n| matches!(n.progress, P::Moving { .. })) {
+        if draft.nodes().iter().any(|n| matches!(n.progress, P::Waiting { .. })) {
+            return draft.move_next();
+        }
         return moving_node_removed(draft);
     }
     let late = draft

@@ -11,6 +11,7 @@ struct Story {
     now: DateTime<Utc>,
     listening_since: DateTime<Utc>,
     reachable: BTreeSet<NodeId>,
+    held_back: BTreeMap<NodeId, String>,
     names: BTreeMap<NodeId, NodeName>,
     record: RolloutRecord,
     effects: Vec<RolloutEffect>,
@@ -24,6 +25,7 @@ impl Story {
             now: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             listening_since: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             reachable: nodes.iter().copied().collect(),
+            held_back: BTreeMap::new(),
             names: (1..=count).map(|n| (node_id(n), node_name(&format!("app-{n}")))).collect(),
             record: RolloutRecord::planned(
                 release_id(2),
@@ -39,6 +41,7 @@ impl Story {
             node_deadline_ms: DEADLINE_MS,
             listening_since: self.listening_since,
             reachable: &self.reachable,
+            held_back: &self.held_back,
             names: &self.names,
         };
         let Step { record, effects } = step(&ctx, &self.record, &event)?;
@@ -81,6 +84,7 @@ impl Story {
 fn word(progress: &P) -> &'static str {
     match progress {
         P::Pending => "pending",
+        P::Waiting { .. } => "waiting",
         P::Away => "away",
         P::Moving { .. } => "moving",
         P::Moved { .. } => "moved",
@@ -153,6 +157,46 @@ fn nodes_move_one_after_another() {
     let last = story.ready(2, 2);
     assert_eq!(story.record.state, S::Completed);
     assert_eq!(last.last(), Some(&RolloutEffect::Finish { completed: true }));
+}
+
+#[test]
+fn a_node_whose_role_is_changing_elsewhere_waits_for_its_turn() {
+    let mut story = Story::new(2);
+    story.held_back.insert(node_id(1), "app-9 is restarting".to_owned());
+    assert_eq!(assigned(&story.tell(RolloutEvent::Start)), []);
+    assert_eq!(story.progress(), ["waiting", "pending"]);
+    let told = |story: &Story| {
+        let waiting = |e: &&RolloutEffect| {
+            matches!(e, RolloutEffect::Announce { kind: "rollout.node_waiting", message, .. }
+                if message == "app-1 waits for its turn: app-9 is restarting")
+        };
+        story.effects.iter().filter(waiting).count()
+    };
+    assert_eq!(told(&story), 1);
+    // It has no deadline: it was given nothing that it could fail at.
+    assert!(story.wait(10 * DEADLINE_MS).is_empty());
+    story.held_back.insert(node_id(1), "app-8 failed".to_owned());
+    story.wait(1);
+    assert!(matches!(&story.record.nodes[0].progress, P::Waiting { reason, .. } if reason == "app-8 failed"));
+    assert_eq!(told(&story), 1, "that it waits is said once");
+    story.held_back.clear();
+    assert_eq!(assigned(&story.wait(1)), [to(1, 2)]);
+    story.held_back.insert(node_id(2), "app-9 is restarting".to_owned());
+    story.ready(1, 2);
+    assert_eq!(story.progress(), ["moved", "waiting"]);
+    story.tell(RolloutEvent::Abort { by: "amara".to_owned() });
+    assert_eq!(story.progress(), ["returning", "pending"], "who was not touched waits for nothing");
+}
+
+#[test]
+fn nodes_that_went_away_while_they_waited_prove_nothing() {
+    let mut story = Story::new(1);
+    story.held_back.insert(node_id(1), "app-9 is restarting".to_owned());
+    story.tell(RolloutEvent::Start);
+    story.reachable.clear();
+    story.wait(1);
+    let reason = "none of its nodes could be reached when its turn came".to_owned();
+    assert_eq!(story.record.state, S::RolledBack { reason });
 }
 
 #[test]
@@ -329,11 +373,13 @@ fn any_event() -> impl Strategy<Value = RolloutEvent> {
     ]
 }
 
-/// An event, the time that passed before it, and who can be reached then.
-type Happening = (RolloutEvent, u32, u8);
+/// An event, the time that passed before it, and who can be reached and who has to wait then.
+type Happening = (RolloutEvent, u32, u8, u8);
 
 fn any_history() -> impl Strategy<Value = Vec<Happening>> {
-    prop::collection::vec((any_event(), 0..DEADLINE_MS, any::<u8>()), 0..40)
+    // Mostly nobody has to wait.
+    let held_back = prop_oneof![2 => Just(0), 1 => any::<u8>()];
+    prop::collection::vec((any_event(), 0..DEADLINE_MS, any::<u8>(), held_back), 0..40)
 }
 
 fn reachable(bits: u8) -> BTreeSet<NodeId> {
@@ -347,9 +393,14 @@ fn four() -> Story {
     story
 }
 
-fn tell(story: &mut Story, (event, passed_ms, bits): &Happening) -> Result<Vec<RolloutEffect>, Refused> {
+fn tell(
+    story: &mut Story,
+    (event, passed_ms, bits, held_back): &Happening,
+) -> Result<Vec<RolloutEffect>, Refused> {
     story.now += chrono::TimeDelta::milliseconds((*passed_ms).into());
     story.reachable = reachable(*bits);
+    story.held_back =
+        reachable(*held_back).into_iter().map(|node| (node, "others change".to_owned())).collect();
     story.try_tell(event.clone())
 }
 
@@ -378,13 +429,23 @@ proptest! {
             }
             let moving = record.nodes.iter().filter(|node| matches!(node.progress, P::Moving { .. })).count();
             prop_assert!(moving <= 1, "never more than one node moves");
-            prop_assert_eq!(moving == 1, record.state == S::Running, "a running rollout always has a next deadline");
+            let waiting = record.nodes.iter().filter(|node| matches!(node.progress, P::Waiting { .. })).count();
+            prop_assert_eq!(moving + waiting == 1, record.state == S::Running, "a running rollout always has a next step");
+            for (node, old) in record.nodes.iter().zip(&before.nodes) {
+                if matches!(node.progress, P::Moving { .. }) && node.progress != old.progress {
+                    prop_assert!(!story.held_back.contains_key(&node.node), "who has to wait is not started with");
+                }
+            }
             let finished = effects.iter().filter(|e| matches!(e, RolloutEffect::Finish { .. })).count();
             prop_assert_eq!(finished == 1, record.state.terminal() && !before.state.terminal());
             for node in &record.nodes {
                 let expected = match &node.progress {
                     P::Away | P::Moving { .. } | P::Moved { .. } => Some(release_id(2)),
-                    P::Pending | P::Returning { .. } | P::Returned { .. } | P::ReturnUnconfirmed { .. } => node.former_release,
+                    P::Pending
+                    | P::Waiting { .. }
+                    | P::Returning { .. }
+                    | P::Returned { .. }
+                    | P::ReturnUnconfirmed { .. } => node.former_release,
                     P::Failed { .. } => return Err(TestCaseError::fail("a failed node goes back in the same step")),
                 };
                 prop_assert_eq!(given[&node.node], expected, "the assignment follows the progress of {}", word(&node.progress));
@@ -431,8 +492,9 @@ proptest! {
         for happening in &history {
             tell(&mut story, happening).ok();
         }
+        story.held_back.clear();
         story.try_tell(RolloutEvent::Start).ok();
-        for _ in 0..2 {
+        for _ in 0..3 {
             if !story.record.state.terminal() {
                 story.wait(DEADLINE_MS);
             }

@@ -1,4 +1,4 @@
-import { Button, Modal, MultiSelect, Select, TextInput } from "@mantine/core";
+import { Button, Modal, MultiSelect, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState, type FormEvent, type JSX } from "react";
@@ -6,7 +6,7 @@ import { api } from "../../api/client";
 import { environmentsQuery, keys, nodesQuery, overviewQuery } from "../../api/queries";
 import type { EnrolmentCreated } from "../../api/types";
 import { Command } from "../../components/Command";
-import { ErrorNotice } from "../../components/Notice";
+import { ErrorNotice, WarningNotice } from "../../components/Notice";
 import { Status } from "../../components/Status";
 import { Left } from "../../components/Time";
 
@@ -96,6 +96,46 @@ function InviteForm({ name, made, close }: { name: string; made: (created: Enrol
   );
 }
 
+/** What to do with an invitation: a line for a host that is there, or user data for one that is yet to be made. */
+function Offer({ made }: { made: EnrolmentCreated }): JSX.Element {
+  const [form, setForm] = useState("line");
+  const name = <span className="mono">{made.enrolment.node}</span>;
+  if (made.cloud_init === null) {
+    return (
+      <>
+        {made.install_problem !== null && <WarningNotice title="This controller cannot install the agent">{made.install_problem}</WarningNotice>}
+        <p>Install the agent on the host that is to become {name}, then run this there. It is shown this once and works once.</p>
+        <Command text={made.command} />
+      </>
+    );
+  }
+  return (
+    <>
+      <SegmentedControl
+        size="sm"
+        aria-label="How the host gets the agent"
+        data={[
+          { value: "line", label: "A host that is there" },
+          { value: "user-data", label: "A host that is yet to be made" },
+        ]}
+        value={form}
+        onChange={setForm}
+      />
+      {form === "line" ? (
+        <>
+          <p>Run this as root on the host that is to become {name}: it installs the agent and joins. It is shown this once and works once.</p>
+          <Command text={made.command} />
+        </>
+      ) : (
+        <>
+          <p>Give this to the provider as user data (cloud-init) of the host that is to become {name}. It is shown this once and works once.</p>
+          <Command text={made.cloud_init} prompt={false} />
+        </>
+      )}
+    </>
+  );
+}
+
 function Invited({ made, close }: { made: EnrolmentCreated; close: () => void }): JSX.Element {
   const { node: name, expires_at } = made.enrolment;
   // Live messages renew this too; the interval is for a page that is not live.
@@ -103,10 +143,7 @@ function Invited({ made, close }: { made: EnrolmentCreated; close: () => void })
   const joined = nodes.data?.items.find((node) => node.name === name && node.liveness !== "revoked" && Date.parse(node.liveness_changed_at) >= Date.parse(made.enrolment.created_at) - 5000);
   return (
     <div className="stack" style={{ gap: 12 }}>
-      <p>
-        Run this on the host that is to become <span className="mono">{name}</span>. It is shown this once and works once.
-      </p>
-      <Command text={made.command} />
+      <Offer made={made} />
       <div className="row wrap" role="status">
         {joined === undefined ? (
           <>

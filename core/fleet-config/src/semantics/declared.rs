@@ -1,0 +1,249 @@
+//! What resources mean for each other: none is declared twice for a node, references lead somewhere, and nothing waits for
+//! itself.
+
+use super::{Checker, Kind};
+use crate::words::{closest, quoted};
+use muster_domain::{
+    fleet::declared::{Declared, KINDS, Reference, Sharing},
+    resource::ResourceKey,
+};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Entries for one resource that are compared with each other; a fleet has one per kind of node.
+const ALTERNATIVES_AT_MOST: usize = 16;
+/// Wrong references that are given a guess at what was meant.
+const GUESS_AT_MOST: usize = 200;
+
+pub(super) fn check(checker: &mut Checker<'_>) {
+    let kinds = checker.kinds_of_nodes();
+    twice(checker, &kinds);
+    let edges = references(checker, &kinds);
+    rings(checker, &edges, &kinds);
+}
+
+fn path<'a>(declared: &'a Declared<'_>) -> Vec<&'a str> {
+    declared.at.iter().map(AsRef::as_ref).collect()
+}
+
+/// Whether there is a node that has both; entries without `on` meet on every node, also on those that are not declared.
+fn meet(kinds: &[Kind<'_>], entries: &[&Declared<'_>]) -> bool {
+    entries.iter().all(|entry| entry.everywhere())
+        || kinds.iter().any(|kind| entries.iter().all(|entry| entry.is_on(&kind.target)))
+}
+
+fn twice(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) {
+    let mut claims: BTreeMap<Cow<'_, str>, Vec<&Declared<'_>>> = BTreeMap::new();
+    // A setting of one node stands once by its nature.
+    let own = |declared: &&Declared<'_>| declared.sharing == Sharing::Own && declared.node.is_none();
+    for declared in checker.declared.iter().filter(own) {
+        let mut claimed = declared.paths();
+        if !claimed.iter().any(|path| path.ends_with(declared.key.name())) {
+            claimed.push(Cow::Borrowed(declared.key.as_str()));
+        }
+        for claim in claimed {
+            let others = claims.entry(claim.clone()).or_default();
+            // Entries of `files` are compared with each other where their paths are.
+            let of_files = |other: &Declared<'_>| other.at[0] == "files" && declared.at[0] == "files";
+            let first = others.iter().find(|other| !of_files(other) && meet(kinds, &[other, declared]));
+            if let Some(first) = first {
+                let at = path(declared);
+                let there = path(first);
+                let (place, name) = (checker.place(&there), there.join("."));
+                checker.key(
+                    &at,
+                    format!("{} is declared by {} already ({place})", quoted(&claim), quoted(&name)),
+                    "keep one of the two, or choose different nodes with `on:`",
+                );
+            } else if others.len() < ALTERNATIVES_AT_MOST {
+                others.push(declared);
+            }
+        }
+    }
+}
+
+/// From an entry to another that comes first, and the field that says so.
+type Edges<'a> = BTreeMap<usize, Vec<(usize, Vec<String>)>>;
+
+/// Checks every reference, and gives the edges that they make.
+fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges<'static> {
+    let declared = checker.declared;
+    let mut by_key: BTreeMap<&ResourceKey, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in declared.iter().enumerate() {
+        by_key.entry(&entry.key).or_default().push(index);
+    }
+    let paths: Vec<usize> = (0..declared.len())
+        .filter(|index| {
+            matches!(declared[*index].key.kind(), "directory" | "file" | "secret_file" | "symlink")
+        })
+        .collect();
+    let mut edges = Edges::new();
+    for (index, entry) in declared.iter().enumerate() {
+        for (field, position, text) in entry.common.references() {
+            let field = if entry.at[0] == "commands" && field == "reload_on" { "run_on" } else { field };
+            let position = position.to_string();
+            let at: Vec<&str> = path(entry).into_iter().chain([field, position.as_str()]).collect();
+            let Some(reference) = Reference::parse(text) else {
+                unreadable(checker, text, &at);
+                continue;
+            };
+            let found: Vec<usize> = match &reference {
+                Reference::One(key) if key.kind() == "application" => {
+                    if !checker.names.applications.contains(key.name()) {
+                        missing(checker, &reference, text, &at, &by_key);
+                    }
+                    continue;
+                }
+                Reference::One(key) => by_key.get(key).cloned().unwrap_or_default(),
+                Reference::Below(_) => {
+                    paths.iter().copied().filter(|path| reference.means(&declared[*path].key)).collect()
+                }
+            };
+            let others: Vec<usize> = found.iter().copied().filter(|other| *other != index).collect();
+            if found.is_empty() {
+                missing(checker, &reference, text, &at, &by_key);
+            } else if others.is_empty() {
+                let message = format!("{} stands for this entry itself", quoted(text));
+                checker.value(&at, message, "take it out");
+            } else if !others.iter().any(|other| meet(kinds, &[entry, &declared[*other]])) {
+                checker.value(
+                    &at,
+                    format!(
+                        "{} is never on a node that has {}",
+                        quoted(text),
+                        quoted(&path(entry).join("."))
+                    ),
+                    "compare `on:` of the two",
+                );
+            }
+            let at: Vec<String> = at.into_iter().map(str::to_owned).collect();
+            edges.entry(index).or_default().extend(others.into_iter().map(|other| (other, at.clone())));
+        }
+        // What comes first without being said; the opposite that somebody says wins.
+        for key in entry.after.iter().chain(&entry.restarts_after) {
+            let opposite = |other: &usize| {
+                declared[*other]
+                    .common
+                    .references()
+                    .any(|(_, _, text)| Reference::parse(text).is_some_and(|r| r.means(&entry.key)))
+            };
+            let others = by_key.get(key).into_iter().flatten().copied().filter(|other| !opposite(other));
+            edges.entry(index).or_default().extend(others.map(|other| (other, Vec::new())));
+        }
+    }
+    edges
+}
+
+fn unreadable(checker: &mut Checker<'_>, text: &str, at: &[&str]) {
+    let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
+    let guess = match closest(kind, KINDS) {
+        Some(meant) if meant != kind => format!("; did you mean {}?", quoted(meant)),
+        _ => String::new(),
+    };
+    checker.value(
+        at,
+        format!("{} is not a resource{guess}", quoted(text)),
+        "write kind:name, as the dashboard shows it: package:nginx, file:/etc/nginx/nginx.conf, service:nginx, or \
+         file:/etc/nginx/ for everything below a folder",
+    );
+}
+
+fn missing(
+    checker: &mut Checker<'_>,
+    reference: &Reference,
+    text: &str,
+    at: &[&str],
+    by_key: &BTreeMap<&ResourceKey, Vec<usize>>,
+) {
+    let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
+    // What is wrong there is said there.
+    let section = match kind {
+        "directory" | "file" | "secret_file" | "symlink" => "files",
+        "authorized_key" => "users",
+        "firewall" | "hosts" | "logrotate" | "sysctl" => kind,
+        "apt_repository" => "apt_repositories",
+        kind => &format!("{kind}s"),
+    };
+    if checker.faulty(&[section]) || checker.faulty(&["base"]) {
+        return;
+    }
+    if let Reference::Below(folder) = reference {
+        let message = format!("nothing is declared below {}", quoted(&format!("{folder}/")));
+        checker.value(at, message, "declare files there under `files:`, or take this out");
+        return;
+    }
+    let guess = match checker.found.len() {
+        0..GUESS_AT_MOST => {
+            let of_kind = by_key.keys().filter(|key| key.kind() == kind).map(|key| key.name());
+            let name = text.split_once(':').map_or(text, |(_, name)| name);
+            let other_kind = by_key.keys().find(|key| key.name() == name).map(|key| key.to_string());
+            let meant = other_kind.or_else(|| closest(name, of_kind).map(|name| format!("{kind}:{name}")));
+            meant.map_or_else(String::new, |meant| format!("; did you mean {}?", quoted(&meant)))
+        }
+        _ => String::new(),
+    };
+    checker.value(
+        at,
+        format!("{} is declared nowhere{guess}", quoted(text)),
+        format!("declare it under `{section}:`, or take this out"),
+    );
+}
+
+/// Entries that wait for each other on a node that has them all.
+fn rings(checker: &mut Checker<'_>, edges: &Edges<'_>, kinds: &[Kind<'_>]) {
+    let mut done: BTreeSet<usize> = BTreeSet::new();
+    for start in edges.keys() {
+        // (entry, how many of its edges were walked)
+        let mut walk: Vec<(usize, usize)> = vec![(*start, 0)];
+        while let Some((at, next)) = walk.last_mut() {
+            let at = *at;
+            let edge = edges.get(&at).and_then(|edges| edges.get(*next));
+            let Some((target, _)) = edge else {
+                done.insert(at);
+                walk.pop();
+                continue;
+            };
+            *next += 1;
+            if let Some(from) = walk.iter().position(|(entry, _)| entry == target) {
+                let ring: Vec<usize> = walk[from..].iter().map(|(entry, _)| *entry).collect();
+                let members: Vec<&Declared<'_>> =
+                    ring.iter().map(|entry| &checker.declared[*entry]).collect();
+                if meet(kinds, &members) {
+                    ring_found(checker, &ring, edges);
+                    // One ring is mended at a time.
+                    return;
+                }
+            } else if !done.contains(target) {
+                walk.push((*target, 0));
+            }
+        }
+    }
+}
+
+fn ring_found(checker: &mut Checker<'_>, ring: &[usize], edges: &Edges<'_>) {
+    let said = |at: usize, entry: usize| {
+        let next = ring[(at + 1) % ring.len()];
+        let found = edges.get(&entry)?.iter().find(|(target, said)| *target == next && !said.is_empty());
+        found.map(|(_, said)| said.clone())
+    };
+    let steps: Vec<String> = ring
+        .iter()
+        .map(|entry| {
+            let declared = &checker.declared[*entry];
+            format!("{} ({})", declared.key, checker.place(&path(declared)))
+        })
+        .collect();
+    let message = format!("these wait for each other: {}", steps.join(", "));
+    let at = ring.iter().enumerate().find_map(|(at, entry)| said(at, *entry));
+    match at {
+        Some(at) => {
+            let at: Vec<&str> = at.iter().map(String::as_str).collect();
+            checker.value(&at, message, "take one of the references out");
+        }
+        None => {
+            let at = path(&checker.declared[ring[0]]).into_iter().map(str::to_owned).collect::<Vec<_>>();
+            let at: Vec<&str> = at.iter().map(String::as_str).collect();
+            checker.key(&at, message, "take one of them out");
+        }
+    }
+}
