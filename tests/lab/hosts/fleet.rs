@@ -24,9 +24,7 @@ const NODES: [&str; 2] = ["web-1", "web-2"];
 fn nodes_converge_heal_drift_and_come_back_from_every_kind_of_absence() -> Result<()> {
     let mut fleet = Fleet::start()?;
     fleet.apply(&files("one"))?;
-    let image = fleet.image()?;
-    let hosts =
-        fleet.lab().up_all(NODES.iter().map(|name| fleet.lab().host(name).image(&image)).collect())?;
+    let hosts = fleet.lab().up_all(NODES.iter().map(|name| fleet.lab().host(name)).collect())?;
     for host in &hosts {
         fleet.join(host)?;
     }

@@ -192,7 +192,7 @@ fn every_kind_of_resource_is_made_changed_and_healed() -> Result<()> {
     let host = &scene.host;
     host.sh("apt-get -qq update && apt-get -qq install --yes openssl > /dev/null")?;
     // Those of this machine, in either of the forms that apt reads.
-    let mirror = host.sh("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null | awk '$1 == \"URIs:\" || $1 == \"deb\" {print $2; exit}'")?;
+    let mirror = host.sh("{ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null || true; } | awk '$1 == \"URIs:\" || $1 == \"deb\" {print $2}' | sed -n 1p")?;
     let key = host.sh("cat /etc/apt/trusted.gpg.d/debian-archive-bookworm-automatic.asc")?;
     for version in [1, 2] {
         declare(&scene, version, mirror.trim(), &key)?;

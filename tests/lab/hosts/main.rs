@@ -10,7 +10,11 @@ mod hosts;
 mod kinds;
 mod limits;
 mod network;
+mod nginx;
+mod packages;
+mod safe_apply;
 mod scene;
+mod web_stack;
 
 use std::time::Duration;
 

@@ -23,7 +23,6 @@ impl Scene {
         let fleet = Fleet::start()?;
         fleet.apply(&declared(""))?;
         let host = wishes(fleet.lab().host(NODE)).up()?;
-        fleet.install(&host)?;
         fleet.join(&host)?;
         fleet.converged(&[NODE])?;
         Ok(Self { fleet, host })

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::host::Host;
-use crate::lab::{self, Image, Lab};
+use crate::lab::{self, Lab};
 use crate::wait::wait_for;
 pub use cli::{Cli, Said};
 
@@ -109,17 +109,7 @@ impl Fleet {
         &self.cli
     }
 
-    /// An image of hosts that have the programs of a node and have not joined.
-    pub fn image(&self) -> Result<Image> {
-        node::image(&self.lab, &self.programs)
-    }
-
-    /// Installs the programs of a node by hand on a host that did not begin with [`Fleet::image`].
-    pub fn install(&self, host: &Host) -> Result<()> {
-        node::install(host, &self.programs)
-    }
-
-    /// Makes the host a node of the fleet, by hand: programs, join, units. Its name is the host's.
+    /// Makes the host a node of the fleet with the line that an invitation prints. Its name is the host's.
     pub fn join(&self, host: &Host) -> Result<()> {
         node::join(&self.cli, host)
     }
@@ -179,8 +169,11 @@ impl Fleet {
         let wrong: Vec<String> = wrong
             .map(|resource| format!("{} is {}: {}", resource["key"], resource["status"], resource["detail"]))
             .collect();
+        let log = ["journalctl", "--unit", "muster-agent", "--lines", "12", "--no-pager", "--output", "cat"];
+        // A host that is off has nothing to say.
+        let said = self.lab.get(name).and_then(|host| host.run(log)).unwrap_or_default();
         Ok(format!(
-            "{name} is {}, generation {} of {}, {}",
+            "{name} is {}, generation {} of {}, {}\nits agent said:\n{said}",
             node["liveness"],
             node["reported_generation"],
             node["generation"],

@@ -18,8 +18,7 @@ pub(super) fn run(programs: &Path, quick: bool) -> Result<Vec<Figure>> {
     step("five hosts join; one file changes");
     let fleet = Fleet::start_of(programs)?;
     fleet.apply(&files(0))?;
-    let image = fleet.image()?;
-    let builders = NODES.iter().map(|name| fleet.lab().host(name).image(&image)).collect();
+    let builders = NODES.iter().map(|name| fleet.lab().host(name)).collect();
     for host in fleet.lab().up_all(builders)? {
         fleet.join(&host)?;
     }

@@ -20,7 +20,6 @@ pub(super) fn run(programs: &Path, quick: bool) -> Result<Vec<Figure>> {
     let fleet = Fleet::start_of(programs)?;
     let (host, state) = super::noop::prepared(&fleet)?;
     fleet.apply(&state.fleet(HOST, FILES))?;
-    fleet.install(&host)?;
     fleet.join(&host)?;
     fleet.converged(&[HOST])?;
     let minutes = if quick { 1 } else { 10 };

@@ -31,7 +31,6 @@ pub(super) fn run(programs: &Path, quick: bool) -> Result<Vec<Figure>> {
     ));
     step("the same for our agent");
     fleet.apply(&state.fleet(HOST, FILES))?;
-    fleet.install(&host)?;
     fleet.join(&host)?;
     fleet.converged(&[HOST])?;
     let noop = plan(&host)?;
