@@ -96,3 +96,27 @@ export function diffFiles(before: readonly { path: string; content: string }[], 
       return { path, lines, added: tally("added"), removed: tally("removed") };
     });
 }
+
+export interface ReportedLine {
+  /** `head`: the names and places of a unified diff. */
+  kind: DiffLine["kind"] | "head";
+  /** Without its sign. */
+  text: string;
+}
+
+/** The lines of a difference as an agent reports it: a unified diff, or a line for each fact, which is left as it is. */
+export function reportedLines(text: string): ReportedLine[] {
+  let unified = false;
+  return split(text).map((line, index, lines) => {
+    if (line.startsWith("--- ") && lines[index + 1]?.startsWith("+++ ")) {
+      unified = true;
+      return { kind: "head", text: line };
+    }
+    if (!unified) return { kind: "same", text: line };
+    if (line.startsWith("+++ ") && lines[index - 1]?.startsWith("--- ")) return { kind: "head", text: line };
+    if (line.startsWith("@@ ") || line.startsWith("\\ ")) return { kind: "head", text: line };
+    if (line.startsWith("+")) return { kind: "added", text: line.slice(1) };
+    if (line.startsWith("-")) return { kind: "removed", text: line.slice(1) };
+    return { kind: "same", text: line.replace(/^ /, "") };
+  });
+}
