@@ -61,10 +61,10 @@ export const nodeQuery = (name: string) => queryOptions({ queryKey: keys.node(na
 export const resourceQuery = (name: string, key: string) => queryOptions({ queryKey: keys.resource(name, key), queryFn: ({ signal }) => api.nodeResource(name, key, signal) });
 
 /** What was changed on a node, or of one of its resources, page by page into the past. */
-export const changePagesQuery = (name: string, key?: string) =>
+export const changePagesQuery = (name: string, key?: string, limit = 20) =>
   infiniteQueryOptions({
-    queryKey: [...keys.changes(name), key ?? null],
-    queryFn: ({ pageParam, signal }) => api.nodeChanges(name, { limit: 20, ...(key === undefined ? {} : { key }), ...(pageParam === null ? {} : { cursor: pageParam }) }, signal),
+    queryKey: [...keys.changes(name), key ?? null, limit],
+    queryFn: ({ pageParam, signal }) => api.nodeChanges(name, { limit, ...(key === undefined ? {} : { key }), ...(pageParam === null ? {} : { cursor: pageParam }) }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (last) => last.next_cursor,
   });

@@ -13,9 +13,12 @@ import { ResourceLink } from "./links";
 import { Empty } from "./Notice";
 import { Ago } from "./Time";
 
+/** A node page has other things to show. */
+const BRIEF = 8;
+
 /** Of a whole node, or of one of its resources. */
 export function Changes({ node, resource }: { node: string; resource?: string }): JSX.Element {
-  const changes = useInfiniteQuery(changePagesQuery(node, resource));
+  const changes = useInfiniteQuery(changePagesQuery(node, resource, resource === undefined ? BRIEF : undefined));
   return (
     <Loaded query={changes} skeleton={<SkeletonRows rows={3} height={40} />}>
       {(data) => {
@@ -52,6 +55,7 @@ function Change({ change, named }: { change: ResourceChange; named: boolean }): 
             <ResourceLink resource={change.key} />
           </span>
         )}
+        {change.detail !== "" && <span className="soft" style={{ overflowWrap: "anywhere" }}>{change.detail}</span>}
         <CauseLabel cause={change.cause} />
         <span className="softer small num" title="The generation that was in force">
           generation {change.generation}
@@ -60,7 +64,6 @@ function Change({ change, named }: { change: ResourceChange; named: boolean }): 
           <Ago at={change.at} />
         </span>
       </div>
-      {change.detail !== "" && <div className="soft" style={{ overflowWrap: "anywhere" }}>{change.detail}</div>}
       {change.diff !== null && (
         <div>
           <Button variant="subtle" size="compact-xs" ml={-8} aria-expanded={open} leftSection={<Icon name={open ? "down" : "chevron"} size={11} />} onClick={() => setOpen(!open)}>

@@ -21,9 +21,11 @@ const CAUSES: Record<ChangeCause, string> = {
 };
 
 export function CauseLabel({ cause }: { cause: ChangeCause }): JSX.Element {
+  // What was asked for is quiet: it is the rule.
+  if (cause === "intentional") return <span className="softer small" title={CAUSES[cause]}>{cause}</span>;
   return (
-    <Label strong={cause === "corrective"} title={CAUSES[cause]}>
-      {cause === "corrective" && <Icon name="back" size={11} />}
+    <Label strong title={CAUSES[cause]}>
+      <Icon name="back" size={11} />
       {cause}
     </Label>
   );

@@ -106,15 +106,12 @@ export interface ReportedLine {
 
 /** The lines of a difference as an agent reports it: a unified diff, or a line for each fact, which is left as it is. */
 export function reportedLines(text: string): ReportedLine[] {
-  let unified = false;
+  let head = -1;
   return split(text).map((line, index, lines) => {
-    if (line.startsWith("--- ") && lines[index + 1]?.startsWith("+++ ")) {
-      unified = true;
-      return { kind: "head", text: line };
-    }
-    if (!unified) return { kind: "same", text: line };
-    if (line.startsWith("+++ ") && lines[index - 1]?.startsWith("--- ")) return { kind: "head", text: line };
-    if (line.startsWith("@@ ") || line.startsWith("\\ ")) return { kind: "head", text: line };
+    if (head === -1 && line.startsWith("--- ") && lines[index + 1]?.startsWith("+++ ")) head = index;
+    if (head === -1) return { kind: "same", text: line };
+    // Past the head, a line that begins like one is content.
+    if (index <= head + 1 || line.startsWith("@@ ") || line.startsWith("\\ ")) return { kind: "head", text: line };
     if (line.startsWith("+")) return { kind: "added", text: line.slice(1) };
     if (line.startsWith("-")) return { kind: "removed", text: line.slice(1) };
     return { kind: "same", text: line.replace(/^ /, "") };

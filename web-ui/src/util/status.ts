@@ -52,12 +52,12 @@ const MODE: Record<Mode, StatusWord> = {
 
 const PLANNED: Record<PlannedChange, StatusWord> = {
   none: { look: "ok", word: "stays" },
-  change: { look: "busy", word: "change" },
+  change: { look: "info", word: "change" },
   remove: { look: "warning", word: "remove" },
   release: { look: "off", word: "release" },
-  reload: { look: "busy", word: "reload" },
-  restart: { look: "busy", word: "restart" },
-  run: { look: "busy", word: "run" },
+  reload: { look: "info", word: "reload" },
+  restart: { look: "info", word: "restart" },
+  run: { look: "info", word: "run" },
   skip: { look: "warning", word: "skip" },
   unknown: { look: "error", word: "not known" },
 };
@@ -136,6 +136,12 @@ export function nodeStatus(node: NodeSummary): StatusWord {
   return nodeConvergence(node);
 }
 
+/** The same without convergence, where that has a place of its own. */
+export function nodeHealth(node: NodeSummary): StatusWord {
+  if (node.liveness !== "up" || node.process_ready_count === node.process_count) return livenessStatus(node.liveness);
+  return { look: "warning", word: `${node.process_ready_count} of ${node.process_count} processes ready` };
+}
+
 /** A node's turn: a failed one holds its place until a person lets others go on. */
 export function turnStatus(turn: Turn): StatusWord {
   const what = turn.kind === "reboot" ? "restart" : "change";
@@ -153,7 +159,7 @@ export function nodePlanStatus(plan: NodePlan): StatusWord {
   if (plan.state === "waiting") return { look: "busy", word: "asking" };
   if (plan.state === "problem") return { look: "error", word: "no answer" };
   const stuck = plan.resources.filter((each) => each.change === "unknown" || each.change === "skip").length;
-  if (plan.change_count > 0) return { look: "busy", word: plan.change_count === 1 ? "1 change" : `${plan.change_count} changes` };
+  if (plan.change_count > 0) return { look: "info", word: plan.change_count === 1 ? "1 change" : `${plan.change_count} changes` };
   return stuck > 0 ? { look: "warning", word: `${stuck} not known` } : { look: "ok", word: "nothing would change" };
 }
 

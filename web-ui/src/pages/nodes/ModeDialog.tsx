@@ -56,7 +56,7 @@ export function ModeDialog({ node, resource, lift = false, close }: { node: Node
               <>
                 <TextInput
                   label="Why"
-                  description="Others will see the node like this and wonder"
+                  description="Needed: others will see the node like this and wonder"
                   placeholder="looking for the reason of the slow disk"
                   maxLength={300}
                   autoComplete="off"

@@ -45,7 +45,7 @@ export function NodeActions({ node }: { node: NodeDetail }): JSX.Element {
       </ActionButton>
       <PlanButton of={{ node: node.name }} can={nodeCan.plan(node)} made={(plan) => set({ plan: plan.id })} />
       <ActionButton can={nodeCan.setMode(session, node)} onClick={() => setOpen("mode")} leftSection={<Icon name="settings" size={14} />}>
-        Mode
+        Set mode
       </ActionButton>
       <ActionButton can={nodeCan.reboot(session, node)} onClick={() => setOpen("reboot")} leftSection={<Icon name="power" size={14} />}>
         Restart

@@ -23,7 +23,6 @@ import { nodeStatus } from "../../util/status";
 import { NodeActions } from "./NodeActions";
 import { NodeNotices } from "./NodeNotices";
 import { NodeGraphs } from "./NodeGraphs";
-import { PlanButton } from "../plans/PlanButton";
 import { PlanPanel } from "../plans/PlanView";
 import { ResourceDrawer } from "./ResourceDrawer";
 import { Resources } from "./Resources";
@@ -82,11 +81,9 @@ function Node({ node }: { node: NodeDetail }): JSX.Element {
       {plan !== undefined && (
         <PlanPanel
           id={plan}
-          again={() => (
-            <PlanButton of={{ node: node.name }} can={nodeCan.plan(node)} made={(made) => set({ plan: made.id })}>
-              Plan again
-            </PlanButton>
-          )}
+          again={() => ({ node: node.name })}
+          made={(made) => set({ plan: made.id })}
+          can={nodeCan.plan(node)}
           actions={<CloseButton size="sm" aria-label="Close the plan" onClick={() => set({ plan: undefined })} />}
         />
       )}

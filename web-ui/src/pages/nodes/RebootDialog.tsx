@@ -27,7 +27,7 @@ export function RebootDialog({ node, close }: { node: NodeDetail; close: () => v
       close={close}
     >
       <div className="stack" style={{ gap: 12, marginBottom: 14 }}>
-        <TextInput label="Why" maxLength={300} autoComplete="off" placeholder="new kernel" value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
+        <TextInput label="Why" description="Needed: it stands in the events" maxLength={300} autoComplete="off" placeholder="new kernel" value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
         <Checkbox size="sm" label="Now, without waiting for its turn" checked={now} onChange={(event) => setNow(event.currentTarget.checked)} />
       </div>
     </ConfirmDialog>

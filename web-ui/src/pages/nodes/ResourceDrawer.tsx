@@ -59,6 +59,7 @@ function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceD
         </div>
         {detail.detail !== "" && <p style={{ overflowWrap: "anywhere" }}>{detail.detail}</p>}
       </div>
+      <div className={classes.facts}>
       <Facts
         facts={[
           ["Node", node.name],
@@ -74,6 +75,7 @@ function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceD
           ["Reported", <Ago key="r" at={detail.reported_at} />],
         ]}
       />
+      </div>
       {set !== null && <OverrideText set={set} />}
       <Diffs detail={detail} />
       <section className={classes.section} aria-label="History">

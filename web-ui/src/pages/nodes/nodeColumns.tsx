@@ -7,12 +7,13 @@ import { Meter } from "../../components/Meter";
 import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { bytes, decimal, plural, share, words } from "../../util/format";
-import { nodeConvergence, nodeStatus, rank } from "../../util/status";
+import { nodeConvergence, nodeHealth, nodeStatus, rank } from "../../util/status";
 
 const ofBytes = (used: number | null, total: number | null): string => (used === null || total === null ? "no figures yet" : `${bytes(used)} of ${bytes(total)}`);
 
 /** The columns of a table of nodes; the fleet page has room for fewer. */
 export function nodeColumns(brief: boolean): Column<NodeSummary>[] {
+  const state = brief ? nodeStatus : nodeHealth;
   const columns: Column<NodeSummary>[] = [
     {
       id: "name",
@@ -27,7 +28,7 @@ export function nodeColumns(brief: boolean): Column<NodeSummary>[] {
       ),
     },
     { id: "environment", header: "Environment", value: (n) => `${n.environment} ${n.name}`, render: (n) => n.environment, priority: 3 },
-    { id: "state", header: "State", value: (n) => rank(nodeStatus(n).look), render: (n) => <Status status={nodeStatus(n)} />, width: brief ? undefined : 180 },
+    { id: "state", header: "State", value: (n) => rank(state(n).look), render: (n) => <Status status={state(n)} />, width: brief ? undefined : 180 },
     ...(brief
       ? []
       : [

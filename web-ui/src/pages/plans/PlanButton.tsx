@@ -2,6 +2,7 @@ import { useState, type JSX, type ReactNode } from "react";
 import { api } from "../../api/client";
 import type { Plan, PlanCreate } from "../../api/types";
 import { ActionButton } from "../../components/ActionButton";
+import { Icon } from "../../components/Icon";
 import { toastError } from "../../components/Toasts";
 import type { Can } from "../../util/can";
 
@@ -16,7 +17,7 @@ export function PlanButton({ of, made, can, compact = false, label, children = "
       .finally(() => setBusy(false));
   }
   return (
-    <ActionButton can={can} loading={busy} onClick={ask} size={compact ? "compact-xs" : undefined} aria-label={label}>
+    <ActionButton can={can} loading={busy} onClick={ask} size={compact ? "compact-xs" : undefined} leftSection={compact ? undefined : <Icon name="configuration" size={14} />} aria-label={label}>
       {children}
     </ActionButton>
   );

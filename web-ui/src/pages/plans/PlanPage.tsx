@@ -5,7 +5,6 @@ import type { JSX } from "react";
 import { planQuery } from "../../api/queries";
 import type { Plan, PlanCreate } from "../../api/types";
 import { PageHeader } from "../../components/PageHeader";
-import { PlanButton } from "./PlanButton";
 import { PlanPanel } from "./PlanView";
 
 /** The same nodes again; null when they, or their files, are not known here. */
@@ -28,17 +27,7 @@ export function PlanPage(): JSX.Element {
         parent={{ label: "Fleet", to: "/" }}
         meta={<span>What the nodes would change now. Plans are kept for ten minutes.</span>}
       />
-      <PlanPanel
-        id={id}
-        again={(old) => {
-          const of = sameAgain(old);
-          return of === null ? null : (
-            <PlanButton of={of} made={(made) => void navigate({ to: "/plans/$id", params: { id: made.id }, replace: true })}>
-              Plan again
-            </PlanButton>
-          );
-        }}
-      />
+      <PlanPanel id={id} again={sameAgain} made={(made) => void navigate({ to: "/plans/$id", params: { id: made.id }, replace: true })} />
     </>
   );
 }

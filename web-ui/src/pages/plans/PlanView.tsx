@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { JSX, ReactNode } from "react";
 import { planQuery } from "../../api/queries";
 import { ApiError } from "../../api/problem";
-import type { NodePlan, Plan, PlannedResource } from "../../api/types";
+import type { NodePlan, Plan, PlanCreate, PlannedResource } from "../../api/types";
 import { ChangeText } from "../../components/Code";
 import { Icon } from "../../components/Icon";
 import { CauseLabel, Label } from "../../components/Labels";
@@ -13,9 +13,11 @@ import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
 import { Status, StatusMark } from "../../components/Status";
 import { Ago, Elapsed } from "../../components/Time";
+import type { Can } from "../../util/can";
 import { PLAN_GROUPS, groupPlan, planSentence } from "../../util/convergence";
 import { plural } from "../../util/format";
 import { nodePlanStatus, plannedStatus, rank } from "../../util/status";
+import { PlanButton } from "./PlanButton";
 import classes from "./PlanView.module.css";
 
 /** More nodes than these are folded up until somebody opens them. */
@@ -23,21 +25,28 @@ const OPEN = 3;
 
 interface Props {
   id: string;
-  /** Asks again, for the same nodes. */
-  again?: (plan: Plan | null) => ReactNode;
+  /** What to ask again; null when that is not known here. */
+  again: (plan: Plan | null) => PlanCreate | null;
+  made: (plan: Plan) => void;
+  can?: Can;
   actions?: ReactNode;
 }
 
-export function PlanPanel({ id, again, actions }: Props): JSX.Element {
+export function PlanPanel({ id, again, made, can, actions }: Props): JSX.Element {
   const query = useQuery(planQuery(id));
   const gone = query.error instanceof ApiError && query.error.status === 404 && query.data === undefined;
+  const of = query.data?.finished || gone ? again(query.data ?? null) : null;
   return (
     <Panel
       title="Plan"
       note="found out without changing anything"
       actions={
         <>
-          {(query.data?.finished || gone) && again?.(query.data ?? null)}
+          {of !== null && (
+            <PlanButton of={of} can={can} made={made}>
+              Plan again
+            </PlanButton>
+          )}
           {actions}
         </>
       }
@@ -89,9 +98,9 @@ function PlanBody({ plan }: { plan: Plan }): JSX.Element {
   );
 }
 
-function overall(plan: Plan): "ok" | "busy" | "warning" {
+function overall(plan: Plan): "ok" | "info" | "warning" {
   if (plan.nodes.some((node) => node.state === "problem")) return "warning";
-  return plan.nodes.some((node) => node.change_count > 0) ? "busy" : "ok";
+  return plan.nodes.some((node) => node.change_count > 0) ? "info" : "ok";
 }
 
 function NodeView({ plan, open }: { plan: NodePlan; open: boolean }): JSX.Element {
@@ -106,10 +115,10 @@ function NodeView({ plan, open }: { plan: NodePlan; open: boolean }): JSX.Elemen
         <span className={`${classes.name} mono`}>{plan.node}</span>
         <span className="softer small">{plan.environment}</span>
         <Status status={status} />
+        {plan.problem !== null && <span style={{ overflowWrap: "anywhere" }}>{plan.problem}</span>}
         {plan.state === "planned" && plan.unchanged_count > 0 && <span className="softer small num">{plural(plan.unchanged_count, "resource")} as {plan.unchanged_count === 1 ? "it" : "they"} should be</span>}
       </summary>
       <div className={classes.body}>
-        {plan.problem !== null && <p className={classes.problem}>{plan.problem}</p>}
         {plan.reboot_required !== null && <p className={classes.problem}>It has to be restarted already: {plan.reboot_required}</p>}
         {plan.state === "planned" && groups.size === 0 && <p className={`${classes.problem} soft`}>Everything is as it should be.</p>}
         {PLAN_GROUPS.map(({ group, title, note }) => {
