@@ -67,7 +67,7 @@ test("holding a node back says what that means in numbers, wants a reason, and i
   await confirm.click();
   const notice = page.getByRole("group", { name: "Modes" });
   await notice.getByText(/set to report by admin now: watching the disk/).waitFor();
-  await notice.getByText(/3 h 59 min left|4 h left/).waitFor();
+  await notice.getByText(/3\sh 59\smin left|4\sh left/).waitFor();
   await page.getByRole("button", { name: "26 not enforced" }).waitFor();
   await notice.getByRole("button", { name: "Lift the mode of lb-1" }).click();
   await dialog.getByText("What admin set (report) is lifted").waitFor();
@@ -163,6 +163,7 @@ test("convergence at a glance leads to the nodes it counts", async () => {
   const page = await fleet.visit("/");
   await page.getByRole("link", { name: "1 drifted", exact: true }).click();
   const table = page.getByRole("region", { name: "Nodes" });
+  await page.getByRole("heading", { name: "Nodes", exact: true, level: 1 }).waitFor();
   await table.getByRole("link", { name: "app-1" }).waitFor();
   assert.equal(await table.getByRole("row").count(), 2);
   assert.match(page.url(), /environment=production&convergence=drifted/);
