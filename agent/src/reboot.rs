@@ -3,6 +3,10 @@
 //! What to do is decided by [`muster_planning::reboot`]; how it stands is on the disk before anything is done, so that the
 //! agent knows when it is back, and gives back the turn that it still has.
 
+mod wishes;
+
+pub use wishes::{Wish, Wishes};
+
 use crate::resources::Look;
 use futures_util::future::BoxFuture;
 use muster_domain::{
@@ -11,7 +15,7 @@ use muster_domain::{
     window::Window,
 };
 use muster_planning::reboot::{
-    RebootEffect, RebootFacts, RebootNews, RebootState, RebootStep, Turn, needed, step,
+    RebootEffect, RebootFacts, RebootNews, RebootState, RebootStep, Turn, Wanted, needed, step,
 };
 use muster_platform::Host;
 use std::io;
@@ -67,12 +71,13 @@ pub fn window(resources: &[Resource]) -> Option<&Window> {
 pub struct Reboots {
     path: PathBuf,
     state: RebootState,
+    wishes: Wishes,
 }
 
 impl Reboots {
     /// Goes on where the agent was. What cannot be read is told, and is as if no restart had been planned.
-    pub fn load(state: &crate::config::StateDir) -> Self {
-        let path = state.root().join("reboot.json");
+    pub fn load(state_dir: &crate::config::StateDir) -> Self {
+        let path = state_dir.root().join("reboot.json");
         let read = crate::durable::read(&path).and_then(|content| match content {
             None => Ok(RebootState::default()),
             Some(content) => serde_json::from_slice(&content).map_err(io::Error::from),
@@ -81,7 +86,7 @@ impl Reboots {
             tracing::warn!(path = %path.display(), %error, "how the last restart went cannot be read");
             RebootState::default()
         });
-        Self { path, state }
+        Self { path, state, wishes: Wishes::of(state_dir) }
     }
 
     /// Whether the node's turn must not be given back by anybody else.
@@ -100,8 +105,8 @@ impl Reboots {
             return None;
         }
         let seen = {
-            let (host, run) = (host.clone(), run.clone());
-            crate::blocking(move || Seen::of(host.as_ref(), &run)).await
+            let (host, run, wishes) = (host.clone(), run.clone(), self.wishes.clone());
+            crate::blocking(move || Seen::of(host.as_ref(), &run, &wishes)).await
         };
         let seen = match seen {
             Ok(seen) => seen,
@@ -130,7 +135,7 @@ impl Reboots {
             return Some(format!("its own notes, which cannot be written: {error}"));
         }
         for effect in effects {
-            self.carry_out(effect, host, shell).await;
+            self.carry_out(effect, host, &seen.boot_id, shell).await;
         }
         waits_for
     }
@@ -143,7 +148,13 @@ impl Reboots {
         Ok(())
     }
 
-    async fn carry_out(&self, effect: RebootEffect, host: &Arc<dyn Host>, shell: &dyn RebootShell) {
+    async fn carry_out(
+        &self,
+        effect: RebootEffect,
+        host: &Arc<dyn Host>,
+        boot_id: &str,
+        shell: &dyn RebootShell,
+    ) {
         match effect {
             // It was asked, and this is what came of it.
             RebootEffect::AskTurn { .. } => {}
@@ -153,6 +164,10 @@ impl Reboots {
                 shell.tell(kind, severity, message);
             }
             RebootEffect::Reboot => {
+                if let Err(error) = self.wishes.carried_out(boot_id) {
+                    // A wish that cannot be noted as carried out would be carried out again and again.
+                    return tracing::warn!("the node is not restarted: {error}");
+                }
                 let host = host.clone();
                 if let Err(error) = crate::blocking(move || host.reboot()).await {
                     // It is given up like one that never comes; until then the host may still follow.
@@ -169,10 +184,11 @@ struct Seen {
     needed: Option<String>,
     window_open: Option<bool>,
     busy: Option<String>,
+    wish: Option<Wish>,
 }
 
 impl Seen {
-    fn of(host: &dyn Host, run: &AfterRun) -> Result<Self, String> {
+    fn of(host: &dyn Host, run: &AfterRun, wishes: &Wishes) -> Result<Self, String> {
         let boot_id = host.boot_id().map_err(|error| error.to_string())?;
         let needed = required_of(host);
         let open = |window: &Window| {
@@ -180,15 +196,17 @@ impl Seen {
             let time = host.local_time(window.timezone(), run.now).ok()?;
             Some(window.open_at(time.weekday, time.minute))
         };
-        let busy = match &needed {
-            None => None,
-            Some(_) => host.package_lock_holder().map_err(|error| error.to_string())?,
+        let wish = wishes.pending();
+        let busy = match (&needed, &wish) {
+            (None, None) => None,
+            (Some(_), _) | (_, Some(_)) => host.package_lock_holder().map_err(|error| error.to_string())?,
         };
         Ok(Self {
             boot_id,
             needed,
             window_open: run.window.as_ref().and_then(open),
             busy: busy.map(|holder| holder.to_string()),
+            wish,
         })
     }
 
@@ -197,6 +215,7 @@ impl Seen {
             now: run.now,
             boot_id: &self.boot_id,
             needed: self.needed.as_deref(),
+            wanted: self.wish.as_ref().map(|wish| Wanted { reason: &wish.reason, at_once: wish.at_once }),
             window_open: self.window_open,
             busy: self.busy.as_deref(),
             converged: run.converged,
@@ -208,7 +227,7 @@ impl Seen {
 fn words(news: RebootNews) -> (&'static str, Severity, String) {
     match news {
         RebootNews::Rebooting { reason } => {
-            ("node.rebooting", Severity::Info, format!("the node restarts, within its window: {reason}"))
+            ("node.rebooting", Severity::Info, format!("the node restarts: {reason}"))
         }
         RebootNews::Rebooted { reason, still_needed: None } => {
             ("node.rebooted", Severity::Info, format!("the node is back from its restart ({reason})"))

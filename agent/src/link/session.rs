@@ -6,6 +6,7 @@ use super::{Link, LinkError};
 use crate::config::jittered;
 use crate::ledger::{Offered, QueuedReport};
 use crate::logs::LogRequests;
+use crate::reboot::{Wish, Wishes};
 use crate::runner::process_reports;
 use muster_domain::assignment::Generation;
 use muster_proto::MAX_MESSAGE_BYTES;
@@ -148,9 +149,12 @@ impl<'a> Session<'a> {
         let host = self.link.host.clone();
         let now = self.link.config.clock.now();
         let wants_facts = !self.facts_sent;
-        let (metrics, facts) =
-            crate::blocking(move || (host.metrics(now), wants_facts.then(|| host.facts(crate::VERSION))))
-                .await;
+        let wishes = Wishes::of(&self.link.config.state_dir);
+        let (metrics, facts, rebooted_for) = crate::blocking(move || {
+            let done = host.boot_id().ok().and_then(|boot_id| wishes.done(&boot_id));
+            (host.metrics(now), wants_facts.then(|| host.facts(crate::VERSION)), done)
+        })
+        .await;
         let apps = tokio::time::timeout(LIST_TIMEOUT, self.link.runner.list()).await;
         let redactor = self.link.ledger.redactor();
         let processes =
@@ -160,11 +164,16 @@ impl<'a> Session<'a> {
             processes: processes.iter().map(Into::into).collect(),
             facts: facts.as_ref().map(Into::into),
             generation: self.link.ledger.current().map_or(0, |current| current.generation.get()),
-            rebooted_for: Vec::new(),
+            rebooted_for: rebooted_for.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
         };
         let answer = within(self.link.config.intervals.call_timeout, self.client.heartbeat(request)).await?;
         self.facts_sent = true;
         self.link.nudges.set_poll_ms(answer.poll_interval_ms);
+        match Wishes::of(&self.link.config.state_dir).heard(answer.reboot.and_then(Wish::told)) {
+            Ok(true) => self.link.nudges.ask(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the restart that somebody wants cannot be kept"),
+        }
         if answer.heartbeat_interval_ms > 0 {
             self.heartbeat =
                 Duration::from_millis(u64::from(answer.heartbeat_interval_ms).clamp(50, 600_000));

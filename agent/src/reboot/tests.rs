@@ -107,6 +107,37 @@ async fn a_restart_waits_for_the_turn_and_for_apt() {
 }
 
 #[tokio::test]
+async fn a_restart_that_a_person_wants_happens_once_in_no_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::new(dir.path());
+    let fake = Arc::new(FakeHost::default());
+    let (host, shell): (Arc<dyn Host>, _) = (fake.clone(), Shell::default());
+    let wishes = Wishes::of(&state);
+    let id = uuid::Uuid::from_u128(1);
+    let told = |now| {
+        let (request_id, reason) = (id.as_bytes().to_vec(), "amara: a new kernel".into());
+        Wish::told(muster_proto::v1::RebootRequest { request_id, now, reason })
+    };
+    assert!(wishes.heard(told(false)).unwrap());
+    *shell.refuse.lock().unwrap() = Some("app-2 restarts".into());
+    let without_window = || AfterRun { window: None, ..run("12:00", true) };
+    let waits = Reboots::load(&state).after_run(&host, without_window(), &shell).await;
+    assert_eq!(waits.as_deref(), Some("its turn: app-2 restarts"));
+    *shell.refuse.lock().unwrap() = None;
+    shell.take();
+    Reboots::load(&state).after_run(&host, without_window(), &shell).await;
+    assert_eq!(shell.take(), ["asks: amara: a new kernel", "node.rebooting"]);
+    assert_eq!(fake.boots(), 2);
+    assert_eq!(wishes.done(&host.boot_id().unwrap()), Some(id));
+    for _ in 0..3 {
+        assert!(!wishes.heard(told(false)).unwrap(), "the controller has not heard of it yet");
+        Reboots::load(&state).after_run(&host, without_window(), &shell).await;
+    }
+    assert_eq!(shell.take(), ["node.rebooted", "gives back"]);
+    assert_eq!(fake.boots(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_noted_is_not_done() {
     let dir = tempfile::tempdir().unwrap();
     let ((fake, host), shell) = (asking(), Shell::default());

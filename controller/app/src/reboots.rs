@@ -7,7 +7,7 @@ use crate::{
     nodes::node_missing,
     reports::Source,
 };
-use muster_db::{Conn, reboot_requests::RebootRequest};
+use muster_db::{Conn, nodes::NodeFilter, reboot_requests::RebootRequest};
 use muster_domain::{
     NodeName,
     event::{Severity, Subject},
@@ -32,6 +32,7 @@ impl App {
             reason,
             at_once,
         };
+        self.reboot_require_root(name).await?;
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
         let (id, revoked_at) =
@@ -53,6 +54,20 @@ impl App {
         tx.commit().await.map_err(muster_db::DbError::from)?;
         self.publish(announcements);
         Ok(wanted)
+    }
+
+    /// Refuses a node whose agent may not restart its host: it would be waited for in vain.
+    async fn reboot_require_root(&self, name: &str) -> Result<(), AppError> {
+        let mut conn = self.db().conn().await?;
+        let filter = NodeFilter { name: Some(name), ..NodeFilter::default() };
+        let node = self.node_overviews(&mut conn, &filter, 1).await?.pop();
+        if node.ok_or_else(|| node_missing(name))?.facts.rootless {
+            return Err(AppError::conflict(
+                "node_rootless",
+                format!("the agent of node {name} runs without root and cannot restart its host"),
+            ));
+        }
+        Ok(())
     }
 
     /// Takes the wish back. A node that is restarting already is not stopped by it.

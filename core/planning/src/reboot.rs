@@ -1,4 +1,5 @@
-//! Restarts of a node: whether one is needed, and when it may happen. Within its window, with the node's turn, once.
+//! Restarts of a node: whether one is needed, and when it may happen. Within its window, with the node's turn, once; or because
+//! a person wants it, in no window.
 //!
 //! Holds: [`needed`] (why a restart is needed) and [`step`] (what to do about it, as a state machine).
 //! Must not: restart anything, or know what time it is.
@@ -64,6 +65,8 @@ pub struct RebootFacts<'a> {
     pub boot_id: &'a str,
     /// Why a restart is needed, when it is.
     pub needed: Option<&'a str>,
+    /// The restart that a person wants, and that was not carried out yet.
+    pub wanted: Option<Wanted<'a>>,
     /// Whether the window is open; absent when there is none, or when its time cannot be told.
     pub window_open: Option<bool>,
     /// Why it would do harm right now: packages are being changed.
@@ -72,6 +75,15 @@ pub struct RebootFacts<'a> {
     pub converged: bool,
     /// How the node's turn stands.
     pub turn: Turn<'a>,
+}
+
+/// A restart that a person wants: in no window, and once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Who, and why.
+    pub reason: &'a str,
+    /// Without waiting for the node's turn.
+    pub at_once: bool,
 }
 
 /// How the node's turn stands.
@@ -207,23 +219,28 @@ fn idle(last: Option<&LastReboot>, facts: &RebootFacts<'_>) -> RebootStep {
     let mut waits_for = None;
     let mut effects = Vec::new();
     let mut state = None;
-    if let Some(reason) = facts.needed {
+    if let Some(reason) = facts.wanted.map(|wanted| wanted.reason).or(facts.needed) {
         let again = recent.map(|last| {
             format!(
                 "the next window: it was restarted at {} and that did not help",
                 last.at.format("%Y-%m-%d %H:%M UTC")
             )
         });
+        let busy = || facts.busy.map(|busy| format!("the end of {busy}"));
         waits_for = match facts.window_open {
+            _ if facts.wanted.is_some() => busy(),
             None => Some("a person: no reboot window is declared, or its time cannot be told".to_owned()),
             Some(false) => Some("its window".to_owned()),
-            Some(true) => again.or(facts.busy.map(|busy| format!("the end of {busy}"))),
+            Some(true) => again.or_else(busy),
         };
         if waits_for.is_none() {
+            let at_once = facts.wanted.is_some_and(|wanted| wanted.at_once);
             match facts.turn {
-                Turn::NotAsked => effects.push(RebootEffect::AskTurn { reason: reason.to_owned() }),
-                Turn::Waits(why) => waits_for = Some(format!("its turn: {why}")),
-                Turn::Granted => {
+                Turn::NotAsked if !at_once => {
+                    effects.push(RebootEffect::AskTurn { reason: reason.to_owned() })
+                }
+                Turn::Waits(why) if !at_once => waits_for = Some(format!("its turn: {why}")),
+                Turn::NotAsked | Turn::Waits(_) | Turn::Granted => {
                     let reason = reason.to_owned();
                     effects.push(RebootEffect::Tell(RebootNews::Rebooting { reason: reason.clone() }));
                     effects.push(RebootEffect::Reboot);

@@ -10,6 +10,7 @@ fn facts(minutes: i64) -> RebootFacts<'static> {
         now: time(minutes),
         boot_id: "one",
         needed: Some("upgraded: libc6"),
+        wanted: None,
         window_open: Some(true),
         busy: None,
         converged: true,
@@ -78,6 +79,29 @@ fn a_restart_that_did_not_help_is_not_repeated_before_the_next_window() {
 }
 
 #[test]
+fn what_a_person_wants_needs_no_window_and_at_once_no_turn() {
+    let idle = RebootState::default();
+    let wanted = |at_once| RebootFacts {
+        needed: None,
+        wanted: Some(Wanted { reason: "amara: stuck", at_once }),
+        window_open: None,
+        ..facts(0)
+    };
+    let reason = "amara: stuck".to_owned();
+    assert_eq!(step(&idle, &wanted(false)).effects, [RebootEffect::AskTurn { reason: reason.clone() }]);
+    let waits = step(&idle, &RebootFacts { turn: Turn::Waits("app-2 restarts"), ..wanted(false) });
+    assert_eq!((waits.effects, waits.waits_for.as_deref()), (vec![], Some("its turn: app-2 restarts")));
+    let goes = [RebootEffect::Tell(RebootNews::Rebooting { reason }), RebootEffect::Reboot];
+    assert_eq!(step(&idle, &RebootFacts { turn: Turn::Granted, ..wanted(false) }).effects, goes);
+    assert_eq!(step(&idle, &wanted(true)).effects, goes);
+    // Packages that are half installed are worse than a minute of patience, and a restart that did not help may help now.
+    let busy = step(&idle, &RebootFacts { busy: Some("apt-get"), ..wanted(true) });
+    assert_eq!((busy.effects, busy.waits_for.as_deref()), (vec![], Some("the end of apt-get")));
+    let last = LastReboot { at: time(0), window_closed_since: false };
+    assert_eq!(step(&RebootState::Idle { last: Some(last) }, &wanted(true)).effects, goes);
+}
+
+#[test]
 fn a_restart_that_never_comes_is_told_and_gives_the_turn_back() {
     let asked = RebootState::Asked { boot_id: "one".into(), reason: "why".into(), at: time(0) };
     for minutes in [15, -15] {
@@ -140,6 +164,7 @@ proptest! {
                 now: time(now),
                 boot_id: &boot_id,
                 needed: needed.then_some("why"),
+                wanted: None,
                 window_open,
                 busy: None,
                 converged,
