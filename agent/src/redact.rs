@@ -5,7 +5,10 @@
 //! addresses. What was known once stays known until the agent ends: a process may outlive the value that it was started
 //! with.
 
-use muster_domain::{assignment::AssignmentContent, resource::DesiredState};
+use muster_domain::{
+    assignment::AssignmentContent,
+    resource::{DesiredState, Resource},
+};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
@@ -58,12 +61,21 @@ struct Secret(String);
 impl Redactor {
     /// Learns the secrets of an assignment.
     pub fn learn(&self, content: &AssignmentContent) {
+        self.learn_resources(&content.resources);
+    }
+
+    fn learn_resources(&self, resources: &[Resource]) {
         let mut found = BTreeSet::new();
-        for resource in &content.resources {
+        for resource in resources {
             match &resource.desired {
                 DesiredState::Application(application) => {
                     let env = application.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                     of_variables(env, &application.secrets, &mut found);
+                }
+                // They stand in a file of root's, and its differences are shown.
+                DesiredState::CronJob(job) => {
+                    let env = job.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    of_variables(env, &BTreeSet::new(), &mut found);
                 }
                 DesiredState::SecretFile(file) => of_content(&file.content, &mut found),
                 DesiredState::File(file) if file.sensitive => of_content(&file.content, &mut found),
@@ -250,6 +262,22 @@ mod tests {
         check(&[("DB_PASSWORD", "hunter2")], &[], "hunter2hunter2", "[redacted][redacted]");
         check(&[("LOG_LEVEL", "verbose")], &[], "verbose", "verbose");
         check(&[("MONKEY", "banana")], &[], "banana", "banana");
+    }
+
+    #[test]
+    fn variables_of_jobs_are_known_as_those_of_applications_are() {
+        let job = muster_domain::resource::CronJob {
+            name: "nightly".into(),
+            user: "root".into(),
+            schedule: "@daily".into(),
+            command: "backup".into(),
+            env: vec![("RESTIC_PASSWORD".into(), "hunter2".into()), ("LEVEL".into(), "verbose".into())],
+        };
+        let key = muster_domain::resource::ResourceKey::new("cron_job", "nightly");
+        let job = Resource::new(key, vec![], DesiredState::CronJob(job));
+        let redactor = Redactor::default();
+        redactor.learn_resources(&[job]);
+        assert_eq!(redactor.clean("hunter2 verbose".to_owned()), "[redacted] verbose");
     }
 
     #[test]

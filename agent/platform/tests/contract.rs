@@ -52,6 +52,28 @@ fn a_file_is_written_with_its_mode_and_replaced() {
 }
 
 #[test]
+fn a_file_found_where_others_can_write_does_not_say_who_owns_the_next_one() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped, because only root can give files away");
+        return;
+    }
+    on_every_host(|host, dir| {
+        let theirs = Ownership { uid: Some(1234), gid: Some(1234) };
+        for (name, mode, keeps) in [("ours", 0o755, true), ("open", 0o777, false), ("group", 0o775, false)] {
+            let folder = dir.join(name);
+            host.make_directory(&folder, mode, Ownership::default()).unwrap();
+            let path = folder.join("file");
+            let file = WriteFile { path: &path, content: b"theirs", mode: 0o644, ownership: theirs };
+            host.write(&file).unwrap();
+            write(host, &path, "secret", 0o600).unwrap();
+            let expected = if keeps { (1234, 1234) } else { (0, 0) };
+            let found = stat(host, &path);
+            assert_eq!((found.uid, found.gid), expected, "{name}");
+        }
+    });
+}
+
+#[test]
 fn a_link_in_the_place_of_a_file_is_replaced_and_never_followed() {
     on_every_host(|host, dir| {
         let (victim, path) = (dir.join("victim"), dir.join("motd"));

@@ -1,6 +1,6 @@
 //! How authorized keys are looked at, changed and taken away.
 
-use super::{Look, rendered};
+use super::{Look, rendered, text_diff};
 use muster_domain::resource::AuthorizedKey;
 use muster_planning::convergence::{Action, Observed, ObservedKeys, authorized_keys, without_managed_keys};
 use muster_platform::{KeyFile, UserEntry};
@@ -62,7 +62,7 @@ pub(super) fn diff(_look: Look<'_>, wanted: &AuthorizedKey, observed: &Observed)
     let path = format!("~{}/.ssh/authorized_keys", wanted.user);
     let same = content.as_deref().unwrap_or_default() == target && (content.is_some() || !wanted.exclusive);
     let text =
-        (!same).then(|| rendered::text_diff(&path, content.as_deref().map(str::as_bytes), target.as_bytes()));
+        (!same).then(|| text_diff::contents(&path, content.as_deref().map(str::as_bytes), target.as_bytes()));
     let rest: String = attributes.iter().map(|difference| format!("{difference}\n")).collect();
     let text = text.unwrap_or_default() + &rest;
     (!text.is_empty()).then_some(text)

@@ -1,6 +1,6 @@
 //! How the node's own name is looked at and changed.
 
-use super::{Look, hosts, rendered};
+use super::{Look, hosts, rendered, text_diff};
 use muster_domain::resource::Hostname;
 use muster_planning::convergence::{Action, Observed, ObservedHostname, hostname_hosts};
 use muster_platform::{Fault, Ownership, WriteFile};
@@ -62,7 +62,7 @@ pub(super) fn diff(_look: Look<'_>, wanted: &Hostname, observed: &Observed) -> O
     let target = hostname_hosts(wanted, hosts.as_deref());
     if hosts.as_ref() != Some(&target) {
         let old = hosts.as_deref().map(str::as_bytes);
-        text.push_str(&rendered::text_diff("/etc/hosts", old, target.as_bytes()));
+        text.push_str(&text_diff::contents("/etc/hosts", old, target.as_bytes()));
     }
     (!text.is_empty()).then_some(text)
 }

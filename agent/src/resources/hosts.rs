@@ -1,6 +1,6 @@
 //! How `/etc/hosts` is looked at and changed.
 
-use super::{Look, rendered};
+use super::{Look, rendered, text_diff};
 use muster_domain::resource::Hosts;
 use muster_planning::convergence::{Action, Observed, hosts_file};
 use muster_platform::{Fault, FileKind, Ownership, WriteFile};
@@ -52,7 +52,7 @@ pub(super) fn diff(_look: Look<'_>, wanted: &Hosts, observed: &Observed) -> Opti
     let Observed::Hosts { content } = observed else { return None };
     let target = hosts_file(wanted, content.as_deref());
     let same = content.as_ref() == Some(&target);
-    (!same).then(|| rendered::text_diff(PATH, content.as_deref().map(str::as_bytes), target.as_bytes()))
+    (!same).then(|| text_diff::contents(PATH, content.as_deref().map(str::as_bytes), target.as_bytes()))
 }
 
 pub(super) fn remove(look: Look<'_>, _wanted: &Hosts) -> Result<Option<String>, String> {

@@ -1,6 +1,6 @@
 //! Resources that are one file of root's each: how such a file is looked at, put into place, shown and taken away.
 
-use super::{Look, look, paths};
+use super::{Look, look, paths, text_diff};
 use muster_domain::resource::{DesiredState, File};
 use muster_planning::convergence::{Action, Observed, ObservedPath, ObservedRendered, PathKind};
 use std::path::Path;
@@ -60,7 +60,7 @@ pub(super) fn diff(look: Look<'_>, file: &File, found: &ObservedPath) -> Option<
         Some(_) => return None,
     };
     let same = old.as_ref() == Some(&file.content);
-    (!same).then(|| text_diff(&file.path, old.as_deref(), &file.content))
+    (!same).then(|| text_diff::contents(&file.path, old.as_deref(), &file.content))
 }
 
 /// Takes the file away; `None` when there was none.
@@ -71,21 +71,6 @@ pub(super) fn remove(look: Look<'_>, path: &str) -> Result<Option<String>, Strin
     }
     look.host.remove(place).map_err(|error| error.to_string())?;
     Ok(Some(format!("{path} was removed")))
-}
-
-/// The lines that go and those that come, without those that both begin and end with.
-pub(super) fn text_diff(path: &str, old: Option<&[u8]>, new: &[u8]) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (before, new) = (text(old.unwrap_or_default()), text(new));
-    let (old_lines, new_lines): (Vec<&str>, Vec<&str>) = (before.lines().collect(), new.lines().collect());
-    let alike = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
-    let head = alike(&mut old_lines.iter().zip(&new_lines));
-    let (old_rest, new_rest) = (&old_lines[head..], &new_lines[head..]);
-    let tail = alike(&mut old_rest.iter().rev().zip(new_rest.iter().rev()));
-    let gone = old_rest[..old_rest.len() - tail].iter().map(|line| format!("-{line}\n"));
-    let come = new_rest[..new_rest.len() - tail].iter().map(|line| format!("+{line}\n"));
-    let from = if old.is_some() { path } else { "/dev/null" };
-    format!("--- {from}\n+++ {path}\n@@ line {} @@\n{}", head + 1, gone.chain(come).collect::<String>())
 }
 
 /// `what: old -> new` for each field that differs.
@@ -110,14 +95,6 @@ pub(super) fn tail(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_difference_leaves_out_what_stays() {
-        let shown = text_diff("/x", Some(b"a\nb\nc\n"), b"a\nB\nc\n");
-        assert_eq!(shown, "--- /x\n+++ /x\n@@ line 2 @@\n-b\n+B\n");
-        assert_eq!(text_diff("/x", None, b"a\n"), "--- /dev/null\n+++ /x\n@@ line 1 @@\n+a\n");
-        assert_eq!(text_diff("/x", Some(b"a\na\n"), b"a\n"), "--- /x\n+++ /x\n@@ line 2 @@\n-a\n");
-    }
 
     #[test]
     fn the_end_of_an_output_is_bounded() {

@@ -31,7 +31,7 @@ pub struct CronJob {
     pub user: String,
     /// Five fields, or a word such as `@daily`.
     pub schedule: String,
-    /// A command line for `/bin/sh`.
+    /// A command line for `/bin/sh`, as it would be typed: what cron reads otherwise (`%`, `\`) is escaped for it.
     pub command: String,
     /// Variables of the job, in order.
     pub env: Vec<(String, String)>,
@@ -53,7 +53,8 @@ pub struct Command {
     pub name: String,
     /// A command line for `/bin/sh`.
     pub run: String,
-    /// It is done when this command line ends with 0.
+    /// It is done when this command line ends with 0. Asked at each look, also when nothing may be changed: it must do no
+    /// harm.
     pub unless: Option<String>,
     /// It is done when this path is there.
     pub creates: Option<String>,

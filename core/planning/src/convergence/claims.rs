@@ -52,9 +52,8 @@ pub fn claims(desired: &DesiredState) -> Vec<String> {
         DesiredState::Package(wanted) => Some(format!("{kind} {}", wanted.name)),
         DesiredState::Group(wanted) => Some(format!("{kind} {}", wanted.name)),
         DesiredState::User(wanted) => Some(format!("{kind} {}", wanted.name)),
-        // Several resources may give keys to one user: each is about its own keys.
-        DesiredState::AuthorizedKey(wanted) if wanted.exclusive => Some(format!("{kind} {}", wanted.user)),
-        DesiredState::AuthorizedKey(_) => None,
+        // What a user's file holds of ours is one block: two that fill it would take each other's keys out again.
+        DesiredState::AuthorizedKey(wanted) => Some(format!("{kind} {}", wanted.user)),
         DesiredState::Service(wanted) => Some(format!("{kind} {}", wanted.name)),
         DesiredState::Sysctl(wanted) => Some(format!("{kind} {}", wanted.name)),
         DesiredState::Application(wanted) => Some(format!("{kind} {}", wanted.name)),
