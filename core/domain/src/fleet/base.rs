@@ -58,7 +58,7 @@ pub struct Base {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Mode>,
     /// What becomes of it on a node when it is no longer declared there: `keep` or `remove`. Keys and sudo of an admin who
-    /// is no longer declared are taken away whatever it says. Default: keep.
+    /// is no longer declared are taken away whatever it says; packages and services that it only needs stay. Default: keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_removal: Option<OnRemoval>,
 }

@@ -78,6 +78,12 @@ pub const JOURNAL_FOLDER: &str = "/etc/systemd/journald.conf.d";
 pub const JOURNAL_SETTINGS: &str = "/etc/systemd/journald.conf.d/50-muster.conf";
 /// The unit of the journal.
 pub const JOURNAL_UNIT: &str = "systemd-journald.service";
+/// The package that runs jobs.
+pub const CRON: &str = "cron";
+/// The package that rotates logs.
+pub const LOGROTATE: &str = "logrotate";
+/// The package with which the firewall is made.
+pub const FIREWALL: &str = "ufw";
 /// What rotates logs.
 pub const LOGROTATE_UNIT: &str = "logrotate.timer";
 /// The folder of certificates that say no other.
@@ -220,7 +226,7 @@ impl FleetConfiguration {
             users: "user", edges::of_user;
             systemd_units: "systemd_unit", |_| Vec::new();
             cron_jobs: "cron_job", edges::of_cron_job;
-            logrotate: "logrotate", |_| vec![package("logrotate")];
+            logrotate: "logrotate", |_| vec![package(LOGROTATE)];
             sysctl: "sysctl", |_| Vec::new();
             commands: "command", edges::of_command;
         );
@@ -241,7 +247,8 @@ impl FleetConfiguration {
         {
             let at = vec![Cow::Borrowed(section), Cow::Borrowed(name.as_str())];
             let sharing = Sharing::Shared;
-            all.push(Declared { sharing, ..Declared::own(at, of_node(section), common) });
+            let after = if section == "firewall" { vec![package(FIREWALL)] } else { Vec::new() };
+            all.push(Declared { sharing, after, ..Declared::own(at, of_node(section), common) });
         }
         for (entry_name, entry) in &self.certificates {
             let name = name_of(entry_name, entry.name.as_ref());
@@ -260,6 +267,16 @@ impl FleetConfiguration {
                 writes,
                 ..Declared::own(at, ResourceKey::new("certificate", name), entry.common())
             });
+        }
+        // What carries them out has to be there.
+        let jobs = self.cron_jobs.iter().map(|(name, entry)| ("cron_jobs", name, entry.common(), CRON));
+        let rules = self.logrotate.iter().map(|(name, entry)| ("logrotate", name, entry.common(), LOGROTATE));
+        let ports = self.firewall.iter().map(|(name, entry)| ("firewall", name, entry.common(), FIREWALL));
+        for (section, name, common, program) in jobs.chain(rules).chain(ports) {
+            let at = vec![Cow::Borrowed(section), Cow::Borrowed(name.as_str())];
+            let Common { on, enforcement, .. } = common;
+            let common = Common { on, enforcement, ..Common::default() };
+            all.push(Declared { sharing: Sharing::Implied, ..Declared::own(at, package(program), common) });
         }
         let unit_files = edges::unit_files(self);
         for (name, entry) in &self.services {
@@ -316,8 +333,9 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
     if base::in_force(base.firewall.as_ref()).is_some() {
         // Where SSH moves to another port, its old one is closed only when it did.
         let moves = base::in_force(base.ssh.as_ref()).is_some_and(|ssh| ssh.port.is_some());
-        let after = if moves { vec![of_node("sshd")] } else { Vec::new() };
+        let after = [package(FIREWALL)].into_iter().chain(moves.then(|| of_node("sshd"))).collect();
         add(&["firewall"], of_node("firewall"), Shared, after);
+        add(&["firewall"], package(FIREWALL), Implied, Vec::new());
     }
     if base::in_force(base.updates.as_ref()).is_some() {
         let installer = package("unattended-upgrades");
@@ -336,8 +354,8 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
         add(&["journal"], service(JOURNAL_UNIT), Implied, Vec::new());
     }
     if base.rotates_logs() {
-        add(&["logrotate"], service(LOGROTATE_UNIT), Implied, vec![package("logrotate")]);
-        add(&["logrotate"], package("logrotate"), Implied, Vec::new());
+        add(&["logrotate"], service(LOGROTATE_UNIT), Implied, vec![package(LOGROTATE)]);
+        add(&["logrotate"], package(LOGROTATE), Implied, Vec::new());
     }
     if base.timezone.is_some() {
         add(&["timezone"], of_node("timezone"), Own, Vec::new());

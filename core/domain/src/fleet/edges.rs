@@ -3,13 +3,13 @@
 
 use super::{
     CertificateEntry, CommandEntry, CronJobEntry, FileEntry, FleetConfiguration, PackageEntry, UserEntry,
-    declared::{name_of, package},
+    declared::{CRON, name_of, package},
 };
 use crate::resource::ResourceKey;
 use std::{collections::BTreeSet, ops::Bound};
 
 /// Packages that are not called like their folder below `/etc` or like their service.
-const OTHERWISE_CALLED: [(&str, &str); 12] = [
+const OTHERWISE_CALLED: [(&str, &str); 11] = [
     ("cron.d", "cron"),
     ("letsencrypt", "certbot"),
     ("logrotate.d", "logrotate"),
@@ -21,7 +21,6 @@ const OTHERWISE_CALLED: [(&str, &str); 12] = [
     ("sshd", "openssh-server"),
     ("stunnel", "stunnel4"),
     ("sudoers.d", "sudo"),
-    ("ufw", "ufw"),
 ];
 
 /// Packages that a word most likely belongs to.
@@ -77,7 +76,7 @@ pub(super) fn of_certificate(entry: &CertificateEntry) -> Vec<ResourceKey> {
 
 /// Who runs a job, and what runs jobs.
 pub(super) fn of_cron_job(entry: &CronJobEntry) -> Vec<ResourceKey> {
-    user(entry.user.as_ref()).chain(std::iter::once(package("cron"))).collect()
+    user(entry.user.as_ref()).chain(std::iter::once(package(CRON))).collect()
 }
 
 /// Who runs a command.

@@ -64,6 +64,7 @@ fn packages(checker: &mut Checker<'_>) {
             if let Some(needing) = checker.declared.iter().find(needs) {
                 let part = needing.at.join(".");
                 let off = match needing.at[1].as_ref() {
+                    _ if needing.at[0] != "base" => "that entry".to_owned(),
                     "admins" => "take sudo from the admins (`sudo: false`)".to_owned(),
                     part => format!("switch that off (`{part}: false`)"),
                 };

@@ -12,7 +12,8 @@ use muster_domain::{
         Size,
         base::{Base, BaseJournal, BaseSsh, BaseUpdates, Often, RootLogin, in_force},
         declared::{
-            ADMINS_SUDOERS, JOURNAL_FOLDER, JOURNAL_SETTINGS, JOURNAL_UNIT, LOGROTATE_UNIT, of_node, package,
+            ADMINS_SUDOERS, JOURNAL_FOLDER, JOURNAL_SETTINGS, JOURNAL_UNIT, LOGROTATE, LOGROTATE_UNIT,
+            of_node, package,
         },
     },
     host_names,
@@ -57,7 +58,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
         host.imply(ResourceKey::new("service", JOURNAL_UNIT), service(JOURNAL_UNIT, None, Some(true)));
     }
     if base.rotates_logs() {
-        host.imply(package("logrotate"), packages::present("logrotate"));
+        host.imply(package(LOGROTATE), packages::present(LOGROTATE));
         let timer = service(LOGROTATE_UNIT, Some(true), Some(true));
         host.imply(ResourceKey::new("service", LOGROTATE_UNIT), timer);
     }
@@ -67,7 +68,8 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
     }
     for name in &base.packages {
         host.must(name, host_names::package, "base.packages");
-        host.add(package(name), packages::present(name));
+        // What is needed anyway may be asked for as well.
+        host.imply(package(name), packages::present(name));
     }
     for (name, value) in &base.sysctl {
         sysctl(host, name, value);

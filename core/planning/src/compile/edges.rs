@@ -68,15 +68,12 @@ pub(super) fn connect(declared: &[Declared<'_>], resources: &mut [Resource]) {
             resource.reload_on.extend(all(common.reload_on));
             resource.restart_on.extend(all(common.restart_on));
             resource.restart_on.extend(unsaid(&entry.restarts_after, &own));
-            if entry.sharing == Sharing::Implied && by_key[&own].len() > 1 {
-                // Somebody declared it himself, and says how.
-                continue;
-            }
-            resource.mode = resource.mode.max(common.enforcement.unwrap_or_default());
-            if common.on_removal == Some(OnRemoval::Remove) {
+            // What comes with something else was most likely there before, and stays.
+            if entry.sharing != Sharing::Implied && common.on_removal == Some(OnRemoval::Remove) {
                 resource.on_removal = OnRemoval::Remove;
             }
         }
+        resource.mode = by_key.get(&own).map_or(Mode::Enforce, |entries| mode(entries));
         if let DesiredState::Application(application) = &resource.desired {
             let user = application.user.as_ref().map(|name| ResourceKey::new("user", name));
             let group = application.process.group.as_ref().map(|name| ResourceKey::new("group", name));
@@ -86,6 +83,16 @@ pub(super) fn connect(declared: &[Declared<'_>], resources: &mut [Resource]) {
         let restarts: BTreeSet<&ResourceKey> = resource.restart_on.iter().collect();
         resource.reload_on.retain(|key| !restarts.contains(key));
     }
+}
+
+/// How far the agent goes with a resource. Entries that declare it are as strict as the strictest; where it only comes with
+/// others, one of them that is enforced needs it.
+fn mode(entries: &[&Declared<'_>]) -> Mode {
+    let modes = |implied: bool| {
+        let of = entries.iter().filter(move |entry| (entry.sharing == Sharing::Implied) == implied);
+        of.map(|entry| entry.common.enforcement.unwrap_or_default())
+    };
+    modes(false).max().or_else(|| modes(true).min()).unwrap_or_default()
 }
 
 /// Keeps every resource as strict as its node and environment.

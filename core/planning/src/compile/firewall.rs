@@ -1,11 +1,11 @@
 //! What a node lets in and out: the policy, SSH, what its roles need, and what is declared.
 
-use super::{base, host::Host};
+use super::{base, host::Host, packages};
 use muster_domain::{
     fleet::{
         Direction, FirewallDefaults, FirewallEntry, Ports,
         base::{BaseFirewall, in_force},
-        declared::of_node,
+        declared::{FIREWALL, of_node, package},
     },
     host_names,
     node::Role,
@@ -52,6 +52,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
     rules.dedup_by(|second, first| {
         FirewallRule { comment: None, ..second.clone() } == FirewallRule { comment: None, ..first.clone() }
     });
+    host.imply(package(FIREWALL), packages::present(FIREWALL));
     host.add(
         of_node("firewall"),
         DesiredState::Firewall(Firewall {

@@ -1,6 +1,6 @@
 //! Units, services, jobs, rotation of logs, and commands.
 
-use super::host::Host;
+use super::{host::Host, packages};
 use muster_domain::{
     fleet::{EnvValue, Frequency, LogrotateEntry, declared},
     host_names,
@@ -50,6 +50,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
             host.must(key, host_names::variable, &format!("{place}.env"));
             host.must(value, |text| text.is_empty() || line(text), &format!("{place}.env.{key}"));
         }
+        host.imply(declared::package(declared::CRON), packages::present(declared::CRON));
         host.add(
             ResourceKey::new("cron_job", name),
             DesiredState::CronJob(CronJob {
@@ -70,6 +71,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
             Some(rules(entry))
         };
         let Some(content) = content else { continue };
+        host.imply(declared::package(declared::LOGROTATE), packages::present(declared::LOGROTATE));
         host.add(
             ResourceKey::new("logrotate", name),
             DesiredState::Logrotate(Logrotate { name: name.to_owned(), content }),

@@ -10,6 +10,7 @@ fn an_empty_base_section_gives_the_defaults_of_every_part() {
         [
             "package:logrotate",
             "package:systemd-timesyncd",
+            "package:ufw",
             "package:unattended-upgrades",
             "os_updates:node",
             "directory:/etc/systemd/journald.conf.d",
@@ -198,4 +199,67 @@ fn implied_resources_are_marked_as_such() {
     assert!(implied.contains("package:sudo") && implied.contains("directory:/etc/ssl/muster"));
     assert!(!implied.contains("package:htop"));
     assert_eq!(RuleAction::Allow, FirewallEntry::default().verbs()[3].1);
+}
+
+#[test]
+fn what_carries_something_out_is_there_once() {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let fleet = with(|fleet| {
+        fleet.base = Some(Base {
+            admins: [("amara".to_owned(), admin(true))].into(),
+            packages: list(&["sudo", "ufw", "cron", "logrotate"]),
+            ..Base::default()
+        });
+        let job = CronJobEntry {
+            schedule: "@daily".to_owned(),
+            command: "true".to_owned(),
+            ..CronJobEntry::default()
+        };
+        fleet.cron_jobs.insert("report".to_owned(), job);
+        let rules = LogrotateEntry { logs: list(&["/var/log/x.log"]), ..LogrotateEntry::default() };
+        fleet.logrotate.insert("shop".to_owned(), rules);
+    });
+    let content = fleet.compile("app-1").unwrap();
+    let names: Vec<_> = keys(&content).into_iter().filter(|key| key.starts_with("package:")).collect();
+    assert_eq!(
+        names,
+        [
+            "package:cron",
+            "package:logrotate",
+            "package:sudo",
+            "package:systemd-timesyncd",
+            "package:ufw",
+            "package:unattended-upgrades"
+        ]
+    );
+    assert_eq!(texts(&get(&content, "firewall:node").depends_on), ["package:ufw"]);
+    assert_eq!(texts(&get(&content, "cron_job:report").depends_on), ["package:cron"]);
+}
+
+#[test]
+fn what_only_comes_with_others_is_as_strict_as_the_least_strict_of_them_and_stays() {
+    let fleet = with(|fleet| {
+        fleet.base = Some(Base {
+            enforcement: Some(Mode::Report),
+            on_removal: Some(OnRemoval::Remove),
+            ..Base::default()
+        });
+        let rule = |enforcement, on| FirewallEntry {
+            allow: vec!["443/tcp".to_owned()],
+            enforcement,
+            on,
+            ..FirewallEntry::default()
+        };
+        fleet.firewall.insert("a".to_owned(), rule(Some(Mode::Report), None));
+        fleet.firewall.insert("b".to_owned(), rule(None, roles(Role::LoadBalancer)));
+    });
+    let of = |node: &str, key: &str| {
+        let content = fleet.compile(node).unwrap();
+        let resource = get(&content, key);
+        (resource.mode, resource.on_removal)
+    };
+    assert_eq!(of("app-1", "package:ufw"), (Mode::Report, OnRemoval::Keep));
+    assert_eq!(of("lb-1", "package:ufw"), (Mode::Enforce, OnRemoval::Keep), "one that is enforced needs it");
+    assert_eq!(of("lb-1", "firewall:node").0, Mode::Report, "the strictest holds");
+    assert_eq!(of("app-1", "sshd:node"), (Mode::Report, OnRemoval::Remove));
 }

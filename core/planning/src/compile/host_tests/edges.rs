@@ -65,7 +65,7 @@ fn what_goes_without_saying_comes_first_where_it_is_declared() {
             vec!["systemd_unit:nginx.service.d/limits.conf"]
         )
     );
-    assert_eq!(after("cron_job:report").0, ["user:shop"]);
+    assert_eq!(after("cron_job:report").0, ["package:cron", "user:shop"]);
     assert_eq!(
         after("command:reindex"),
         (vec!["service:nginx.service", "user:shop"], vec!["file:/srv/x"], vec![])

@@ -66,7 +66,7 @@ fn ssh_stays_open_unless_a_rule_speaks_of_it() {
     let content = based(base).compile("app-1").unwrap();
     assert_eq!(
         texts(&get(&content, "firewall:node").depends_on),
-        ["sshd:node"],
+        ["package:ufw", "sshd:node"],
         "the old port is closed last"
     );
     let open = FirewallDefaults { incoming: Some(FirewallPolicy::Allow), ..FirewallDefaults::default() };
