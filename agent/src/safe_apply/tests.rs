@@ -1,6 +1,6 @@
 use super::*;
 use muster_domain::resource::{DesiredState, File, Firewall, FirewallPolicy};
-use muster_platform::{CommandOutput, FakeHost, Host as _, Ownership, WriteFile};
+use muster_platform::{CommandOutput, FakeHost, Ownership, WriteFile};
 use std::path::Path;
 
 const PATH: &str = "/etc/netplan/01.yaml";
