@@ -240,6 +240,7 @@ fn load(world: &mut World) {
         held[family] = vec![
             format!("-P INPUT {}", policy("DEFAULT_INPUT_POLICY")),
             format!("-P OUTPUT {}", policy("DEFAULT_OUTPUT_POLICY")),
+            format!("-N {prefix}-before-input"),
             format!("-A INPUT -j {prefix}-before-input"),
         ];
         let rules = text(world, path);

@@ -131,7 +131,7 @@ fn the_kernel_is_compared_in_what_both_spell_alike() {
         -A ufw-user-input -p tcp --dport 22 -s 10.0.0.0/8 -m recent --update -j ufw-user-limit\n\
         -A ufw-user-output -d 10.1.2.3 -j DROP\n\
         -A ufw-user-limit -j REJECT\n";
-    let kernel = "-P INPUT DROP\n-A INPUT -j ufw-before-input\n\
+    let kernel = "-P INPUT DROP\n-N ufw-before-input\n-A INPUT -j ufw-before-input\n\
         -A ufw-user-input -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -m recent --set --rsource\n\
         -A ufw-user-input -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -m recent --update --rsource -j ufw-user-limit\n\
         -A ufw-user-output -d 10.1.2.3/32 -j DROP\n";
