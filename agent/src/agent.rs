@@ -6,11 +6,13 @@ use crate::converge::{Converger, Nudges, Parts, Planner};
 use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::ledger::{Ledger, LedgerError, QueuedReport, Verifier};
 use crate::link::Link;
+use crate::link::reach::FreshConnection;
 use crate::link::remote::RemoteArtifacts;
 use crate::link::turns::RemoteTurns;
 use crate::lock::{AgentLock, LockError};
 use crate::processes::ProcessWatch;
 use crate::runner::ApplicationRunner;
+use crate::safe_apply::SafeApply;
 use muster_domain::event::Severity;
 use muster_platform::Host;
 use std::sync::Arc;
@@ -105,7 +107,11 @@ impl Agent {
         let source: Arc<dyn ArtifactSource> = remote.clone();
         let releases = Releases::new(&config, source, host.clone());
         let turns = Arc::new(RemoteTurns::new(config.intervals.call_timeout));
+        let reach = FreshConnection::new(config.clone(), ledger.clone());
+        let (state, clock) = (config.state_dir.clone(), config.clock.clone());
+        let safe = SafeApply::new(host.clone(), state, Arc::new(reach), clock);
         let converger = Converger::new(Parts {
+            safe: Some(safe),
             config: config.clone(),
             host: host.clone(),
             runner: runner.clone(),

@@ -7,10 +7,12 @@
 
 mod change;
 mod drift;
+mod lockout;
 mod noop;
 mod nudges;
 mod put_back;
 mod released;
+mod restart;
 mod retry;
 mod run;
 mod sight;
@@ -25,8 +27,10 @@ pub use turns::Turns;
 use crate::artifacts::Releases;
 use crate::config::{AgentConfig, jittered};
 use crate::ledger::{Accepted, Ledger, QueuedReport};
+use crate::reboot::Reboots;
 use crate::resources::{Builtin, CertificateSource, Kinds};
 use crate::runner::ApplicationRunner;
+use crate::safe_apply::SafeApply;
 use drift::Drift;
 use muster_domain::{
     event::Severity,
@@ -61,6 +65,8 @@ pub struct Converger {
     nudges: Arc<Nudges>,
     turns: Arc<dyn Turns>,
     certificates: Option<Arc<dyn CertificateSource>>,
+    safe: Option<SafeApply>,
+    reboots: Reboots,
     cpus: u32,
     retries: Retries,
     told: Told,
@@ -88,6 +94,8 @@ pub struct Parts {
     pub turns: Arc<dyn Turns>,
     /// Who issues certificates for services; absent where there is nobody to ask.
     pub certificates: Option<Arc<dyn CertificateSource>>,
+    /// Who puts what can lock somebody out to the test; absent where there is no controller to be reached.
+    pub safe: Option<SafeApply>,
 }
 
 impl Converger {
@@ -97,10 +105,10 @@ impl Converger {
     }
 
     fn with_kinds(parts: Parts, kinds: Arc<dyn Kinds>) -> Self {
-        let Parts { config, host, runner, releases, ledger, nudges, turns, certificates } = parts;
+        let Parts { config, host, runner, releases, ledger, nudges, turns, certificates, safe } = parts;
         let retries = Retries::new(config.intervals.retry_min, config.intervals.retry_max);
         let cpus = host.facts(crate::VERSION).cpus;
-        let told = Told::default();
+        let (reboots, told) = (Reboots::load(&config.state_dir), Told::default());
         Self {
             config,
             host,
@@ -111,6 +119,8 @@ impl Converger {
             nudges,
             turns,
             certificates,
+            safe,
+            reboots,
             cpus,
             retries,
             told,
@@ -122,6 +132,7 @@ impl Converger {
     /// Converges until it is dropped.
     pub async fn run(mut self) {
         let mut drift = Drift::new(self.host.clone(), self.config.intervals.drift_rest);
+        self.recover().await;
         loop {
             let asked = self.nudges.take_asked();
             // What is to be watched is watched before it is looked at, so that nothing happens in between.
@@ -148,13 +159,18 @@ impl Converger {
             if let Err(error) = self.ledger.forgive() {
                 tracing::warn!(error = %crate::chain(&error), "that a person asked cannot be noted");
             }
+            if let Some(Err(error)) = self.safe.as_ref().map(SafeApply::forgive) {
+                tracing::warn!("that a person asked cannot be noted: {error}");
+            }
         }
         let started_at = self.config.clock.now();
         let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
         let mut run = Run::begin(self, sight).await;
-        run.carry_out(0..assignment.content.resources.len()).await;
+        run.carry_out_all().await;
         run.remove_released().await;
-        run.finish_turn().await;
+        if !run.converger.reboots.keeps_turn() {
+            run.finish_turn().await;
+        }
         let Run { reports, removed, again_in, sight, changed, .. } = run;
         self.changed_something = !changed.is_empty();
         if let Ok(apps) = &sight.apps {
@@ -172,7 +188,7 @@ impl Converger {
         }
         resources.extend(removed);
         let waits = resources.iter().any(|resource| resource.status == ResourceStatus::Waiting);
-        let report = ConvergenceReport {
+        let mut report = ConvergenceReport {
             sequence: 0,
             generation: assignment.generation,
             revision: assignment.revision,
@@ -182,6 +198,8 @@ impl Converger {
             resources,
             reboot_required: None,
         };
+        let settled = report.converged() && self.ledger.released().is_empty();
+        report.reboot_required = self.restart(&assignment, settled).await;
         self.told.report(report, asked, &self.ledger.reports);
         self.next(again_in, waits)
     }

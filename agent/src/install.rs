@@ -132,22 +132,24 @@ struct Former {
 }
 
 impl Installer<'_> {
-    /// What has to be so before anything is touched; also before joining, which spends a token.
-    pub fn require(&self) -> Result<(), InstallError> {
+    /// What has to be so before anything is touched; also before joining, which spends a token. Answers what is in `folder`.
+    pub fn require(&self, folder: &Path) -> Result<Build, InstallError> {
         if !self.layout.systemd_runs() {
             return Err(InstallError::NoSystemd);
         }
         if !units::plain(self.state.root()) {
             return Err(InstallError::StateDir(self.state.root().to_owned()));
         }
-        self.refuse_strays()
+        self.refuse_strays()?;
+        let build = Build::read(folder)?;
+        build.require_room(self.layout)?;
+        Ok(build)
     }
 
     /// Puts the programs that lie in `folder` in place and lets them run. With `new_identity` the agent begins anew in any
     /// case.
     pub async fn install(&self, folder: &Path, new_identity: bool) -> Result<Installed, InstallError> {
-        self.require()?;
-        let build = Build::read(folder)?;
+        let build = self.require(folder)?;
         let name = build.name();
         let former = self.former()?;
         build.place(self.layout)?;

@@ -14,6 +14,8 @@ pub mod artifacts;
 pub mod config;
 pub mod converge;
 pub mod durable;
+#[cfg(test)]
+mod host_tests;
 pub mod identity;
 pub mod install;
 pub mod inventory;

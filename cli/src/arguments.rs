@@ -1,6 +1,8 @@
 //! What can be typed.
 
 mod applications;
+mod convergence;
+mod pm2;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use clap_complete::Shell;
 use uuid::Uuid;
 
 pub(crate) use applications::{Application, History};
+pub(crate) use convergence::{HostState, ModeWord, Plan, Standing};
+pub(crate) use pm2::Pm2;
 
 use crate::failure::EXIT_CODES;
 use crate::format::parse_duration;
@@ -60,6 +64,8 @@ pub(crate) enum Command {
     Application(Application),
     /// Apply fleet files, after showing what would change
     Apply(Apply),
+    /// Show what nodes would change, without changing anything
+    Plan(Plan),
     /// Values that fleet files name but do not hold
     #[command(subcommand, visible_alias = "secrets")]
     Secret(Secret),
@@ -135,6 +141,9 @@ pub(crate) enum Node {
         /// Only those with this role
         #[arg(long)]
         role: Option<String>,
+        /// Only those that stand so
+        #[arg(long, value_enum)]
+        convergence: Option<Standing>,
     },
     /// Show a node with its resources and processes
     Show {
@@ -188,6 +197,8 @@ pub(crate) enum Node {
         #[arg(long, short)]
         yes: bool,
     },
+    #[command(flatten)]
+    State(HostState),
 }
 
 #[derive(Debug, Subcommand)]
@@ -437,24 +448,6 @@ pub(crate) enum Token {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pm2 {
-    /// Print what becomes of pm2's applications: every difference, and the part of a fleet file
-    ///
-    /// Needs no controller and changes nothing. Differences go to standard error, the part of a fleet file to standard
-    /// output. Values that look like secrets are not printed: the fleet file names them, `muster secret set` takes them.
-    ///
-    /// A configuration in JavaScript is code, and is run with the Node.js on PATH, as pm2 would run it.
-    Import {
-        /// An ecosystem file or a dump.pm2, or a folder with one; default: ecosystem.config.{js,cjs,mjs,json,yaml,yml}
-        /// here, else pm2's list of processes ($PM2_HOME/dump.pm2, as `pm2 save` writes it)
-        file: Option<PathBuf>,
-        /// Take this section env_NAME as pm2 does; default: every section becomes an override of an environment
-        #[arg(long, value_name = "NAME")]
-        env: Option<String>,
     },
 }
 

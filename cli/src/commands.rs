@@ -3,11 +3,13 @@
 mod access;
 mod applications;
 mod apply;
+mod convergence;
 mod events;
 mod history;
 mod local;
 mod logs;
 mod nodes;
+mod plan;
 mod pm2;
 mod releases;
 mod rollouts;
@@ -43,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<()> {
         Command::Environment(_) => applications::environment_list(output, &client).await,
         Command::Application(command) => applications::run(output, &client, command).await,
         Command::Apply(command) => apply::apply(output, &client, command).await,
+        Command::Plan(command) => plan::plan(output, &client, command).await,
         Command::Secret(command) => secrets::run(output, &client, command).await,
         Command::Release(command) => releases::run(output, &client, command).await,
         Command::Deploy(command) => rollouts::deploy(output, &client, command).await,

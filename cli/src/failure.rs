@@ -14,6 +14,7 @@ pub(crate) const EXIT_CODES: &str = "\
 3    refused: the controller understood and said no (HTTP 400, 401, 403, 409, 422, 429): not signed in,
      not allowed, in conflict with something, invalid input
 4    timed out: --wait reached its --timeout; the work goes on
+5    differs: `muster plan --exit-code` found something to change
 130  interrupted with Ctrl-C while waiting; the work goes on";
 
 /// How a command ended, when not well.
@@ -23,6 +24,8 @@ pub(crate) enum Exit {
     Usage,
     Refused,
     TimedOut,
+    /// Something would be changed, and that was asked.
+    Differs,
     Interrupted,
     /// Whoever read our output has gone, as `head` does; nothing to complain about.
     ReaderGone,
@@ -36,6 +39,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Refused => 3,
             Self::TimedOut => 4,
+            Self::Differs => 5,
             Self::Interrupted => 130,
         }
     }
@@ -81,6 +85,10 @@ impl Failure {
 
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
         Self::new(Exit::TimedOut, "timed_out", message)
+    }
+
+    pub(crate) fn differs(message: impl Into<String>) -> Self {
+        Self::new(Exit::Differs, "differs", message)
     }
 
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
@@ -229,8 +237,11 @@ mod tests {
         }
         assert_eq!(Failure::usage("").exit.code(), 2);
         assert_eq!(Failure::timed_out("").exit.code(), 4);
+        assert_eq!(Failure::differs("").exit.code(), 5);
         assert_eq!(Failure::interrupted("").exit.code(), 130);
-        for exit in [Exit::Failed, Exit::Usage, Exit::Refused, Exit::TimedOut, Exit::Interrupted] {
+        for exit in
+            [Exit::Failed, Exit::Usage, Exit::Refused, Exit::TimedOut, Exit::Differs, Exit::Interrupted]
+        {
             let line = format!("{:<5}", exit.code());
             assert!(EXIT_CODES.lines().any(|text| text.starts_with(&line)), "{line} is documented");
         }

@@ -4,7 +4,7 @@
 //! Everything is served by the listener for agents, to whoever asks: nothing of it is secret. That listener is the one
 //! which hosts can reach by definition, and its certificate always is of the fleet CA, so one chain of trust is enough:
 //! the join token names the root by its SHA-256; the pasted line fetches the root, compares, and verifies everything else
-//! with it. See `docs/design/0006-how-the-agent-gets-onto-a-host.md`.
+//! with it. See `docs/design/0007-how-the-agent-gets-onto-a-host.md`.
 //! Must not: know the database. Start here: [`Install`].
 
 mod command;

@@ -2,6 +2,7 @@
 
 mod desired_state;
 mod host_resources;
+mod host_services;
 pub mod plan;
 mod process_settings;
 pub mod report;

@@ -4,6 +4,7 @@ mod availability;
 mod convergence;
 mod fields;
 mod identity;
+mod installing;
 mod processes;
 mod rollouts;
 mod supervised;

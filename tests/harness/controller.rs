@@ -17,7 +17,7 @@ use muster_domain::{
 use muster_identity::{FleetIdentity, Revocations, tls};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -97,7 +97,7 @@ impl TestFleet {
         app.metrics_maintain(app.now()).await.expect("partitions");
         let (stop, shutdown) = watch::channel(false);
         let mut parts = JoinSet::new();
-        let install = Install::new(self.data.path().join("programs"));
+        let install = Install::new(self.programs());
         let router = http::router(app.clone(), install.clone());
         parts.spawn(listener::serve(people, None, router, shutdown.clone()));
         parts.spawn(grpc::serve(agents, config, app.clone(), install, shutdown.clone()));
@@ -121,6 +121,11 @@ impl TestFleet {
     /// The use cases.
     pub fn app(&self) -> &App {
         &self.running.as_ref().expect("the controller runs").app
+    }
+
+    /// Where the programs lie that it hands out to hosts; none unless a test puts them there.
+    pub fn programs(&self) -> PathBuf {
+        self.data.path().join("programs")
     }
 
     /// Where people reach it.

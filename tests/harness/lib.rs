@@ -3,13 +3,15 @@
 //! processes do is the point, a real supervisor runs them: [`TestFleet::join_supervised`].
 //!
 //! Must not: sleep to let something happen. [`eventually`] waits for a condition, with a bound.
-//! Start here: [`TestFleet`], then [`TestNode`].
+//! Start here: [`TestFleet`], then [`TestNode`]; [`Newcomer`] is a host before it is one.
 
 mod controller;
+mod newcomer;
 mod node;
 mod supervisor;
 mod wait;
 
 pub use controller::TestFleet;
+pub use newcomer::{Newcomer, Ran, programs};
 pub use node::TestNode;
 pub use wait::eventually;

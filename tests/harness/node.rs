@@ -3,7 +3,7 @@
 
 use crate::supervisor::{self, RealSupervisor};
 use muster_agent::{
-    Agent, AgentConfig,
+    Agent, AgentConfig, StateDir,
     join::{JoinError, JoinRequest, JoinToken, join},
     link::dial::ControllerAddress,
     runner::{ApplicationRunner, fake::FakeRunner},
@@ -92,6 +92,11 @@ impl TestNode {
         agent.abort();
         // Cancelled, which is what was asked for.
         drop(agent.await);
+    }
+
+    /// Where its agent keeps its state.
+    pub fn state_dir(&self) -> &StateDir {
+        &self.config.state_dir
     }
 
     /// The text of a file of the host.

@@ -12,6 +12,8 @@ use crate::{node, repo};
 pub(crate) enum Need {
     /// The server binaries, for the controller's private database and the tests.
     Postgres,
+    /// `curl` and `wget`, with either of which a host gets its agent.
+    Fetchers,
     /// Node.js and npm, for the dashboard and for the applications that are run.
     Node,
     /// A C compiler, for the crates that build C.
@@ -31,12 +33,14 @@ const LAB: [&str; 6] = ["systemd-nspawn", "mmdebstrap", "ip", "nft", "ssh-keygen
 const LAB_PACKAGES: [&str; 6] =
     ["systemd-container", "mmdebstrap", "iproute2", "nftables", "openssh-client", "e2fsprogs"];
 
-const ALL: [Need; 5] = [Need::Postgres, Need::Node, Need::Compiler, Need::Browser, Need::UtilLinux];
+const ALL: [Need; 6] =
+    [Need::Postgres, Need::Fetchers, Need::Node, Need::Compiler, Need::Browser, Need::UtilLinux];
 
 impl Need {
     fn present(self) -> bool {
         match self {
             Self::Postgres => server_installed(),
+            Self::Fetchers => installed("curl") && installed("wget"),
             Self::Node => node::present(),
             Self::Compiler => installed("cc"),
             Self::Browser => installed("chromium") || installed("chromium-browser"),
@@ -49,6 +53,7 @@ impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Postgres => &["postgresql"],
+            Self::Fetchers => &["curl", "wget"],
             Self::Node => &["nodejs", "npm"],
             Self::Compiler => &["gcc", "libc6-dev"],
             Self::Browser => &["chromium"],
@@ -61,6 +66,7 @@ impl Need {
     fn why(self) -> &'static str {
         match self {
             Self::Postgres => "the controller keeps its data in PostgreSQL",
+            Self::Fetchers => "hosts get their agent with either",
             Self::Node => "the dashboard is built with it and applications run on it",
             Self::Compiler => "some crates build C",
             Self::Browser => "the dashboard is tested in it",

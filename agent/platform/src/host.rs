@@ -19,7 +19,7 @@ pub use services::{ServiceHost, UnitState, UnitVerb};
 pub use system::{ShellCommand, ShellOutcome, SystemHost, sysctl_path};
 
 use chrono::{DateTime, Utc};
-use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts, resource::Resource};
+use muster_domain::{Digest, metrics::NodeMetrics, node::HostFacts};
 use std::path::{Path, PathBuf};
 
 mod sshd;
@@ -47,9 +47,6 @@ pub trait Host:
     + Sync
     + 'static
 {
-    /// A run is about to look at all of these. Whoever can answer many questions for the price of one asks them here and
-    /// answers from memory until something is changed through this host.
-    fn look_begins(&self, _resources: &[Resource]) {}
     /// Where a managed path really lies, for whoever watches it; `None` on a host whose files cannot be watched.
     fn real_path(&self, path: &Path) -> Option<PathBuf>;
 

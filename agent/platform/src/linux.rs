@@ -1,6 +1,7 @@
 //! The real host.
 
 mod accounts;
+mod bus;
 mod command;
 mod digests;
 mod downloads;

@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: Install) -> ExitCode {
     let (layout, units) = (Layout::system(), Systemctl);
     let installer = Installer { layout: &layout, state: &state, units: &units, patience: PATIENCE };
     // Before joining, which spends the token.
-    if let Err(error) = installer.require() {
+    if let Err(error) = installer.require(&folder) {
         return fail(1, &error);
     }
     let config = AgentConfig::new(state.root());

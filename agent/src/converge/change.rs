@@ -47,7 +47,7 @@ impl Run<'_> {
     }
 
     /// Waits for the node's turn, where the change needs it.
-    async fn its_turn(
+    pub(super) async fn its_turn(
         &mut self,
         index: usize,
         actions: &[Action],

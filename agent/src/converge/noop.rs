@@ -8,6 +8,7 @@ use super::run::cause;
 use super::sight::Sight;
 use crate::config::StateDir;
 use crate::ledger::{Accepted, Ledger, Recollection, Released};
+use crate::reboot::required;
 use crate::redact::Redactor;
 use crate::resources::{Assessment, Builtin, Kinds};
 use crate::runner::ApplicationRunner;
@@ -93,18 +94,19 @@ impl Planner {
     ) -> NodePlan {
         let (host, kinds, state) = (self.host.clone(), self.kinds.clone(), self.state.clone());
         let revision = wanted.revision;
-        let mut resources = crate::blocking(move || {
+        let (mut resources, reboot_required) = crate::blocking(move || {
             let cpus = host.facts(crate::VERSION).cpus;
             let effort = Effort::default();
             let sight = Sight { host, kinds, state, assignment: wanted.clone(), apps, cpus, effort };
-            Foresight::new(&sight, &wanted, memory).plan()
+            let resources = Foresight::new(&sight, &wanted, memory).plan();
+            (resources, required(sight.look()))
         })
         .await;
         for resource in &mut resources {
             resource.detail = redactor.clean(std::mem::take(&mut resource.detail));
             resource.diff = resource.diff.take().map(|diff| redactor.clean(diff));
         }
-        NodePlan { generation, revision, resources, reboot_required: None }
+        NodePlan { generation, revision, resources, reboot_required }
     }
 }
 

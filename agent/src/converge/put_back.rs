@@ -102,7 +102,14 @@ impl Run<'_> {
         let former: Vec<Former> =
             guilty.iter().rev().flat_map(|guilty| guilty.former.iter().rev()).cloned().collect();
         let host = self.sight.host.clone();
-        crate::blocking(move || former.iter().try_for_each(|former| write_back(host.as_ref(), former))).await
+        crate::blocking(move || former.iter().try_for_each(|former| write_back(host.as_ref(), former)))
+            .await?;
+        for Guilty { index, .. } in guilty {
+            if matches!(self.resource(*index).0.desired, DesiredState::SystemdUnit(_)) {
+                self.act(*index, Action::DaemonReload).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What was kept is used up; others who may have read the new content have to read the former again.

@@ -131,6 +131,7 @@ impl<'a> Run<'a> {
             self.settle(&resource.key);
         }
         let refused = self.converger.ledger.refused(&resource.key, digest);
+        let refused = refused.or_else(|| self.did_not_pass(resource, &due));
         let held_back = self.converger.retries.held_back(&resource.key, digest, Instant::now());
         let memory = Memory { refused: refused.as_deref(), held_back: held_back.as_deref() };
         convergence::decide(resource, due, memory)

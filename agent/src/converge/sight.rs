@@ -2,7 +2,7 @@
 
 use crate::config::StateDir;
 use crate::ledger::Accepted;
-use crate::resources::{Assessment, Kinds, Look, View};
+use crate::resources::{Assessment, Kinds, Look, View, units_of};
 use muster_domain::resource::{DesiredState, Mode, Resource, ResourceKey};
 use muster_planning::convergence::{Effort, Observed, Pending, Verdict};
 use muster_platform::Host;
@@ -38,7 +38,7 @@ impl Sight {
     /// for a change which did not come, are not looked at.
     pub(super) fn assess_all(&self, pending: &BTreeMap<ResourceKey, Pending>) -> Vec<Assessment> {
         let resources = &self.assignment.content.resources;
-        self.host.look_begins(resources);
+        self.host.units_wanted(&units_of(resources));
         resources
             .iter()
             .map(|resource| match &resource.desired {

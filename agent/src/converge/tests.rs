@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::artifacts::{ArtifactSource, ObjectStream, SourceError};
+use crate::config::StateDir;
 use crate::ledger::test_fleet::Fleet;
 use crate::resources::{Assessment, Look, View};
 use crate::runner::fake::FakeRunner;
@@ -23,6 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 mod bad_input;
 mod crashes;
+mod lockout;
 mod modes;
 mod plans;
 mod removals;
@@ -295,6 +297,8 @@ struct Bench {
     ledger: Arc<Ledger>,
     converger: Option<Converger>,
     generation: u64,
+    /// The way to the controller, where what is risky is put to the test.
+    reach: Option<Arc<dyn crate::safe_apply::Reach>>,
     /// How wrong the clock of the node is.
     clock_ahead_s: Arc<std::sync::atomic::AtomicI64>,
 }
@@ -312,11 +316,21 @@ impl Bench {
             ledger: Arc::new(ledger),
             converger: None,
             generation: 0,
+            reach: None,
             clock_ahead_s: Arc::default(),
         };
         bench.host.tamper("/etc/unmanaged", "of somebody else");
         bench.start();
         bench
+    }
+
+    /// Puts changes to the test, where a test wants that: the program that the timer would run does not matter.
+    fn safe(&self) -> Option<SafeApply> {
+        let reach = self.reach.clone()?;
+        let (state, clock) = (StateDir::new(self.dir.path().join("state")), crate::config::Clock::system());
+        std::fs::create_dir_all(state.root()).unwrap();
+        let safe = SafeApply::new(self.host.clone(), state, reach, clock);
+        Some(safe.with_window(Duration::from_millis(300)).with_program("/usr/bin/muster-agent".into()))
     }
 
     /// A fresh agent over whatever is on the disk and on the host.
@@ -341,6 +355,7 @@ impl Bench {
             ledger: self.ledger.clone(),
             turns: self.turns.clone(),
             certificates: None,
+            safe: self.safe(),
         };
         self.converger = Some(Converger::with_kinds(parts, self.kinds.clone()));
     }

@@ -3,7 +3,7 @@
 use crate::config::AgentConfig;
 use crate::identity::{Enrolment, IdentityError, IdentityStore};
 use crate::join::{JoinError, JoinRequest, join};
-use crate::link::dial::{ControllerAddress, DialError, dial};
+use crate::link::dial::{self, ControllerAddress};
 use crate::link::tls;
 use muster_proto::v1::{self, agent_service_client::AgentServiceClient};
 use sha2::{Digest as _, Sha256};
@@ -97,17 +97,15 @@ async fn refused(
 ) -> Option<String> {
     let enrolment = store.enrolment().ok()?;
     let config_tls = tls::enrolled(store.credentials().ok()?).ok()?;
-    let connection = match dial(controller, config_tls, config.intervals.connect_timeout).await {
-        Ok(connection) => connection,
-        Err(DialError::Refused { reason }) => return Some(reason.to_owned()),
-        Err(_) => return None,
-    };
+    let timeout = config.intervals.connect_timeout;
+    if let Some(reason) = dial::refusal(controller, config_tls.clone(), timeout).await.ok()? {
+        return Some(reason.to_owned());
+    }
+    // The certificate is good; the node may be unknown all the same.
+    let connection = dial::dial(controller, config_tls, timeout).await.ok()?;
     let mut client = AgentServiceClient::new(connection.channel);
     let call = client.get_assignment(v1::GetAssignmentRequest::default());
     let status = tokio::time::timeout(config.intervals.call_timeout, call).await.ok()?.err()?;
-    if let Some(reason) = connection.farewell.refusal() {
-        return Some(reason.to_owned());
-    }
     // A certificate that has just run out is renewed by the agent itself.
     let lasts = config.clock.now() < enrolment.certificate_not_after;
     let no = matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied);

@@ -6,9 +6,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Room that stays free when a build is placed.
 const FLOOR_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Nothing is fetched for so long without a file being begun.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 const READ_BYTES: usize = 256 * 1024;
 
@@ -107,9 +111,9 @@ impl Build {
             return Ok(());
         }
         fs::create_dir_all(&library).map_err(failed("create", &library))?;
-        self.require_room(&library)?;
+        self.require_room(layout)?;
         let partial = library.join(format!(".placing-{}", std::process::id()));
-        let placed = self.copy_to(&partial).and_then(|()| {
+        let placed = self.copy_to(&partial, self.lies_in(&library)).and_then(|()| {
             // Damaged, if there at all; processes that run from it have their files open.
             remove_folder(&place)?;
             fs::rename(&partial, &place).map_err(failed("create", &place))
@@ -122,25 +126,35 @@ impl Build {
         sync(&library)
     }
 
-    fn require_room(&self, library: &Path) -> Result<(), PlaceError> {
-        let stat = rustix::fs::statvfs(library)
-            .map_err(|errno| failed("look at the room of", library)(errno.into()))?;
+    /// Whether there is room for placing it.
+    pub fn require_room(&self, layout: &Layout) -> Result<(), PlaceError> {
+        let library = layout.library();
+        // It may not be there yet; then its nearest ancestor tells.
+        let there = library.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
+        let stat = rustix::fs::statvfs(&there)
+            .map_err(|errno| failed("look at the room of", &there)(errno.into()))?;
         let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let needed_bytes = self.bytes + FLOOR_BYTES;
+        let needed_bytes = FLOOR_BYTES + if self.lies_in(&library) { 0 } else { self.bytes };
         if free_bytes < needed_bytes {
-            return Err(PlaceError::Full { path: library.to_owned(), needed_bytes, free_bytes });
+            return Err(PlaceError::Full { path: library, needed_bytes, free_bytes });
         }
         Ok(())
     }
 
-    fn copy_to(&self, partial: &Path) -> Result<(), PlaceError> {
+    /// It was fetched to there, so nobody else has its files, and they need no second copy.
+    fn lies_in(&self, library: &Path) -> bool {
+        self.folder.starts_with(library)
+    }
+
+    fn copy_to(&self, partial: &Path, same_files: bool) -> Result<(), PlaceError> {
         remove_folder(partial)?;
         fs::DirBuilder::new().mode(0o755).create(partial).map_err(failed("create", partial))?;
         // Whatever the umask said.
         fs::set_permissions(partial, fs::Permissions::from_mode(0o755)).map_err(failed("create", partial))?;
         for (name, expected) in PROGRAMS.iter().zip(&self.digests) {
             let (from, to) = (self.folder.join(name), partial.join(name));
-            fs::copy(&from, &to).map_err(failed("write", &to))?;
+            let copied = if same_files { fs::hard_link(&from, &to) } else { fs::copy(&from, &to).map(drop) };
+            copied.map_err(failed("write", &to))?;
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).map_err(failed("write", &to))?;
             let written = File::open(&to).map_err(failed("read", &to))?;
             written.sync_all().map_err(failed("write", &to))?;
@@ -215,9 +229,10 @@ pub(super) fn prune(layout: &Layout) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         // The folder that this very installation came in is removed by whoever made it.
-        let incoming = name.to_string_lossy().starts_with(".incoming");
+        let under_way = name.to_string_lossy().starts_with(".incoming")
+            && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age < ABANDONED_AFTER);
         let kept = keep.iter().flatten().any(|kept| name == kept.as_str());
-        if entry.file_type()?.is_dir() && !kept && !incoming {
+        if entry.file_type()?.is_dir() && !kept && !under_way {
             fs::remove_dir_all(entry.path())?;
         }
     }

@@ -54,7 +54,12 @@ impl Systemctl {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        Err(failed(if lines.is_empty() { output.status.to_string() } else { lines.join(" ") }))
+        let said = lines.join(" ");
+        Err(failed(if said.is_empty() {
+            output.status.to_string()
+        } else {
+            said.trim_end_matches('.').to_owned()
+        }))
     }
 }
 

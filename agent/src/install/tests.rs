@@ -174,6 +174,10 @@ async fn another_build_takes_over_and_one_before_it_is_kept() {
         // As a broken-off download leaves it, and one that is under way.
         fs::create_dir_all(machine.layout.library().join(".placing-99")).unwrap();
         fs::create_dir_all(machine.layout.library().join(".incoming.abc")).unwrap();
+        let abandoned = machine.layout.library().join(".incoming.def");
+        fs::create_dir_all(&abandoned).unwrap();
+        let yesterday = std::time::SystemTime::now() - Duration::from_secs(24 * 3600);
+        fs::File::open(&abandoned).unwrap().set_modified(yesterday).unwrap();
         machine.install(folder).await.unwrap();
     }
     // The supervisor is replaced in place by the agent, and must not be restarted.
@@ -204,6 +208,19 @@ async fn a_build_whose_agent_does_not_come_back_is_taken_out_of_use() {
         assert_eq!(*machine.running.borrow(), Some(one.1.clone()));
         assert_eq!(fs::read_to_string(&unit).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn what_was_fetched_into_the_library_is_not_copied_again() {
+    use std::os::unix::fs::MetadataExt as _;
+    let machine = Machine::new().await;
+    let (folder, name) = machine.build("one");
+    let incoming = machine.layout.library().join(".incoming.abc");
+    fs::create_dir_all(machine.layout.library()).unwrap();
+    fs::rename(folder, &incoming).unwrap();
+    machine.install(&incoming).await.unwrap();
+    let inode = |path: &Path| fs::metadata(path.join("muster-agent")).unwrap().ino();
+    assert_eq!(inode(&incoming), inode(&machine.layout.library().join(name)));
 }
 
 #[tokio::test]
@@ -248,7 +265,6 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
     assert!(matches!(error, InstallError::Place(PlaceError::Missing { .. })), "{error}");
 
     let (folder, _) = machine.build("two");
-    fs::create_dir_all(machine.state.root()).unwrap();
     let stray = crate::lock::AgentLock::take(&machine.state.lock()).unwrap();
     let error = machine.install(&folder).await.unwrap_err();
     assert!(matches!(error, InstallError::Stray(_)), "{error}");

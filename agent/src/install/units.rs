@@ -14,7 +14,6 @@ pub(super) const MARK: &str = "# Written by `muster-agent install`";
 const AGENT_TEXT: &str = r#"# Written by `muster-agent install`, which writes it anew. Change it with `systemctl edit muster-agent`.
 [Unit]
 Description=Muster agent
-Documentation=man:systemd.service(5)
 After=network-online.target muster-supervisor.service
 Wants=network-online.target muster-supervisor.service
 # It is started again for ever: a node without its agent is one that nobody can mend from afar.
@@ -57,7 +56,6 @@ WantedBy=multi-user.target
 const SUPERVISOR_TEXT: &str = r#"# Written by `muster-agent install`, which writes it anew. Change it with `systemctl edit muster-supervisor`.
 [Unit]
 Description=Muster supervisor (owns the processes of applications)
-Documentation=man:systemd.service(5)
 # Later than the network at the start, and so earlier at the stop: applications finish their requests while there is one.
 After=network-online.target
 Wants=network-online.target

@@ -8,6 +8,7 @@ use rustls_pki_types::ServerName;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::codegen::http::Uri;
@@ -157,10 +158,7 @@ pub async fn dial(
     timeout: Duration,
 ) -> Result<Connection, DialError> {
     let connecting = connect(address, config);
-    tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
-        let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        Err(DialError::TimedOut { address: address.to_string(), after_ms })
-    })
+    tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| Err(timed_out(address, timeout)))
 }
 
 /// TCP and TLS, with whoever is a controller of the fleet that `config` knows.
@@ -173,6 +171,38 @@ pub(crate) async fn secure(
     tcp.set_nodelay(true).map_err(unreachable)?;
     let name = ServerName::try_from(SERVER_NAME).expect("the name is a valid one");
     TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_error(address, &error))
+}
+
+/// Why the controller does not take our certificate; `None` when it does. Nothing is sent: a server that hangs up on what
+/// it did not read takes its own last words back.
+pub(crate) async fn refusal(
+    address: &ControllerAddress,
+    config: Arc<ClientConfig>,
+    timeout: Duration,
+) -> Result<Option<&'static str>, DialError> {
+    let looking = async {
+        let farewell = Farewell::default();
+        let mut stream = Watched::new(secure(address, config).await?, farewell.clone());
+        let mut first = [0; 1];
+        // The beginning of HTTP/2, which the server sends unasked; or the end, with or without words.
+        let heard = stream.read(&mut first).await;
+        match (heard, farewell.refusal()) {
+            (_, Some(reason)) => Ok(Some(reason)),
+            (Ok(1..), None) => Ok(None),
+            (Ok(_), None) => {
+                Err(DialError::Lost { address: address.to_string(), reason: "it hung up".to_owned() })
+            }
+            (Err(error), None) => {
+                Err(DialError::Lost { address: address.to_string(), reason: error.to_string() })
+            }
+        }
+    };
+    tokio::time::timeout(timeout, looking).await.unwrap_or_else(|_| Err(timed_out(address, timeout)))
+}
+
+fn timed_out(address: &ControllerAddress, timeout: Duration) -> DialError {
+    let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    DialError::TimedOut { address: address.to_string(), after_ms }
 }
 
 async fn connect(address: &ControllerAddress, config: Arc<ClientConfig>) -> Result<Connection, DialError> {

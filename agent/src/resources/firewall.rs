@@ -46,6 +46,9 @@ pub(super) fn apply(look: Look<'_>, wanted: &Firewall, action: Action) -> Result
     for command in firewall_commands(wanted, &before) {
         tell(look.host, &command)?;
     }
+    if before.live == Live::Differs {
+        mend_hooks(look.host)?;
+    }
     // ufw ends well when it did not understand what it was to take away.
     let after = Observed::Firewall(found(look, wanted)?);
     let desired = muster_domain::resource::DesiredState::Firewall(wanted.clone());
@@ -114,18 +117,33 @@ fn kernel_agrees(
     rules: &str,
     incoming: Option<FirewallPolicy>,
 ) -> bool {
+    iptables(host, program, &["-S".to_owned()])
+        .is_none_or(|kernel| files::holds(&kernel, prefix, rules, incoming))
+}
+
+/// Hooks the chains of ufw in where somebody took them out.
+fn mend_hooks(host: &dyn Host) -> Result<(), String> {
+    for (program, prefix) in [("iptables", "ufw"), ("ip6tables", "ufw6")] {
+        let Some(kernel) = iptables(host, program, &["-S".to_owned()]) else { continue };
+        for command in files::hooks_to_mend(&kernel, prefix) {
+            if iptables(host, program, &command).is_none() {
+                return Err(format!("`{program} {}` failed", command.join(" ")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What it prints; `None` when it failed.
+fn iptables(host: &dyn Host, program: &str, args: &[String]) -> Option<String> {
     let command = CommandLine {
         program: program.into(),
-        args: vec!["-S".into()],
+        args: args.to_vec(),
         timeout_ms: IPTABLES_TIMEOUT_MS,
         ..CommandLine::default()
     };
-    match host.run(&command) {
-        Ok(output) if output.success() => {
-            files::holds(&String::from_utf8_lossy(&output.stdout), prefix, rules, incoming)
-        }
-        Ok(_) | Err(_) => true,
-    }
+    let output = host.run(&command).ok().filter(muster_platform::CommandOutput::success)?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn tell(host: &dyn Host, words: &[String]) -> Result<(), String> {
@@ -141,8 +159,8 @@ fn tell(host: &dyn Host, words: &[String]) -> Result<(), String> {
     if output.success() {
         return Ok(());
     }
-    let said =
-        output.stderr.lines().chain([""]).next().unwrap_or_default().trim_start_matches("ERROR: ").to_owned();
+    let error = output.stderr.lines().find_map(|line| line.strip_prefix("ERROR: "));
+    let said = error.or_else(|| output.stderr.lines().next()).unwrap_or("it does not say why");
     Err(format!("`ufw {}` failed: {said}", words.join(" ")))
 }
 

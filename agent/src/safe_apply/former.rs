@@ -2,6 +2,7 @@
 
 use super::journal::{FormerPath, Was};
 use muster_domain::resource::{DesiredState, Resource};
+use muster_planning::convergence::paths_of;
 use muster_platform::{CommandLine, FileKind, Host};
 use std::path::Path;
 
@@ -40,8 +41,7 @@ fn paths(desired: &DesiredState) -> Vec<String> {
     match desired {
         DesiredState::File(file) | DesiredState::SecretFile(file) => vec![file.path.clone()],
         DesiredState::Symlink(symlink) => vec![symlink.path.clone()],
-        DesiredState::SystemdUnit(unit) => vec![format!("/etc/systemd/system/{}", unit.name)],
-        DesiredState::Sysctl(sysctl) => vec![format!("/etc/sysctl.d/60-muster-{}.conf", sysctl.name)],
+        DesiredState::SystemdUnit(_) | DesiredState::Sysctl(_) => paths_of(desired),
         DesiredState::Hosts(_) => owned(&["/etc/hosts"]),
         DesiredState::Firewall(_) => owned(&UFW_FILES),
         DesiredState::Sshd(_) => owned(&["/etc/ssh/sshd_config", crate::resources::SSHD_FILE]),

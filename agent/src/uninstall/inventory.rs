@@ -112,7 +112,7 @@ impl Inventory {
                 line(
                     "leave",
                     format!(
-                        "{running}; {SUPERVISOR} goes on restarting them, and nothing starts them after a reboot"
+                        "{running}; their supervisor goes on restarting them, and nothing starts them after a reboot"
                     ),
                 );
                 let agent = self.units.iter().filter(|unit| **unit == AGENT).count();

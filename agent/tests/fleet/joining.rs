@@ -1,6 +1,7 @@
 //! Joining, identity, and one agent for each node.
 
 use super::*;
+use muster_agent::install::membership::{self, Membership, MembershipError};
 use muster_agent::link::{dial, tls};
 use muster_proto::v1::agent_service_client::AgentServiceClient;
 
@@ -136,4 +137,45 @@ async fn a_revoked_node_is_told_why_it_is_turned_away() {
         }
     };
     assert!(reason.contains("the identity of this node was revoked"), "{reason:?}");
+}
+
+/// As `muster-agent install` does it, with an invitation.
+async fn ensure(node: &Node, serving: &Serving, token: &str) -> Result<Membership, MembershipError> {
+    let request = JoinRequest {
+        token: JoinToken::parse(token).unwrap(),
+        controller: ControllerAddress::parse(&format!("https://{}", serving.address)).unwrap(),
+        rootless: false,
+        force: false,
+        facts: node.host.facts("0"),
+    };
+    membership::ensure(&node.config, Some(request)).await
+}
+
+#[tokio::test]
+async fn an_invitation_is_used_only_by_a_host_whose_identity_is_of_no_use() {
+    let (ours, theirs) = (Controller::new(&Fleet::new()), Controller::new(&Fleet::new()));
+    let (serving, other) = (ours.serve().await, theirs.serve().await);
+    let node = Node::new(&ours);
+    let none = membership::ensure(&node.config, None).await.unwrap_err();
+    assert!(none.to_string().contains("muster node invite"), "{none}");
+    assert!(matches!(ensure(&node, &serving, &ours.token()).await, Ok(Membership::Joined(_))));
+    let kept = membership::ensure(&node.config, None).await.unwrap();
+    assert!(matches!(kept, Membership::Kept(known) if known.node_name.as_str() == "app-1"));
+    // A second invitation, and the identity works.
+    ours.state().token = Some(("id2".into(), "secret2".into()));
+    let second = ours.token().replace("id1_secret1", "id2_secret2");
+    assert!(matches!(ensure(&node, &serving, &second).await, Ok(Membership::Kept(_))));
+    assert_eq!(ours.state().enrolments, 1);
+
+    let error = ensure(&node, &other, &theirs.token()).await.unwrap_err();
+    assert!(error.refusal() && error.to_string().contains("node app-1 of another fleet"), "{error}");
+    assert_eq!(theirs.state().enrolments, 0);
+
+    ours.fleet.revoked.store(true, std::sync::atomic::Ordering::Relaxed);
+    let rejoined = ensure(&node, &serving, &second).await;
+    assert!(matches!(rejoined, Ok(Membership::Joined(_))), "{rejoined:?}");
+    assert_eq!(ours.state().enrolments, 2);
+    // A controller that cannot be asked refuses nobody.
+    drop(serving);
+    assert!(matches!(ensure(&node, &other, &second).await, Ok(Membership::Kept(_))));
 }

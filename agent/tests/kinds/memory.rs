@@ -4,7 +4,9 @@ use crate::{Node, declare};
 use muster_agent::resources::units_of;
 use muster_domain::resource::{Command, DesiredState, Ensure, Group, Resource, ResourceKey, User};
 use muster_planning::convergence::{Action, Effort, Verdict, verdict};
-use muster_platform::{AccountHost, FakeHost, FakeScript, FakeUnit, Host, ServiceHost, ShellOutcome};
+use muster_platform::{
+    AccountHost, CommandOutput, FakeHost, FakeScript, FakeUnit, Host, ServiceHost, ShellOutcome,
+};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,10 @@ fn fake() -> (Arc<FakeHost>, Node) {
     let done = ShellOutcome { code: Some(0), ..ShellOutcome::default() };
     let open = ShellOutcome { code: Some(1), ..ShellOutcome::default() };
     let script = |outcome: &ShellOutcome| FakeScript { outcome: outcome.clone(), ..FakeScript::default() };
+    // Both find everything good: what they say of bad files is seen on real hosts.
+    for judge in ["systemd-analyze", "logrotate"] {
+        host.set_program(judge, CommandOutput { code: Some(0), ..CommandOutput::default() });
+    }
     host.set_script("test -e /done", script(&open));
     let work = FakeScript { satisfies: vec!["test -e /done".into()], ..script(&done) };
     host.set_script("work", work);

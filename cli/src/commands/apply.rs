@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_api_types::{
-    FleetChange, FleetChangeKind, FleetConfigurationApplied, FleetConfigurationApply, FleetConfigurationDiff,
-    Liveness, NodeDetail, NodeNotCompiled, NodeSummary, ResourceStatus,
+    Convergence, FleetChange, FleetChangeKind, FleetConfigurationApplied, FleetConfigurationApply,
+    FleetConfigurationDiff, Liveness, NodeDetail, NodeNotCompiled, NodeSummary, ResourceStatus, Turn,
+    TurnState,
 };
 use tokio::time::Instant;
 
@@ -109,20 +110,21 @@ fn change_text(change: &FleetChange, colour: bool) -> String {
         FleetChangeKind::Removed => ("-", Tone::Bad),
     };
     let mut lines = vec![tone.paint(&format!("{mark} {}", change.path), colour)];
-    for line in change.diff.lines() {
-        // The names of the two sides say nothing that the heading does not.
-        if line.starts_with("--- ") || line.starts_with("+++ ") {
-            continue;
-        }
+    lines.extend(diff_lines(&change.diff, colour));
+    lines.join("\n")
+}
+
+/// A unified diff, indented, without the names of its two sides: they say nothing that a heading does not.
+pub(super) fn diff_lines(diff: &str, colour: bool) -> impl Iterator<Item = String> {
+    diff.lines().filter(|line| !line.starts_with("--- ") && !line.starts_with("+++ ")).map(move |line| {
         let tone = match line.as_bytes().first() {
             Some(b'+') => Tone::Good,
             Some(b'-') => Tone::Bad,
             Some(b'@') => Tone::Quiet,
             _ => Tone::Plain,
         };
-        lines.push(format!("    {}", tone.paint(&safe(line, false), colour)).trim_end().to_owned());
-    }
-    lines.join("\n")
+        format!("    {}", tone.paint(&safe(line, false), colour)).trim_end().to_owned()
+    })
 }
 
 /// Waits until each of these nodes has everything as its newest assignment says.
@@ -134,6 +136,7 @@ pub(super) async fn converged(
 ) -> Result<()> {
     let waiting: RefCell<BTreeSet<String>> = RefCell::new(names.iter().cloned().collect());
     let failing_since: Cell<Option<Instant>> = Cell::new(None);
+    let told: RefCell<BTreeSet<String>> = RefCell::default();
     wait_for(output, timeout, "the convergence", "muster node list", || async {
         if waiting.borrow().is_empty() {
             return Ok(Some(()));
@@ -146,6 +149,14 @@ pub(super) async fn converged(
             }
             None => true,
         });
+        let in_a_row = |node: &&NodeSummary| {
+            node.convergence == Convergence::Waiting
+                && waiting.borrow().contains(&node.name)
+                && !told.borrow().contains(&node.name)
+        };
+        if nodes.iter().any(|node| in_a_row(&node)) {
+            tell_why_they_wait(output, client, &waiting.borrow(), &mut told.borrow_mut()).await?;
+        }
         let failing: Vec<&str> = nodes
             .iter()
             .filter(|node| failed(node) && waiting.borrow().contains(&node.name))
@@ -165,6 +176,23 @@ pub(super) async fn converged(
     .await
 }
 
+/// Says once for each node that waits for others whom it waits for.
+async fn tell_why_they_wait(
+    output: &Output,
+    client: &Client,
+    waiting: &BTreeSet<String>,
+    told: &mut BTreeSet<String>,
+) -> Result<()> {
+    let turns: Vec<Turn> = client.list(&["turns"], &[]).await?;
+    for turn in turns.iter().filter(|turn| turn.state == TurnState::Waiting && waiting.contains(&turn.node)) {
+        if told.insert(turn.node.clone()) {
+            let (node, why) = (&turn.node, safe(&turn.detail, false));
+            output.step(Tone::Quiet, "…", &format!("{node} waits for its turn: {why}"));
+        }
+    }
+    Ok(())
+}
+
 /// How a node stands, when there is nothing more to wait for.
 fn settled(nodes: &[NodeSummary], name: &str) -> Option<(Tone, &'static str, &'static str)> {
     let Some(node) = nodes.iter().find(|node| node.name == name) else {
@@ -173,15 +201,19 @@ fn settled(nodes: &[NodeSummary], name: &str) -> Option<(Tone, &'static str, &'s
     match node.liveness {
         Liveness::Revoked => Some((Tone::Warning, "-", "is revoked")),
         Liveness::Down => Some((Tone::Warning, "-", "is down; it gets this when it is back")),
-        Liveness::Pending | Liveness::Up | Liveness::Late => (node.converged == Some(true)
-            && node.reported_generation >= node.generation)
-            .then_some((Tone::Good, "✓", "converged")),
+        Liveness::Pending | Liveness::Up | Liveness::Late => match node.convergence {
+            Convergence::Converged => Some((Tone::Good, "✓", "converged")),
+            Convergence::Drifted => {
+                Some((Tone::Warning, "-", "differs, and its mode does not let it be changed"))
+            }
+            Convergence::Pending | Convergence::Waiting | Convergence::Failed => None,
+        },
     }
 }
 
 /// A node that has tried its newest assignment and could not.
 fn failed(node: &NodeSummary) -> bool {
-    node.converged == Some(false) && node.reported_generation >= node.generation && node.problem_count > 0
+    node.convergence == Convergence::Failed
 }
 
 async fn why_not(client: &Client, failing: &[&str]) -> Failure {

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use muster_api_types::{
-    ChangeCause, EnrolmentCreate, EnrolmentCreated, Liveness, NodeDetail, NodeSummary, ResourceState,
-    ResourceStatus,
+    ChangeCause, Convergence, EnrolmentCreate, EnrolmentCreated, Liveness, Mode, NodeDetail, NodeSummary,
+    ResourceState, ResourceStatus,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -20,8 +20,9 @@ use crate::table::{Cell, Table};
 
 pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Result<()> {
     match command {
-        Node::List { environment, role } => {
-            let query = [("environment", environment), ("role", role)];
+        Node::List { environment, role, convergence } => {
+            let convergence = convergence.map(|word| format!("{word:?}").to_lowercase());
+            let query = [("environment", environment), ("role", role), ("convergence", convergence)];
             let nodes: Vec<NodeSummary> = client.list(&["nodes"], &query).await?;
             if output.json() {
                 return output.object(&nodes);
@@ -68,6 +69,7 @@ pub(super) async fn run(output: &Output, client: &Client, command: Node) -> Resu
             output.note(&format!("removed {name}"));
             Ok(())
         }
+        Node::State(command) => super::convergence::run(output, client, command).await,
     }
 }
 
@@ -115,13 +117,21 @@ fn liveness(node: &NodeSummary) -> Cell {
 }
 
 fn convergence(node: &NodeSummary) -> Cell {
-    match node.converged {
-        None => Cell::maybe(None::<String>),
-        Some(_) if node.reported_generation < node.generation => Cell::tone("changing", Tone::Warning),
-        Some(true) => Cell::tone("converged", Tone::Good),
-        Some(false) if node.problem_count == 1 => Cell::tone("1 problem", Tone::Bad),
-        Some(false) => Cell::tone(format!("{} problems", node.problem_count), Tone::Bad),
-    }
+    let mode = match node.mode {
+        Mode::Enforce => "",
+        Mode::Report => ", report only",
+        Mode::Ignore => ", ignored",
+    };
+    let (text, tone) = match node.convergence {
+        Convergence::Pending if node.converged.is_none() => return Cell::maybe(None::<String>),
+        Convergence::Pending => ("changing".to_owned(), Tone::Warning),
+        Convergence::Converged => ("converged".to_owned(), Tone::Good),
+        Convergence::Waiting => (format!("{} waiting", node.waiting_count), Tone::Warning),
+        Convergence::Drifted => (format!("{} drifted", node.drifted_count), Tone::Warning),
+        Convergence::Failed if node.failed_count == 0 => ("not compiled".to_owned(), Tone::Bad),
+        Convergence::Failed => (format!("{} failed", node.failed_count), Tone::Bad),
+    };
+    Cell::tone(text + mode, tone)
 }
 
 fn ready(ready: u32, all: u32) -> Cell {
@@ -180,6 +190,26 @@ fn show(output: &Output, node: &NodeDetail) -> Result<()> {
     if let Some(at) = node.revoked_at {
         fact("revoked", Cell::tone(clock(at), Tone::Bad));
     }
+    if let Some(why) = &summary.reboot_required {
+        fact("restart needed", Cell::tone(safe(why, false), Tone::Warning));
+    }
+    if let Some(wanted) = &node.reboot_request {
+        let how = if wanted.now { "at once" } else { "in its turn" };
+        fact(
+            "restart wanted",
+            safe(&format!("{how}, by {}: {}", wanted.requested_by, wanted.reason), false).into(),
+        );
+    }
+    for set in &node.mode_overrides {
+        let of = set.resource.as_deref().unwrap_or("all of it");
+        let until = set.expires_at.map_or_else(String::new, |at| format!(" until {}", clock(at)));
+        let text = format!("{} for {of}{until}, by {}: {}", word(&set.mode), set.set_by, set.reason);
+        fact("mode", Cell::tone(safe(&text, false), Tone::Warning));
+    }
+    if let Some(turn) = &node.turn {
+        let (text, tone) = super::convergence::turn_words(turn);
+        fact("turn", Cell::tone(text, tone));
+    }
     if let Some(error) = &node.compile_error {
         fact("cannot compile", Cell::tone(safe(error, false), Tone::Bad));
     }
@@ -193,7 +223,10 @@ fn show(output: &Output, node: &NodeDetail) -> Result<()> {
     Ok(())
 }
 
-fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
+pub(super) fn resource_table<'a>(
+    resources: impl IntoIterator<Item = &'a ResourceState>,
+    now: DateTime<Utc>,
+) -> Table {
     let mut table = Table::new(&["RESOURCE", "STATE", "DETAIL", "LAST CHANGE"]);
     for resource in resources {
         let tone = match resource.status {
@@ -206,9 +239,13 @@ fn resource_table(resources: &[ResourceState], now: DateTime<Utc>) -> Table {
             Some(ChangeCause::Corrective) => ", put back",
             Some(ChangeCause::Intentional) | None => "",
         };
+        let mode = match resource.mode {
+            Mode::Enforce => String::new(),
+            mode => format!(" ({})", word(&mode)),
+        };
         table.row([
             safe(&resource.key, false).into(),
-            Cell::tone(word(&resource.status), tone),
+            Cell::tone(word(&resource.status) + &mode, tone),
             safe(&resource.detail, false).into(),
             Cell::maybe(resource.changed_at.map(|at| format!("{} ago{cause}", age(at, now)))),
         ]);
@@ -224,8 +261,9 @@ pub(super) mod tests {
         serde_json::from_value(json!({
             "id": "00000000-0000-0000-0000-000000000001", "name": name, "environment": "production",
             "roles": ["app_server"], "liveness": "up", "liveness_changed_at": "2026-01-01T00:00:00Z",
-            "last_heartbeat_at": "2026-01-01T00:00:00Z", "converged": true, "generation": 4,
-            "reported_generation": 4, "problem_count": 0, "process_count": 2, "process_ready_count": 2,
+            "last_heartbeat_at": "2026-01-01T00:00:00Z", "converged": true, "convergence": "converged",
+            "generation": 4, "reported_generation": 4, "problem_count": 0, "resource_count": 9, "failed_count": 0,
+            "drifted_count": 0, "waiting_count": 0, "reboot_required": null, "mode": "enforce", "mode_override_count": 0, "process_count": 2, "process_ready_count": 2,
             "cpu_percent": 12.4, "memory_used_bytes": 512_000_000, "memory_total_bytes": 2_048_000_000,
             "disk_used_bytes": 9, "disk_total_bytes": 10, "load_1": 0.2
         }))
@@ -236,19 +274,24 @@ pub(super) mod tests {
     fn node_list_reads_at_a_glance() {
         let mut broken = node("app-2");
         broken.liveness = Liveness::Down;
-        broken.converged = Some(false);
-        broken.problem_count = 2;
+        broken.convergence = Convergence::Failed;
+        broken.failed_count = 2;
         broken.process_ready_count = 1;
         broken.cpu_percent = None;
         let mut changing = node("lb-1");
-        changing.reported_generation = 3;
+        changing.convergence = Convergence::Pending;
         changing.last_heartbeat_at = None;
+        let mut held = node("app-3");
+        held.convergence = Convergence::Drifted;
+        held.drifted_count = 1;
+        held.mode = Mode::Report;
         let now = node("x").liveness_changed_at + Duration::from_secs(75);
-        insta::assert_snapshot!(node_table(&[node("app-1"), broken, changing], now).render(false, None), @r"
-        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES   READY   CPU  MEMORY  DISK  SEEN
-        app-1  production   app_server  up     converged     2/2  12 %    25 %  90 %  1 m 15 s ago
-        app-2  production   app_server  down   2 problems    1/2     -    25 %  90 %  1 m 15 s ago
-        lb-1   production   app_server  up     changing      2/2  12 %    25 %  90 %  -
+        insta::assert_snapshot!(node_table(&[node("app-1"), broken, held, changing], now).render(false, None), @r"
+        NAME   ENVIRONMENT  ROLES       STATE  RESOURCES               READY   CPU  MEMORY  DISK  SEEN
+        app-1  production   app_server  up     converged                 2/2  12 %    25 %  90 %  1 m 15 s ago
+        app-2  production   app_server  down   2 failed                  1/2     -    25 %  90 %  1 m 15 s ago
+        app-3  production   app_server  up     1 drifted, report only    2/2  12 %    25 %  90 %  1 m 15 s ago
+        lb-1   production   app_server  up     changing                  2/2  12 %    25 %  90 %  -
         ");
     }
 }

@@ -144,6 +144,7 @@ fn node_news(node: &RolloutNode) -> Option<(Tone, &'static str, String)> {
         node.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", safe(reason, false)));
     Some(match node.state {
         RolloutNodeState::Pending => return None,
+        RolloutNodeState::Waiting => (Tone::Quiet, "…", format!("{name} waits for its turn{because}")),
         RolloutNodeState::Away => {
             (Tone::Warning, "-", format!("{name} is away; it catches up when it is back"))
         }

@@ -185,7 +185,9 @@ pub(super) fn node(name: &str, converged: bool) -> Value {
     json!({
         "id": "00000000-0000-0000-0000-000000000001", "name": name, "environment": "production", "roles": [],
         "liveness": "up", "liveness_changed_at": "2026-01-01T00:00:00Z", "last_heartbeat_at": null,
-        "converged": converged, "generation": 2, "reported_generation": 2, "problem_count": 0, "process_count": 0,
+        "converged": converged, "convergence": if converged { "converged" } else { "pending" }, "generation": 2,
+        "reported_generation": 2, "problem_count": 0, "resource_count": 3, "failed_count": 0, "drifted_count": 0,
+        "waiting_count": 0, "reboot_required": null, "mode": "enforce", "mode_override_count": 0, "process_count": 0,
         "process_ready_count": 0, "cpu_percent": null, "memory_used_bytes": null, "memory_total_bytes": null,
         "disk_used_bytes": null, "disk_total_bytes": null, "load_1": null
     })

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
 
 mod apply;
+mod convergence;
 mod fake;
 mod following;
 mod releases;

@@ -237,6 +237,8 @@ pub enum NodePlanState {
     Planned,
     /// There is no answer, and `problem` says why.
     Problem,
+    /// It is declared, and no host has joined as it yet.
+    Missing,
 }
 
 /// What a node would do.

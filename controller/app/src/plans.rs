@@ -77,6 +77,8 @@ pub enum PlanState {
     Planned(NodePlan),
     /// There will be no answer, and why.
     Problem(String),
+    /// It is declared, and no host has joined as it.
+    Missing,
 }
 
 /// What a node is to plan instead of what is in force. No `Debug`: the content holds secrets.
@@ -107,7 +109,7 @@ impl App {
         if new.files.is_some() {
             actor.require(Permission::FleetConfigurationApply)?;
         }
-        self.plan_hub().check_room(&actor.name)?;
+        self.plan_hub().check_room(self.now(), &actor.name)?;
         let targets = self.plan_targets(&new).await?;
         let is_candidate = new.files.is_some();
         let (mut candidates, missing) = match new.files.clone() {
@@ -150,7 +152,7 @@ impl App {
         for node in to_ask {
             // Behind `open`: the node may ask for its candidate before this returns.
             if !self.hints().send(node, NodeHint::PlanRequest { request_id: id }) {
-                self.plan_hub().fail(id, node, "it is not connected to this controller");
+                self.plan_hub().fail(self.now(), id, node, "it is not connected to this controller");
             }
         }
         self.plan_read(id)
@@ -243,7 +245,7 @@ impl App {
     }
 
     fn plan_read(&self, id: Uuid) -> Result<PlanView, AppError> {
-        self.plan_hub().view(id).ok_or_else(|| {
+        self.plan_hub().view(self.now(), id).ok_or_else(|| {
             AppError::not_found("plan", id).with_hint(
                 "plans are kept for some minutes, by the controller that made them; make a new one",
             )
@@ -252,7 +254,9 @@ impl App {
 
     /// A node takes up a plan request. `None`: it plans what it has.
     pub fn plan_candidate(&self, node: NodeId, plan: Uuid) -> Result<Option<PlanCandidate>, AppError> {
-        self.plan_hub().take_up(plan, node).ok_or_else(|| AppError::not_found("plan of this node", plan))
+        self.plan_hub()
+            .take_up(self.now(), plan, node)
+            .ok_or_else(|| AppError::not_found("plan of this node", plan))
     }
 
     /// A node answers.
@@ -262,7 +266,7 @@ impl App {
         plan: Uuid,
         answer: Result<NodePlan, String>,
     ) -> Result<(), AppError> {
-        if !self.plan_hub().expects(plan, node) {
+        if !self.plan_hub().expects(self.now(), plan, node) {
             return Err(AppError::not_found("plan of this node", plan));
         }
         // The agent masks what it knows to be secret; this masks what anybody was given to keep.
@@ -281,7 +285,7 @@ impl App {
                 PlanState::Problem(reason)
             }
         };
-        self.plan_hub().answer(plan, node, state);
+        self.plan_hub().answer(self.now(), plan, node, state);
         Ok(())
     }
 }

@@ -36,7 +36,6 @@ async fn assign(controller: &Controller, pool: &PgPool, host: &Host, dns_names: 
         .next();
     let content = AssignmentContent {
         resources: vec![Resource::new(ResourceKey::new("certificate", "db"), vec![], desired)],
-        ..AssignmentContent::default()
     };
     let encoded = muster_proto::convert::encode_content(&content);
     let stored = StoredAssignment {

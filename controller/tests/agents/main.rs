@@ -4,6 +4,7 @@
 
 mod access;
 mod certificates;
+mod convergence;
 mod identity;
 mod install;
 mod shares;

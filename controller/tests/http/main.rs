@@ -4,6 +4,7 @@
 
 mod access;
 mod artifacts;
+mod convergence;
 mod dashboard;
 mod every_operation;
 mod lists;

@@ -158,7 +158,7 @@ impl FleetConfiguration {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Environment {
-    /// Variables for every application of the environment.
+    /// Variables for every application of the environment. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvValue>,
     /// What is done about differences on its nodes: `enforce` puts them right, `report` says them and changes nothing, and
@@ -182,12 +182,12 @@ impl Environment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
-    /// The environment it belongs to.
+    /// The environment it belongs to. Required.
     pub environment: EnvironmentName,
-    /// What it is for.
+    /// What it is for: `load_balancer`, `app_server`, `datastore`. Default: nothing in particular.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// Settings of applications that differ on this node.
+    /// Settings of applications that differ on this node. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<ApplicationName, ApplicationOverride>,
     /// What is done about differences on this node: `enforce`, `report` or `ignore`. The strictest of resource, node and
@@ -233,13 +233,13 @@ impl EnvValue {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Selector {
-    /// Nodes of these environments.
+    /// Nodes of these environments. Default: of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<EnvironmentName>,
-    /// Nodes with one of these roles.
+    /// Nodes with one of these roles. Default: with any, or none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// These nodes.
+    /// These nodes. Default: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeName>,
 }

@@ -23,8 +23,8 @@ pub fn schema() -> Value {
     let mut schema = STRICT.clone();
     schema["title"] = json!("Muster fleet configuration");
     schema["description"] = json!(
-        "Environments, nodes, applications and files of a fleet. Several files may each hold a part; apply the folder \
-         with `muster apply -f DIR`."
+        "Environments, nodes and applications of a fleet, and what its hosts are made of. Several files may each hold a \
+         part; apply the folder with `muster apply -f DIR`."
     );
     relax(&mut schema);
     schema
@@ -177,6 +177,7 @@ fn relax(schema: &mut Value) {
                 }
             }
             "FileEntry" => definition["properties"]["mode"]["type"] = json!(["string", "integer"]),
+            "PackageEntry" => definition["properties"]["version"]["type"] = json!(["string", "number"]),
             "EnvValue" => {
                 if let Some(Value::Array(choices)) = definition.get_mut("anyOf") {
                     choices.push(json!({ "description": "A number, as it is written.", "type": "number" }));

@@ -226,9 +226,6 @@ fn choice(definition: Option<&str>, name: &str, given: &Value) -> (String, Strin
             format!("{given_words} does not fit {}", quoted(name)),
             "write settings (`key: value` pairs), or false to switch it off",
         ),
-        Some("SysctlValue") => {
-            owned(format!("{given_words} is not a value of a kernel setting"), "write a number, or text")
-        }
         Some("MaxChanging") => owned(
             format!("{given_words} is not a number of nodes"),
             "write a whole number from 1, or a percentage from 1% to 100% of the nodes of a role",

@@ -215,6 +215,17 @@ fn hostile_files_are_answered_and_never_with_an_endless_list() {
             "environments: {{a: {{env: {{{}}}}}}}",
             (0..15_000).map(|i| format!("0{i}: 1, ")).collect::<String>()
         ),
+        // Each refers to all, to the next, and to nothing; and all are the same package.
+        numbered(&|i| format!("  k{i}: {{path: /p/{i}, content: x, depends_on: [file:/p/]}}\n")),
+        numbered(&|i| format!("  k{i}: {{path: /p/{i}, content: x, depends_on: [file:/p/{}]}}\n", i + 1)),
+        numbered(&|i| format!("  k{i}: {{path: /p/{i}, content: x, depends_on: [user:u{i}]}}\n")),
+        numbered(&|i| format!("  k{i}: {{name: nginx}}\n")).replacen("files", "packages", 1),
+        numbered(&|i| format!("  s{i}@a: {{}}\n")).replacen("files", "services", 1)
+            + &numbered(&|i| format!("  s{i}@.service: {{content: x}}\n")).replacen(
+                "files",
+                "systemd_units",
+                1,
+            ),
     ];
     for input in inputs {
         if let Err(problems) = parse(&[file("fleet.yaml", input.clone())]) {

@@ -62,6 +62,32 @@ fn content_survives_the_wire_and_is_always_the_same_bytes() {
     assert_eq!(encode_content(&decode_content(&bytes).unwrap()), bytes);
 }
 
+/// Every node of the example that has everything, as it is compiled.
+#[test]
+fn what_the_compiler_makes_of_a_whole_host_survives_the_wire() {
+    let fleet = muster_planning::example::ExampleFleet::web_stack();
+    for node in ["lb-1", "app-1", "app-2", "stage-1"] {
+        let content = fleet.compile(node).unwrap();
+        let bytes = encode_content(&content);
+        assert_eq!(decode_content(&bytes).unwrap(), content, "{node}");
+    }
+}
+
+/// The revision is the digest of these bytes: another one would give every node of every fleet a new generation.
+#[test]
+fn a_fleet_that_says_nothing_of_hosts_keeps_its_revisions() {
+    let fleet = muster_planning::example::ExampleFleet::shop();
+    for (node, revision) in [
+        ("lb-1", "f29bae38be6ec3d710d05ef18a7a06773c22eb1785a4cb7901a4ecd42b2ed65a"),
+        ("app-1", "7e2cd960c1354328df7e70014661e0be661861b69c815d209768a830e9ba087b"),
+        ("app-2", "7e2cd960c1354328df7e70014661e0be661861b69c815d209768a830e9ba087b"),
+        ("stage-1", "8f92014e68ce0edc27048b8280077c7be69c92fd45cb810dd83c1d362690978e"),
+    ] {
+        let content = fleet.compile(node).unwrap();
+        assert_eq!(blake3::hash(&encode_content(&content)).to_hex().as_str(), revision, "{node}");
+    }
+}
+
 #[test]
 fn a_path_that_is_not_plain_and_absolute_is_refused() {
     for path in ["etc/motd", "/etc/../root/x", "/etc//motd", "/etc/motd/", "/", "/a\0b"] {

@@ -1522,7 +1522,7 @@ export interface components {
          * @description How far a node is with its plan.
          * @enum {string}
          */
-        NodePlanState: "waiting" | "planned" | "problem";
+        NodePlanState: "waiting" | "planned" | "problem" | "missing";
         /** @description A node in a list. */
         NodeSummary: {
             /** @description Everything is as it should be; absent before the first report. */

@@ -26,7 +26,12 @@ const HOSTS: [&str; 6] = [
     concat!("npm", "mirror.com"),
 ];
 /// Folders of the machines that this was written on.
-const FOLDERS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/home/", "runner/"), concat!("/ro", "ot/.")];
+const FOLDERS: [&str; 4] = [
+    concat!("/wo", "rk/"),
+    concat!("/home/", "runner/"),
+    concat!("/ro", "ot/.cargo"),
+    concat!("/ro", "ot/.rustup"),
+];
 
 pub(super) fn check(findings: &mut Findings) -> Result<()> {
     crate_roots(findings)?;

@@ -68,6 +68,10 @@ fn body(download: &Download<'_>) -> Result<impl Read, Fault> {
         request = request.header("accept", accept);
     }
     let response = request.call().map_err(|error| of_call(error, download))?;
+    // Where no redirection is followed, one counts as an answer.
+    if !response.status().is_success() {
+        return Err(Fault::Other(format!("the answer was {}", response.status().as_u16())));
+    }
     Ok(response.into_body().into_with_config().limit(download.max_bytes).reader())
 }
 
@@ -179,7 +183,8 @@ mod tests {
         let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         assert_eq!(fetch(&serve(gone), 9), Err(Fault::NotFound));
         let away = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        assert!(matches!(fetch(&serve(away), 9), Err(Fault::Other(_))));
+        let fault = fetch(&serve(away), 9).unwrap_err();
+        assert!(matches!(fault, Fault::Other(_)), "{fault:?}");
         let error = fetch("http://example.test/x", 9).unwrap_err();
         assert!(error.to_string().contains("only https"), "{error}");
     }

@@ -87,15 +87,13 @@ impl ServiceHost for LinuxHost {
 
     fn watch_unit(&self, name: &str, for_ms: u64) {
         if self.privileged() {
-            services::watch(name, for_ms);
-            self.units.forget();
+            self.units.watch(name, for_ms);
         }
     }
 
     fn reload_units(&self) -> Result<(), HostError> {
         self.of_the_system("reload", "systemd")?;
-        self.units.forget();
-        services::reload()
+        self.units.reload()
     }
 
     fn unit_journal(&self, name: &str) -> Vec<String> {

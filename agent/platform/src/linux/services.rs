@@ -1,5 +1,9 @@
 //! systemd, through its own tools: one question for all units, one job at a time, its own judge for unit files.
+//!
+//! Of units that were looked at before, a glance tells whether they are as they were; only of the others everything is
+//! asked.
 
+use super::bus::{self, Glance};
 use super::command::{tool, tool_output};
 use super::verify::Candidate;
 use crate::host::{Fault, HostError, UnitState, UnitVerb};
@@ -27,10 +31,17 @@ pub(super) struct Units {
 #[derive(Debug, Default)]
 struct Memory {
     wanted: BTreeSet<String>,
+    /// What holds until something is changed.
     known: BTreeMap<String, UnitState>,
+    /// What held before, and does as long as the unit looks the same at a glance.
+    former: BTreeMap<String, UnitState>,
+    looks: u32,
     /// When units were last told to do something.
     told_s: BTreeMap<String, u64>,
 }
+
+/// A glance does not show everything: after so many looks all is asked anew.
+const LOOKS_PER_QUESTION: u32 = 20;
 
 pub(super) fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
@@ -45,14 +56,32 @@ impl Units {
         let mut memory = self.memory();
         memory.known.clear();
         memory.wanted = names.iter().filter(|name| !template(name)).cloned().collect();
+        memory.looks += 1;
+        if memory.looks >= LOOKS_PER_QUESTION {
+            memory.looks = 0;
+            memory.former.clear();
+        }
     }
 
     pub(super) fn control(&self, name: &str, verb: UnitVerb) -> Result<(), HostError> {
+        self.doubt(name);
+        self.memory().told_s.insert(name.to_owned(), now_s());
+        let done = control(name, verb);
+        self.doubt(name);
+        done
+    }
+
+    pub(super) fn watch(&self, name: &str, for_ms: u64) {
+        watch(name, for_ms);
+        self.doubt(name);
+    }
+
+    pub(super) fn reload(&self) -> Result<(), HostError> {
+        let done = reload();
         let mut memory = self.memory();
         memory.known.clear();
-        memory.told_s.insert(name.to_owned(), now_s());
-        drop(memory);
-        control(name, verb)
+        memory.former.clear();
+        done
     }
 
     pub(super) fn journal(&self, name: &str) -> Vec<String> {
@@ -62,6 +91,13 @@ impl Units {
 
     pub(super) fn forget(&self) {
         self.memory().known.clear();
+    }
+
+    /// Of this unit everything has to be asked again, of the others a glance will do.
+    fn doubt(&self, name: &str) {
+        let mut memory = self.memory();
+        memory.known.clear();
+        memory.former.remove(name);
     }
 
     pub(super) fn unit(&self, name: &str) -> Result<UnitState, HostError> {
@@ -76,11 +112,41 @@ impl Units {
         }
         memory.wanted.insert(name.to_owned());
         // Most of them will be asked for, and one question costs as much as twenty.
-        let names: Vec<String> = memory.wanted.iter().cloned().collect();
-        memory.known = ask(&names)?;
+        let known = memory.look()?;
+        memory.former.clone_from(&known);
+        memory.known = known;
         let fault = || Fault::Other("systemd did not answer for it".into());
         let missing = || HostError { action: "look at the unit", subject: name.to_owned(), fault: fault() };
         memory.known.get(name).cloned().ok_or_else(missing)
+    }
+}
+
+impl Memory {
+    fn look(&self) -> Result<BTreeMap<String, UnitState>, HostError> {
+        let names: Vec<String> = self.wanted.iter().cloned().collect();
+        let glances = if self.former.is_empty() { None } else { bus::glance(&names) };
+        let Some(glances) = glances else { return ask(&names) };
+        let as_before = |name: &String, glance: &Glance| {
+            self.former.get(name).filter(|former| at_a_glance(former) == *glance).cloned()
+        };
+        let same = names.iter().zip(&glances);
+        let same = same.filter_map(|(name, glance)| Some((name.clone(), as_before(name, glance)?)));
+        let mut known: BTreeMap<String, UnitState> = same.collect();
+        let others: Vec<String> = names.into_iter().filter(|name| !known.contains_key(name)).collect();
+        if !others.is_empty() {
+            known.extend(ask(&others)?);
+        }
+        Ok(known)
+    }
+}
+
+fn at_a_glance(unit: &UnitState) -> Glance {
+    Glance {
+        load: unit.load.clone(),
+        active: unit.active.clone(),
+        sub: unit.sub.clone(),
+        file: unit.file.clone(),
+        needs_reload: unit.needs_reload,
     }
 }
 
@@ -148,12 +214,12 @@ fn control(name: &str, verb: UnitVerb) -> Result<(), HostError> {
 }
 
 /// `systemctl start --wait` of what runs already does nothing but wait for its end.
-pub(super) fn watch(name: &str, for_ms: u64) {
+fn watch(name: &str, for_ms: u64) {
     // That time is up before it ends is what one hopes for; whoever asked looks at the unit again in any case.
     tool_output("systemctl", &["--no-ask-password", "start", "--wait", "--", name], for_ms).ok();
 }
 
-pub(super) fn reload() -> Result<(), HostError> {
+fn reload() -> Result<(), HostError> {
     let args = ["--no-ask-password", "daemon-reload"];
     tool("have systemd read its files again:", "systemctl", "systemctl", &args, JOB_TIMEOUT_MS).map(drop)
 }
@@ -238,5 +304,32 @@ mod tests {
         let units = Units::default();
         let error = units.unit("worker@.service").unwrap_err();
         assert!(error.to_string().contains("name an instance"), "{error}");
+    }
+
+    /// Only looks, so that it may run wherever there is a systemd; `agent/tests/lab/kinds.sh` sees to it that it does.
+    #[test]
+    fn a_glance_at_the_real_systemd_shows_what_the_whole_answer_does() {
+        if !has_systemd() || !rustix::process::geteuid().is_root() {
+            eprintln!("skipped, because there is no systemd here, or no right to ask it");
+            return;
+        }
+        let names: Vec<String> = [
+            "cron.service",
+            "no-such.service",
+            "sshd.service",
+            "systemd-journald.service",
+            "systemd-journald.socket",
+            "logrotate.timer",
+            "-.mount",
+            "multi-user.target",
+        ]
+        .map(str::to_owned)
+        .into();
+        let whole = ask(&names).unwrap();
+        let glances = bus::glance(&names).expect("systemd answers on its own socket");
+        for (name, glance) in names.iter().zip(glances) {
+            assert_eq!(glance, at_a_glance(&whole[name]), "{name}");
+        }
+        assert_eq!(bus::glance(&["no name".to_owned()]), None);
     }
 }

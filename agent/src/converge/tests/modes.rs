@@ -32,10 +32,16 @@ async fn what_is_to_be_reported_is_told_with_its_difference_and_left_alone() {
 #[tokio::test]
 async fn what_is_to_be_ignored_is_not_even_looked_at() {
     let mut bench = Bench::new();
-    bench.assign(&[with_mode(file("/etc/motd", "x"), Mode::Ignore)]);
-    bench.host.die_after_calls(Some(0));
+    let mut calls = Vec::new();
+    for resources in [vec![], vec![with_mode(file("/etc/motd", "x"), Mode::Ignore)]] {
+        bench.assign(&resources);
+        bench.host.die_after_calls(Some(1000));
+        bench.run().await;
+        calls.push(bench.host.calls_left());
+        bench.host.die_after_calls(None);
+    }
+    assert_eq!(calls[0], calls[1]);
     let reports = bench.run().await;
-    bench.host.die_after_calls(None);
     let report = &reports["file:/etc/motd"];
     assert_eq!((report.status, report.detail.as_str()), (ResourceStatus::Converged, "ignored"));
     assert_eq!(bench.content("/etc/motd"), None);

@@ -19,8 +19,6 @@ fn changes(plan: &NodePlan) -> Vec<(&str, PlannedChange)> {
     plan.resources.iter().map(|resource| (resource.key.as_str(), resource.change)).collect()
 }
 
-use crate::config::StateDir;
-
 #[tokio::test]
 async fn a_plan_shows_changes_reloads_and_removals_and_changes_nothing() {
     use PlannedChange as Change;

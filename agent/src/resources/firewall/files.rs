@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 /// A variable of a file that a shell reads; the last one counts.
 pub(super) fn setting<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
-    values.last().map(|value| value.trim().trim_matches(['"', '\'']))
+    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
+    values.next_back().map(|value| value.trim().trim_matches(['"', '\'']))
 }
 
 pub(super) fn policy(defaults: &str, name: &str) -> Option<FirewallPolicy> {
@@ -26,10 +26,37 @@ pub(super) fn holds(kernel: &str, prefix: &str, rules: &str, incoming: Option<Fi
     let as_set = incoming.is_none_or(|policy| accepts == (policy == FirewallPolicy::Allow));
     hooked
         && as_set
+        && hooks_to_mend(kernel, prefix).is_empty()
         && ["input", "output", "forward"].into_iter().all(|chain| {
             let chain = format!("-A {prefix}-user-{chain} ");
             targets(kernel, &chain).eq(targets(rules, &chain))
         })
+}
+
+/// What to tell iptables so that every chain of ufw is hooked in again, in its order: ufw itself does so only where its chains
+/// are missing. The new hooks come before the old ones go.
+pub(super) fn hooks_to_mend(kernel: &str, prefix: &str) -> Vec<Vec<String>> {
+    const PARTS: [&str; 6] = ["before-logging", "before", "after", "after-logging", "reject", "track"];
+    let mut commands = Vec::new();
+    for builtin in ["INPUT", "OUTPUT", "FORWARD"] {
+        let name = |part: &&str| format!("{prefix}-{part}-{}", builtin.to_lowercase());
+        let there = |chain: &String| kernel.lines().any(|line| line == format!("-N {chain}"));
+        let wanted: Vec<String> = PARTS.iter().map(name).filter(there).collect();
+        let jump = format!("-A {builtin} -j ");
+        let found: Vec<String> = kernel
+            .lines()
+            .filter_map(|line| line.strip_prefix(&jump))
+            .filter(|chain| chain.starts_with(&format!("{prefix}-")))
+            .map(str::to_owned)
+            .collect();
+        if found == wanted {
+            continue;
+        }
+        let told = |flag: &str, chain: &String| [flag, builtin, "-j", chain].map(str::to_owned).to_vec();
+        commands.extend(wanted.iter().map(|chain| told("-A", chain)));
+        commands.extend(found.iter().map(|chain| told("-D", chain)));
+    }
+    commands
 }
 
 fn targets<'a>(text: &'a str, chain: &'a str) -> impl Iterator<Item = &'a str> {

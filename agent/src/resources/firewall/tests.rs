@@ -145,6 +145,26 @@ fn the_kernel_is_compared_in_what_both_spell_alike() {
 }
 
 #[test]
+fn hooks_that_somebody_took_out_are_put_back_in_their_order() {
+    let kernel = "-N ufw6-before-input\n-N ufw6-before-logging-input\n-N ufw6-after-input\n-N ufw6-before-output\n\
+        -A INPUT -j ufw6-before-logging-input\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j ufw6-after-input\n\
+        -A OUTPUT -j ufw6-before-output\n";
+    let told: Vec<String> =
+        files::hooks_to_mend(kernel, "ufw6").iter().map(|words| words.join(" ")).collect();
+    assert_eq!(
+        told,
+        [
+            "-A INPUT -j ufw6-before-logging-input",
+            "-A INPUT -j ufw6-before-input",
+            "-A INPUT -j ufw6-after-input",
+            "-D INPUT -j ufw6-before-logging-input",
+            "-D INPUT -j ufw6-after-input",
+        ]
+    );
+    assert!(files::hooks_to_mend("-P INPUT ACCEPT\n", "ufw6").is_empty());
+}
+
+#[test]
 fn name_servers_of_this_host_itself_need_no_way_out() {
     let text = "# x\nsearch a\nnameserver 127.0.0.53\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\nnameservers 1.1.1.1\n";
     let found: Vec<String> = files::name_servers(text).map(|ip| ip.to_string()).collect();

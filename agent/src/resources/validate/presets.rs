@@ -97,7 +97,7 @@ pub(super) fn sudoers(path: &str) -> Result<Preset, String> {
 
 pub(super) fn haproxy(path: &str) -> Preset {
     const MAIN: &str = "/etc/haproxy/haproxy.cfg";
-    let mut args = words(&["-c", "-q", "-f", MAIN]);
+    let mut args = words(&["-c", "-f", MAIN]);
     let folder = Path::new(path).parent().and_then(Path::to_str).unwrap_or("/");
     if path != MAIN && path.ends_with(".cfg") {
         // A folder of parts is given as a whole; a file elsewhere is one that somebody gives by name.

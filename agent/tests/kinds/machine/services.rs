@@ -260,3 +260,37 @@ fn what_a_service_leaves_to_its_socket_is_said() {
     assert_eq!(note, "tsock.socket can start it again");
     fresh(&names);
 }
+
+/// The second look at a unit is a glance: it has to see what the first one would.
+#[test]
+fn a_glance_sees_every_change_that_somebody_made_by_hand() {
+    let Some(node) = machine() else { return };
+    let _reading = READING.read().unwrap_or_else(PoisonError::into_inner);
+    let names = ["tglance.service", "tother.service"];
+    fresh(&names);
+    let file = declare::unit("tglance.service", &unit("/bin/sleep 1000", ""));
+    node.settle(&file);
+    let wanted = declare::service("tglance.service", true, true);
+    node.settle(&wanted);
+    for (change, undone) in [
+        ("systemctl stop tglance", "systemctl start tglance"),
+        ("systemctl disable tglance", "systemctl enable tglance"),
+        ("systemctl kill -s KILL tglance", "systemctl reset-failed tglance; systemctl start tglance"),
+        (
+            "mv /etc/systemd/system/tglance.service /root; systemctl stop tglance; systemctl daemon-reload",
+            "mv /root/tglance.service /etc/systemd/system; systemctl daemon-reload; systemctl enable --now tglance",
+        ),
+    ] {
+        assert_eq!(node.verdict(&wanted), Verdict::InPlace, "before {change}");
+        out(change);
+        eventually(change, MINUTE, || node.verdict(&wanted) != Verdict::InPlace);
+        out(undone);
+        eventually(undone, MINUTE, || node.verdict(&wanted) == Verdict::InPlace);
+    }
+    // One that is not there, and one by its other name, are seen as well.
+    for _ in 0..2 {
+        assert_eq!(node.verdict(&declare::service("tother.service", false, false)), Verdict::InPlace);
+        assert_eq!(node.verdict(&declare::service("sshd.service", None, true)), Verdict::InPlace);
+    }
+    fresh(&names);
+}

@@ -2,23 +2,21 @@
 
 use super::{NodePlanView, PlanCandidate, PlanState, PlanView};
 use crate::AppError;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use muster_db::nodes::NodeOverview;
 use muster_domain::{EnvironmentName, NodeId, NodeName};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// An agent that knows what a plan request is takes it up at once, even in the middle of a run.
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(8);
+const TAKEN_UP_WITHIN: TimeDelta = TimeDelta::seconds(8);
 /// Looking at some hundred resources takes milliseconds; a command that guards another may take a while.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(45);
+const ANSWERED_WITHIN: TimeDelta = TimeDelta::seconds(45);
 /// For so long the answers can be read.
-const KEPT_FOR: Duration = Duration::from_secs(600);
+const KEPT_FOR: TimeDelta = TimeDelta::minutes(10);
 /// Plans at a time that somebody still waits for.
 const OPEN_AT_ONCE: usize = 16;
 /// The same of one person.
@@ -66,31 +64,30 @@ impl Asked {
     }
 
     /// Gives up on what took too long.
-    fn look_at_the_time(&mut self, passed: Duration) {
+    fn look_at_the_time(&mut self, passed: TimeDelta) {
         if self.state != PlanState::Waiting {
             return;
         }
         if !self.taken_up && passed >= TAKEN_UP_WITHIN {
             self.fail(format!(
                 "it did not take the request up within {} s; its agent ({}) may be too old to plan on request",
-                TAKEN_UP_WITHIN.as_secs(),
+                TAKEN_UP_WITHIN.num_seconds(),
                 if self.agent_version.is_empty() { "of an unknown version" } else { &self.agent_version }
             ));
         } else if passed >= ANSWERED_WITHIN {
-            self.fail(format!("it did not answer within {} s", ANSWERED_WITHIN.as_secs()));
+            self.fail(format!("it did not answer within {} s", ANSWERED_WITHIN.num_seconds()));
         }
     }
 }
 
 struct Plan {
     asking: Asking,
-    opened_at: Instant,
     diffs_bytes: usize,
 }
 
 impl Plan {
-    fn look_at_the_time(&mut self) {
-        let passed = self.opened_at.elapsed();
+    fn look_at_the_time(&mut self, now: DateTime<Utc>) {
+        let passed = now - self.asking.created_at;
         for asked in self.asking.nodes.values_mut() {
             asked.look_at_the_time(passed);
         }
@@ -109,11 +106,11 @@ pub(crate) struct PlanHub {
 
 impl PlanHub {
     /// Under the lock, with what is over taken away.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Plan>> {
+    fn lock(&self, now: DateTime<Utc>) -> MutexGuard<'_, BTreeMap<Uuid, Plan>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.retain(|_, plan| plan.opened_at.elapsed() < KEPT_FOR);
+        plans.retain(|_, plan| now - plan.asking.created_at < KEPT_FOR);
         for plan in plans.values_mut() {
-            plan.look_at_the_time();
+            plan.look_at_the_time(now);
         }
         plans
     }
@@ -133,13 +130,13 @@ impl PlanHub {
     }
 
     /// Refuses before any work is done.
-    pub(crate) fn check_room(&self, person: &str) -> Result<(), AppError> {
-        Self::room(&self.lock(), person)
+    pub(crate) fn check_room(&self, now: DateTime<Utc>, person: &str) -> Result<(), AppError> {
+        Self::room(&self.lock(now), person)
     }
 
     /// Opens a plan; gives back the nodes to ask.
     pub(crate) fn open(&self, id: Uuid, asking: Asking) -> Result<Vec<NodeId>, AppError> {
-        let mut plans = self.lock();
+        let mut plans = self.lock(asking.created_at);
         Self::room(&plans, &asking.created_by)?;
         while plans.len() >= KEPT_AT_MOST {
             // Open ones are fewer than that, so there is one that was read or will not be.
@@ -149,18 +146,23 @@ impl PlanHub {
         }
         let to_ask = asking.nodes.iter().filter(|(_, asked)| asked.state == PlanState::Waiting);
         let to_ask = to_ask.map(|(node, _)| *node).collect();
-        plans.insert(id, Plan { asking, opened_at: Instant::now(), diffs_bytes: 0 });
+        plans.insert(id, Plan { asking, diffs_bytes: 0 });
         Ok(to_ask)
     }
 
     /// Notes that a node will not answer.
-    pub(crate) fn fail(&self, id: Uuid, node: NodeId, reason: &str) {
-        self.answer(id, node, PlanState::Problem(reason.to_owned()));
+    pub(crate) fn fail(&self, now: DateTime<Utc>, id: Uuid, node: NodeId, reason: &str) {
+        self.answer(now, id, node, PlanState::Problem(reason.to_owned()));
     }
 
     /// A node takes up its request; `None` when nobody waits for it.
-    pub(crate) fn take_up(&self, id: Uuid, node: NodeId) -> Option<Option<PlanCandidate>> {
-        let mut plans = self.lock();
+    pub(crate) fn take_up(
+        &self,
+        now: DateTime<Utc>,
+        id: Uuid,
+        node: NodeId,
+    ) -> Option<Option<PlanCandidate>> {
+        let mut plans = self.lock(now);
         let asked = plans.get_mut(&id)?.asking.nodes.get_mut(&node)?;
         if asked.state != PlanState::Waiting {
             return None;
@@ -170,15 +172,15 @@ impl PlanHub {
     }
 
     /// Whether somebody waits for this node's answer.
-    pub(crate) fn expects(&self, id: Uuid, node: NodeId) -> bool {
-        let plans = self.lock();
+    pub(crate) fn expects(&self, now: DateTime<Utc>, id: Uuid, node: NodeId) -> bool {
+        let plans = self.lock(now);
         let asked = plans.get(&id).and_then(|plan| plan.asking.nodes.get(&node));
         asked.is_some_and(|asked| asked.state == PlanState::Waiting)
     }
 
     /// Stores an answer, if it is still waited for.
-    pub(crate) fn answer(&self, id: Uuid, node: NodeId, mut state: PlanState) {
-        let mut plans = self.lock();
+    pub(crate) fn answer(&self, now: DateTime<Utc>, id: Uuid, node: NodeId, mut state: PlanState) {
+        let mut plans = self.lock(now);
         let Some(plan) = plans.get_mut(&id) else { return };
         let Some(asked) = plan.asking.nodes.get_mut(&node) else { return };
         if asked.state != PlanState::Waiting {
@@ -199,8 +201,8 @@ impl PlanHub {
     }
 
     /// A plan as far as it has come.
-    pub(crate) fn view(&self, id: Uuid) -> Option<PlanView> {
-        let plans = self.lock();
+    pub(crate) fn view(&self, now: DateTime<Utc>, id: Uuid) -> Option<PlanView> {
+        let plans = self.lock(now);
         let plan = plans.get(&id)?;
         let Asking { created_by, created_at, candidate, nodes, missing } = &plan.asking;
         let mut shown: Vec<NodePlanView> = nodes
@@ -214,7 +216,7 @@ impl PlanHub {
         shown.extend(missing.iter().map(|(node, environment)| NodePlanView {
             node: node.clone(),
             environment: environment.clone(),
-            state: PlanState::Problem("no host has joined as it yet".to_owned()),
+            state: PlanState::Missing,
         }));
         shown.sort_by(|a, b| a.node.cmp(&b.node));
         Some(PlanView {

@@ -140,6 +140,7 @@ fn node_plan(view: NodePlanView) -> api::NodePlan {
     };
     match state {
         PlanState::Waiting => {}
+        PlanState::Missing => shown.state = api::NodePlanState::Missing,
         PlanState::Problem(problem) => {
             shown.state = api::NodePlanState::Problem;
             shown.problem = Some(problem);

@@ -2,7 +2,7 @@
 
 use super::entry::entries;
 use super::lists::{self, Texts};
-use super::{off, on, yes};
+use super::off;
 use crate::resource::Ensure;
 
 entries! {
@@ -41,8 +41,8 @@ entries! {
         #[schemars(with = "Texts")]
         keys: Vec<String>,
         /// Keys that are not listed are taken away; `false` leaves those that somebody added on the node. Default: true.
-        #[serde(default = "yes", skip_serializing_if = "on")]
-        exclusive_keys: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exclusive_keys: Option<bool>,
     }
 
     /// A group of the node.

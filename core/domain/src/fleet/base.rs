@@ -32,8 +32,8 @@ pub struct Base {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<Part<BaseJournal>>,
     /// Log files are rotated: logrotate is installed, and its timer runs. Default: true.
-    #[serde(default = "yes", skip_serializing_if = "on")]
-    pub logrotate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logrotate: Option<bool>,
     /// The time zone: `Etc/UTC`, `Europe/Berlin`. Default: as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
@@ -72,6 +72,11 @@ impl Base {
             on_removal: self.on_removal,
             ..Common::default()
         }
+    }
+
+    /// Whether log files are rotated.
+    pub fn rotates_logs(&self) -> bool {
+        self.logrotate.unwrap_or(true)
     }
 
     /// Whether somebody could still become root when root cannot sign in.

@@ -2,7 +2,7 @@
 //! The checks on fleet files and the compiler both ask here, so that a reference means the same to both.
 
 use super::base::{self, Base};
-use super::{Common, FileEntry, FleetConfiguration, edges};
+use super::{Common, FileEntry, FleetConfiguration, Selector, edges};
 use crate::{NodeName, host_names, host_path, resource::ResourceKey, selection::Target};
 use std::borrow::Cow;
 
@@ -51,7 +51,7 @@ impl<'a> Declared<'a> {
 
     /// Whether every node has it, also one that is enrolled without being declared.
     pub fn everywhere(&self) -> bool {
-        self.common.on.is_none() && self.node.is_none()
+        self.common.on.is_none_or(|on| *on == Selector::default()) && self.node.is_none()
     }
 
     /// The paths that it claims on the node: no other resource may stand there.
@@ -261,12 +261,13 @@ impl FleetConfiguration {
                 ..Declared::own(at, ResourceKey::new("certificate", name), entry.common())
             });
         }
+        let unit_files = edges::unit_files(self);
         for (name, entry) in &self.services {
             let unit = unit_name(name_of(name, entry.name.as_ref()));
             let at = vec![Cow::Borrowed("services"), Cow::Borrowed(name.as_str())];
             all.push(Declared {
                 after: edges::of_service(&unit),
-                restarts_after: edges::units_of_service(self, &unit),
+                restarts_after: edges::units_of_service(&unit_files, &unit),
                 ..Declared::own(at, service(&unit), entry.common())
             });
         }
@@ -334,7 +335,7 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
         add(&["journal"], ResourceKey::new("file", JOURNAL_SETTINGS), Own, vec![folder]);
         add(&["journal"], service(JOURNAL_UNIT), Implied, Vec::new());
     }
-    if base.logrotate {
+    if base.rotates_logs() {
         add(&["logrotate"], service(LOGROTATE_UNIT), Implied, vec![package("logrotate")]);
         add(&["logrotate"], package("logrotate"), Implied, Vec::new());
     }

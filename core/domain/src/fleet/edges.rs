@@ -6,6 +6,7 @@ use super::{
     declared::{name_of, package},
 };
 use crate::resource::ResourceKey;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// Packages that are not called like their folder below `/etc` or like their service.
 const OTHERWISE_CALLED: [(&str, &str); 12] = [
@@ -90,21 +91,26 @@ pub(super) fn of_service(unit: &str) -> Vec<ResourceKey> {
     packages_of(stem.split('@').next().unwrap_or(stem)).collect()
 }
 
+/// The names of all declared unit files and drop-ins.
+pub(super) fn unit_files(configuration: &FleetConfiguration) -> BTreeSet<&str> {
+    configuration.systemd_units.iter().map(|(entry, unit)| name_of(entry, unit.name.as_ref())).collect()
+}
+
 /// The unit file and the drop-ins of a unit, in force only after a restart.
-pub(super) fn units_of_service(configuration: &FleetConfiguration, unit: &str) -> Vec<ResourceKey> {
-    let template = unit.split_once('@').zip(unit.rsplit_once('.')).map(|((name, _), (_, suffix))| {
-        // `worker@1.service` is made of `worker@.service`.
-        format!("{name}@.{suffix}")
-    });
-    let of = |unit: &str| {
+pub(super) fn units_of_service(files: &BTreeSet<&str>, unit: &str) -> Vec<ResourceKey> {
+    // `worker@1.service` is made of `worker@.service`.
+    let template = unit
+        .split_once('@')
+        .zip(unit.rsplit_once('.'))
+        .map(|((name, _), (_, suffix))| format!("{name}@.{suffix}"));
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for unit in [Some(unit), template.as_deref()].into_iter().flatten() {
         let folder = format!("{unit}.d/");
-        let names =
-            configuration.systemd_units.iter().map(|(entry, unit)| name_of(entry, unit.name.as_ref()));
-        let unit = unit.to_owned();
-        names.filter(move |name| *name == unit || name.starts_with(&folder)).collect::<Vec<_>>()
-    };
-    let names = of(unit).into_iter().chain(template.as_deref().into_iter().flat_map(of));
-    names.map(|name| ResourceKey::new("systemd_unit", name)).collect()
+        found.extend(files.get(unit).copied());
+        let from_here = files.range::<str, _>((Bound::Included(folder.as_str()), Bound::Unbounded));
+        found.extend(from_here.copied().take_while(|name| name.starts_with(&folder)));
+    }
+    found.into_iter().map(|name| ResourceKey::new("systemd_unit", name)).collect()
 }
 
 #[cfg(test)]
@@ -133,10 +139,10 @@ mod tests {
         for name in ["worker@.service", "worker@1.service.d/a.conf", "worker.service", "other.service"] {
             fleet.systemd_units.insert(name.to_owned(), Default::default());
         }
-        let units = |unit| keys(units_of_service(&fleet, unit));
+        let units = |unit| keys(units_of_service(&unit_files(&fleet), unit));
         assert_eq!(
             units("worker@1.service"),
-            ["systemd_unit:worker@1.service.d/a.conf", "systemd_unit:worker@.service"]
+            ["systemd_unit:worker@.service", "systemd_unit:worker@1.service.d/a.conf"]
         );
         assert_eq!(units("worker.service"), ["systemd_unit:worker.service"]);
     }

@@ -71,14 +71,18 @@ macro_rules! entries {
         impl $name {
             /// What it has in common with other entries.
             pub fn common(&self) -> crate::fleet::Common<'_> {
-                crate::fleet::Common {
+                let common = crate::fleet::Common {
                     on: self.on.as_ref(),
                     enforcement: self.enforcement,
                     on_removal: self.on_removal,
                     depends_on: &self.depends_on,
-                    $(reload_on: &self.$reload, $(restart_on: &self.$restart,)?)?
                     ..crate::fleet::Common::default()
-                }
+                };
+                $(
+                    let common = crate::fleet::Common { reload_on: &self.$reload, ..common };
+                    $(let common = crate::fleet::Common { restart_on: &self.$restart, ..common };)?
+                )?
+                common
             }
         }
     )+};

@@ -11,21 +11,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Absolute path on the node.
+    /// Absolute path on the node. Required.
     pub path: String,
-    /// The content itself.
+    /// The content itself. Default: said by one of the following four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// A file beside the fleet files that holds the content, relative to the folder that is applied.
+    /// A file beside the fleet files that holds the content, relative to the folder that is applied. Default: said by
+    /// another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The name of a secret that is the content; its value is set with `muster secret set`. It shows in no diff.
+    /// Default: said by another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// Makes it a symbolic link to this.
+    /// Makes it a symbolic link to this. Default: it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_to: Option<String>,
-    /// Makes it a folder.
+    /// Makes it a folder. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub directory: bool,
     /// Permissions in octal, in quotes: `"0644"`. Default: 0644 for a file, 0755 for a folder, 0600 for a secret, and 0440
@@ -33,10 +35,10 @@ pub struct FileEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^0?[0-7]{3,4}$"))]
     pub mode: Option<String>,
-    /// Owner by name.
+    /// Owner by name. Default: as it is, root for what is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Group by name.
+    /// Group by name. Default: as it is, root for what is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Who has to accept the content before it takes the place of the old: `nginx`, `sshd`, `sudoers`, `haproxy`, `stunnel`,
@@ -44,7 +46,7 @@ pub struct FileEntry {
     /// Default: by the path, such as nginx below `/etc/nginx`; else nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<String>,
-    /// Which nodes have it; default: all.
+    /// Which nodes have it. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Selector>,
     /// What is done about a difference: `enforce` puts it right, `report` says it and changes nothing, `ignore` does not even

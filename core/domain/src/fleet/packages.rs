@@ -13,8 +13,8 @@ entries! {
         /// nodes. `:architecture` may stand behind it. Default: the name of the entry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// The version, or the beginning of one with `*` at its end: `"1.22.1-9+deb12u1"`, `"16.*"`. It is also kept from
-        /// being upgraded beyond that. Default: whichever the sources offer.
+        /// The version, or the beginning of one with `*` at its end: `"1.22.1-9+deb12u1"`, `"16.*"`. Default: whichever the
+        /// sources offer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<String>,
         /// Whether it should be there: `present`, `absent` (its configuration stays), or `purged`. Default: present.

@@ -42,7 +42,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             let message = format!("with the number 0, {} would be root", quoted(name));
             checker.value(&at("uid"), message, "choose another, or give the user sudo");
         }
-        if !entry.exclusive_keys && entry.keys.is_empty() {
+        if entry.exclusive_keys.is_some() && entry.keys.is_empty() {
             let message = "`exclusive_keys` without `keys` does nothing";
             checker.warn(&at("exclusive_keys"), message, "add `keys:`, or take it out");
         }

@@ -9,9 +9,12 @@ use muster_domain::{
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Entries for one resource that are compared with each other; a fleet has one per kind of node.
 const ALTERNATIVES_AT_MOST: usize = 16;
+/// What references lead to in all, folders counted by what is below them: assignments grow with it.
+const REFERENCES_AT_MOST: usize = 20_000;
 /// Wrong references that are given a guess at what was meant.
 const GUESS_AT_MOST: usize = 200;
 
@@ -38,14 +41,17 @@ fn twice(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) {
     let own = |declared: &&Declared<'_>| declared.sharing == Sharing::Own && declared.node.is_none();
     for declared in checker.declared.iter().filter(own) {
         let mut claimed = declared.paths();
-        if !claimed.iter().any(|path| path.ends_with(declared.key.name())) {
+        // A path of its own says as much as the key.
+        if claimed.is_empty() || !declared.writes.is_empty() {
             claimed.push(Cow::Borrowed(declared.key.as_str()));
         }
         for claim in claimed {
             let others = claims.entry(claim.clone()).or_default();
-            // Entries of `files` are compared with each other where their paths are.
-            let of_files = |other: &Declared<'_>| other.at[0] == "files" && declared.at[0] == "files";
-            let first = others.iter().find(|other| !of_files(other) && meet(kinds, &[other, declared]));
+            // Entries of `files` are compared with each other where their paths are, and so are the files of one entry.
+            let elsewhere = |other: &Declared<'_>| {
+                (other.at[0] == "files" && declared.at[0] == "files") || other.at == declared.at
+            };
+            let first = others.iter().find(|other| !elsewhere(other) && meet(kinds, &[other, declared]));
             if let Some(first) = first {
                 let at = path(declared);
                 let there = path(first);
@@ -63,21 +69,24 @@ fn twice(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) {
 }
 
 /// From an entry to another that comes first, and the field that says so.
-type Edges<'a> = BTreeMap<usize, Vec<(usize, Vec<String>)>>;
+type Edges = BTreeMap<usize, Vec<(usize, Rc<[String]>)>>;
 
 /// Checks every reference, and gives the edges that they make.
-fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges<'static> {
+fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges {
     let declared = checker.declared;
     let mut by_key: BTreeMap<&ResourceKey, Vec<usize>> = BTreeMap::new();
     for (index, entry) in declared.iter().enumerate() {
         by_key.entry(&entry.key).or_default().push(index);
     }
-    let paths: Vec<usize> = (0..declared.len())
-        .filter(|index| {
-            matches!(declared[*index].key.kind(), "directory" | "file" | "secret_file" | "symlink")
-        })
-        .collect();
+    let mut by_path: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (key, indexes) in &by_key {
+        if matches!(key.kind(), "directory" | "file" | "secret_file" | "symlink") {
+            by_path.entry(key.name()).or_default().extend(indexes);
+        }
+    }
     let mut edges = Edges::new();
+    let mut count = 0;
+    let unsaid: Rc<[String]> = Rc::new([]);
     for (index, entry) in declared.iter().enumerate() {
         for (field, position, text) in entry.common.references() {
             let field = if entry.at[0] == "commands" && field == "reload_on" { "run_on" } else { field };
@@ -95,8 +104,14 @@ fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges<'static> {
                     continue;
                 }
                 Reference::One(key) => by_key.get(key).cloned().unwrap_or_default(),
-                Reference::Below(_) => {
-                    paths.iter().copied().filter(|path| reference.means(&declared[*path].key)).collect()
+                Reference::Below(folder) => {
+                    let start = format!("{folder}/");
+                    let below = by_path.range(start.as_str()..);
+                    below
+                        .take_while(|(path, _)| path.starts_with(&start))
+                        .flat_map(|(_, all)| all)
+                        .copied()
+                        .collect()
                 }
             };
             let others: Vec<usize> = found.iter().copied().filter(|other| *other != index).collect();
@@ -105,19 +120,26 @@ fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges<'static> {
             } else if others.is_empty() {
                 let message = format!("{} stands for this entry itself", quoted(text));
                 checker.value(&at, message, "take it out");
-            } else if !others.iter().any(|other| meet(kinds, &[entry, &declared[*other]])) {
-                checker.value(
+            } else if !kinds.is_empty()
+                && !others.iter().any(|other| meet(kinds, &[entry, &declared[*other]]))
+            {
+                // A node may be enrolled without being declared, so this is not wrong for certain.
+                let entry = path(entry).join(".");
+                checker.warn(
                     &at,
-                    format!(
-                        "{} is never on a node that has {}",
-                        quoted(text),
-                        quoted(&path(entry).join("."))
-                    ),
+                    format!("{} is on no declared node that has {}", quoted(text), quoted(&entry)),
                     "compare `on:` of the two",
                 );
             }
-            let at: Vec<String> = at.into_iter().map(str::to_owned).collect();
-            edges.entry(index).or_default().extend(others.into_iter().map(|other| (other, at.clone())));
+            let said: Rc<[String]> = at.iter().map(|part| (*part).to_owned()).collect();
+            count += others.len();
+            if count > REFERENCES_AT_MOST {
+                let message =
+                    format!("all references together lead to more than {REFERENCES_AT_MOST} resources");
+                checker.value(&at, message, "refer to a smaller folder, or to single resources");
+                return edges;
+            }
+            edges.entry(index).or_default().extend(others.into_iter().map(|other| (other, Rc::clone(&said))));
         }
         // What comes first without being said; the opposite that somebody says wins.
         for key in entry.after.iter().chain(&entry.restarts_after) {
@@ -128,7 +150,7 @@ fn references(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) -> Edges<'static> {
                     .any(|(_, _, text)| Reference::parse(text).is_some_and(|r| r.means(&entry.key)))
             };
             let others = by_key.get(key).into_iter().flatten().copied().filter(|other| !opposite(other));
-            edges.entry(index).or_default().extend(others.map(|other| (other, Vec::new())));
+            edges.entry(index).or_default().extend(others.map(|other| (other, Rc::clone(&unsaid))));
         }
     }
     edges
@@ -190,7 +212,7 @@ fn missing(
 }
 
 /// Entries that wait for each other on a node that has them all.
-fn rings(checker: &mut Checker<'_>, edges: &Edges<'_>, kinds: &[Kind<'_>]) {
+fn rings(checker: &mut Checker<'_>, edges: &Edges, kinds: &[Kind<'_>]) {
     let mut done: BTreeSet<usize> = BTreeSet::new();
     for start in edges.keys() {
         // (entry, how many of its edges were walked)
@@ -220,7 +242,7 @@ fn rings(checker: &mut Checker<'_>, edges: &Edges<'_>, kinds: &[Kind<'_>]) {
     }
 }
 
-fn ring_found(checker: &mut Checker<'_>, ring: &[usize], edges: &Edges<'_>) {
+fn ring_found(checker: &mut Checker<'_>, ring: &[usize], edges: &Edges) {
     let said = |at: usize, entry: usize| {
         let next = ring[(at + 1) % ring.len()];
         let found = edges.get(&entry)?.iter().find(|(target, said)| *target == next && !said.is_empty());

@@ -42,7 +42,9 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             (texts.iter().any(|text| text.contains('.')), texts.iter().any(|text| text.contains(':')))
         };
         let (from, to) = (versions(&entry.from), versions(&entry.to));
-        if !entry.from.is_empty() && !entry.to.is_empty() && !(from.0 && to.0) && !(from.1 && to.1) {
+        let said = !entry.from.is_empty() && !entry.to.is_empty();
+        let alike = (from.0 && to.0) || (from.1 && to.1);
+        if said && !alike {
             let message = "a connection is IPv4 or IPv6 on both sides";
             checker.value(&at("to"), message, "write addresses of the same kind as in `from`");
         }

@@ -63,10 +63,14 @@ fn packages(checker: &mut Checker<'_>) {
             let needs = |d: &&declared::Declared<'_>| d.sharing == Sharing::Implied && d.key == key;
             if let Some(needing) = checker.declared.iter().find(needs) {
                 let part = needing.at.join(".");
+                let off = match needing.at[1].as_ref() {
+                    "admins" => "take sudo from the admins (`sudo: false`)".to_owned(),
+                    part => format!("switch that off (`{part}: false`)"),
+                };
                 checker.value(
                     &at("ensure"),
                     format!("{} cannot be without it", quoted(&part)),
-                    format!("take this out, or switch the part off: `{}: false`", needing.at[1]),
+                    format!("take this out, or {off}"),
                 );
             }
         }

@@ -56,7 +56,7 @@ pub(super) fn sysctl(checker: &mut Checker<'_>, name: &str, value: &SysctlValue,
 fn sysctl_value(checker: &mut Checker<'_>, value: &SysctlValue, at: &[&str]) {
     let text = value.to_text();
     if text.trim().is_empty() || !host_names::line(&text, 4096) {
-        checker.value(at, format!("{} is not a value of a kernel setting", quoted(&text)), "write one line");
+        checker.value(at, "this is not a value of a kernel setting", "write a number, or one line of text");
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
             }),
         );
         if !entry.keys.is_empty() && entry.ensure != Some(Ensure::Absent) {
-            keys(host, name, &entry.keys, entry.exclusive_keys, &place);
+            keys(host, name, &entry.keys, entry.exclusive_keys.unwrap_or(true), &place);
         }
     }
 }

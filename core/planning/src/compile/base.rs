@@ -56,7 +56,7 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
         // It is always there, and cannot be enabled.
         host.imply(ResourceKey::new("service", JOURNAL_UNIT), service(JOURNAL_UNIT, None, Some(true)));
     }
-    if base.logrotate {
+    if base.rotates_logs() {
         host.imply(package("logrotate"), packages::present("logrotate"));
         let timer = service(LOGROTATE_UNIT, Some(true), Some(true));
         host.imply(ResourceKey::new("service", LOGROTATE_UNIT), timer);

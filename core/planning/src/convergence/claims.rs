@@ -1,10 +1,8 @@
 //! What a resource has for itself: no other resource of the assignment may want it to be something else, and what is
 //! removed must not take it away from another that came to have it.
 
-use muster_domain::resource::{
-    AptRepository, Certificate, CronJob, DesiredState, Directory, File, Logrotate, Symlink, Sysctl,
-    SystemdUnit,
-};
+use super::{UPDATES_FILE, cron_path, logrotate_file, sysctl_file, unit_file};
+use muster_domain::resource::{AptRepository, Certificate, DesiredState, Directory, File, Symlink};
 
 /// The paths that a resource makes or rewrites as a whole, known from its declaration alone. Not among them: what lies
 /// in the home of a user, and what a package brings.
@@ -14,9 +12,9 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         | DesiredState::File(File { path, .. })
         | DesiredState::SecretFile(File { path, .. })
         | DesiredState::Symlink(Symlink { path, .. }) => vec![path.clone()],
-        DesiredState::SystemdUnit(SystemdUnit { name, .. }) => vec![format!("/etc/systemd/system/{name}")],
-        DesiredState::CronJob(CronJob { name, .. }) => vec![format!("/etc/cron.d/muster-{name}")],
-        DesiredState::Logrotate(Logrotate { name, .. }) => vec![format!("/etc/logrotate.d/{name}")],
+        DesiredState::SystemdUnit(unit) => vec![unit_file(unit).path],
+        DesiredState::CronJob(job) => vec![cron_path(job)],
+        DesiredState::Logrotate(rules) => vec![logrotate_file(rules).path],
         DesiredState::Certificate(Certificate { key_path, certificate_path, ca_path, .. }) => {
             [Some(key_path), Some(certificate_path), ca_path.as_ref()]
                 .into_iter()
@@ -27,11 +25,9 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         DesiredState::AptRepository(AptRepository { name, .. }) => {
             vec![format!("/etc/apt/sources.list.d/{name}.sources")]
         }
-        DesiredState::Sysctl(Sysctl { name, .. }) => {
-            vec![format!("/etc/sysctl.d/zz-muster-{}.conf", name.replace('/', "+"))]
-        }
+        DesiredState::Sysctl(sysctl) => vec![sysctl_file(sysctl).path],
         DesiredState::Sshd(_) => vec!["/etc/ssh/sshd_config.d/00-muster.conf".to_owned()],
-        DesiredState::OsUpdates(_) => vec!["/etc/apt/apt.conf.d/90muster-updates".to_owned()],
+        DesiredState::OsUpdates(_) => vec![UPDATES_FILE.to_owned()],
         DesiredState::Hostname(_) => vec!["/etc/hostname".to_owned()],
         DesiredState::Hosts(_) => vec!["/etc/hosts".to_owned()],
         DesiredState::Timezone(_) => vec!["/etc/localtime".to_owned()],
