@@ -9,6 +9,10 @@ const PAGES = {
   "/": "things need a person",
   "/nodes": "Invite a node",
   "/nodes/app-2": "What changed last",
+  "/nodes/app-1?resource=sysctl:60-muster": "net.core.somaxconn",
+  "/nodes/lb-1?resource=file:/etc/nginx/sites-available/shop": "Show all",
+  "/nodes/stage-1": "The whole node is set to report",
+  "/nodes?convergence=failed": "app-2",
   "/applications": "What runs where",
   [WEB]: "Roll back to 2.4.0",
   [`${WEB}?tab=restarts`]: "out of memory",
@@ -41,12 +45,27 @@ for (const look of LOOKS) {
 }
 
 test("dialogs are readable for everybody", async () => {
-  for (const [path, button] of [[`${WEB}?deploy=2.4.0`, null], ["/?invite=1", null], ["/nodes/app-1", "Revoke"], ["/secrets", "Set a secret"], ["/settings", "Create a token"]]) {
+  for (const [path, button] of [[`${WEB}?deploy=2.4.0`, null], ["/?invite=1", null], ["/nodes/app-1", "Revoke"], ["/nodes/app-1", "Set mode"], ["/nodes/stage-1", "Lift the mode of stage-1"], ["/nodes/app-1", "Restart"], ["/nodes/app-1", "Inspect"], ["/nodes/app-2", "Let others go on"], ["/secrets", "Set a secret"], ["/settings", "Create a token"]]) {
     const page = await fleet.visit(path, { reducedMotion: "reduce", colorScheme: "dark" });
     if (button) await page.getByRole("button", { name: button, exact: true }).first().click();
     await page.getByRole("dialog").waitFor();
     await page.getByRole("dialog").getByRole("button").last().waitFor();
     await accessible(page, `${path} ${button ?? ""}`);
+  }
+});
+
+test("plans are readable for everybody", async () => {
+  for (const look of LOOKS) {
+    const node = await fleet.visit("/nodes/lb-1", { ...look, reducedMotion: "reduce" });
+    await node.getByRole("button", { name: "Plan", exact: true }).click();
+    await node.getByText("3 changes on lb-1.").waitFor();
+    await node.getByText("Would change", { exact: true }).waitFor();
+    await accessible(node, "the plan of a node");
+    const page = await fleet.visit("/", { ...look, reducedMotion: "reduce" });
+    await page.getByRole("button", { name: "Plan of production" }).click();
+    await page.getByText("1 node without an answer").waitFor();
+    await accessible(page, "the plan of an environment");
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, "nothing is wider than the window");
   }
 });
 

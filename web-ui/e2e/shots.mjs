@@ -27,6 +27,9 @@ const PAGES = {
   fleet: "/",
   nodes: "/nodes",
   node: "/nodes/app-2?range=6h",
+  "node-drifted": "/nodes/app-1",
+  "node-held": "/nodes/stage-1",
+  "node-restart": "/nodes/lb-1",
   applications: "/applications",
   application: WEB,
   restarts: `${WEB}?tab=restarts`,
@@ -50,6 +53,17 @@ await shoot("fleet-wide", "/", { width: 2560, height: 1300 });
 await shoot("node-wide", "/nodes/app-1?range=24h", { width: 2560, height: 1300, colorScheme: "dark" });
 await shoot("deploy-dialog", `${WEB}?deploy=2.4.1`, {});
 await shoot("revoke-dialog", "/nodes/app-1", {}, (page) => page.getByRole("button", { name: "Revoke" }).click().then(() => page.waitForTimeout(300)));
+const RESOURCE = "/nodes/app-1?resource=sysctl:60-muster";
+for (const [look, options] of Object.entries({ light: {}, dark: { colorScheme: "dark" }, narrow: { width: 360, height: 780 } })) {
+  await shoot(`resource-${look}`, RESOURCE, options);
+  await shoot(`resource-diff-${look}`, "/nodes/lb-1?resource=file:/etc/nginx/sites-available/shop", options);
+  await shoot(`plan-node-${look}`, "/nodes/lb-1", { ...options, fullPage: true }, (page) => page.getByRole("button", { name: "Plan", exact: true }).click().then(() => page.waitForTimeout(1200)));
+  await shoot(`plan-fleet-${look}`, "/", { ...options, fullPage: true }, (page) => page.getByRole("button", { name: "Plan of production" }).click().then(() => page.waitForTimeout(1300)));
+  await shoot(`mode-dialog-${look}`, "/nodes/app-1", options, (page) => page.getByRole("button", { name: "Set mode", exact: true }).click().then(() => page.waitForTimeout(300)));
+  await shoot(`restart-dialog-${look}`, "/nodes/app-1", options, (page) => page.getByRole("button", { name: "Restart", exact: true }).click().then(() => page.waitForTimeout(300)));
+  await shoot(`inspect-dialog-${look}`, "/nodes/app-1?inspect=1", options);
+  await shoot(`turn-dialog-${look}`, "/nodes/app-2", options, (page) => page.getByRole("button", { name: "Let others go on" }).click().then(() => page.waitForTimeout(300)));
+}
 await shoot("invite-dialog", "/?invite=1", { colorScheme: "dark" });
 await shoot("palette", "/", {}, async (page) => {
   await page.keyboard.press("/");

@@ -1,5 +1,6 @@
 // A realistic fleet for the tests and for work on the dashboard without a controller. Same shapes as `controller/api-types`.
 import { randomUUID } from "node:crypto";
+import { calmResources, counts, overrides, resources, turns } from "./resources.mjs";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -73,9 +74,13 @@ export function summary(name, environment, roles, over = {}) {
     liveness_changed_at: ago(9 * DAY),
     last_heartbeat_at: ago(4),
     converged: true,
+    convergence: "converged",
     generation: 42,
     reported_generation: 42,
-    problem_count: 0,
+    ...counts([]),
+    reboot_required: null,
+    mode: "enforce",
+    mode_override_count: 0,
     process_count: 0,
     process_ready_count: 0,
     cpu_percent: 12.5,
@@ -201,38 +206,6 @@ export function event(seconds, kind, severity, message, over = {}) {
   return { sequence, at: ago(seconds), kind, severity, message, actor: "controller", node: null, environment: null, application: null, rollout: null, ...over };
 }
 
-function resources(node) {
-  const converged = (key, detail, seconds, over = {}) => ({
-    key,
-    kind: key.split(":")[0],
-    status: "converged",
-    detail,
-    reported_at: ago(20),
-    changed_at: ago(seconds),
-    change: "intentional",
-    change_detail: null,
-    ...over,
-  });
-  const all = [
-    converged("directory:/srv/web", "", 9 * DAY),
-    converged("file:/etc/motd", "", 3 * HOUR, {
-      change: "corrective",
-      change_detail: "--- found\n+++ declared\n@@ -1 +1 @@\n-Welcome to app-1, do not reboot on Fridays\n+Managed by Muster. Changes here are put back.",
-    }),
-    converged("file:/etc/security/limits.d/shop.conf", "", 9 * DAY, { change_detail: "created, 44 bytes, mode 0644" }),
-    converged("symlink:/srv/web/shared", "", 9 * DAY),
-    converged("nodejs:22", "22.11.0 of the host satisfies 22", 9 * DAY),
-    converged("application:web", "", 2 * DAY, { change_detail: "release 2.4.0 -> 2.4.1, 4 instances, start-first" }),
-    converged("application:api", "", 5 * DAY),
-  ];
-  if (node === "app-2") {
-    all[2] = { ...all[2], status: "failed", detail: "could not write /etc/security/limits.d/shop.conf: no space left on device (os error 28)", change: null, change_detail: null };
-    all[6] = { ...all[6], status: "skipped", detail: "needs file:/etc/security/limits.d/shop.conf, which failed" };
-  }
-  if (node === "stage-1") all[0] = { ...all[0], status: "unsupported", detail: "the agent runs without root: owner root cannot be set", changed_at: null, change: null };
-  return all;
-}
-
 export function empty() {
   return {
     session: { username: "admin", role: "admin", expires_at: ahead(11 * HOUR), controller_version: "0.1.0" },
@@ -251,6 +224,10 @@ export function empty() {
     tokens: [],
     enrolments: [],
     resources: {},
+    overrides: {},
+    turns: [],
+    reboots: {},
+    plans: {},
   };
 }
 
@@ -277,12 +254,14 @@ export function full() {
   });
   const old = rolloutOf("web", "production", "2.4.0", "2.3.2", web, { created_at: ago(6 * DAY), finished_at: ago(6 * DAY - 52) });
   const nodes = [
-    summary("lb-1", "production", ["load_balancer"], { cpu_percent: 4.1, load_1: 0.08, memory_used_bytes: 0.6 * GIB, memory_total_bytes: 2 * GIB, disk_used_bytes: 6 * GIB, disk_total_bytes: 40 * GIB }),
-    summary("app-1", "production", ["app_server"], { process_count: 6, process_ready_count: 6, cpu_percent: 34.2, load_1: 1.21 }),
-    summary("app-2", "production", ["app_server"], { process_count: 6, process_ready_count: 5, cpu_percent: 86.4, load_1: 3.9, converged: false, problem_count: 2, disk_used_bytes: 79.1 * GIB, memory_used_bytes: 3.3 * GIB }),
+    summary("lb-1", "production", ["load_balancer"], { reboot_required: "linux-image-6.1.0-29-amd64 is installed, 6.1.0-28-amd64 runs", cpu_percent: 4.1, load_1: 0.08, memory_used_bytes: 0.6 * GIB, memory_total_bytes: 2 * GIB, disk_used_bytes: 6 * GIB, disk_total_bytes: 40 * GIB }),
+    summary("app-1", "production", ["app_server"], { converged: false, convergence: "drifted", mode_override_count: 1, process_count: 6, process_ready_count: 6, cpu_percent: 34.2, load_1: 1.21 }),
+    summary("app-2", "production", ["app_server"], { process_count: 6, process_ready_count: 5, cpu_percent: 86.4, load_1: 3.9, converged: false, convergence: "failed", disk_used_bytes: 79.1 * GIB, memory_used_bytes: 3.3 * GIB }),
     summary("data-1", "production", ["datastore"], { liveness: "down", liveness_changed_at: ago(11 * MIN), last_heartbeat_at: ago(12 * MIN), converged: true, memory_total_bytes: 16 * GIB, memory_used_bytes: 9 * GIB }),
-    summary("stage-1", "staging", ["load_balancer", "app_server", "datastore"], { process_count: 3, process_ready_count: 3, generation: 43, converged: false, cpu_percent: 21 }),
+    summary("stage-1", "staging", ["load_balancer", "app_server", "datastore"], { process_count: 3, process_ready_count: 3, generation: 43, converged: false, convergence: "pending", mode: "report", mode_override_count: 1, cpu_percent: 21 }),
   ];
+  const byNode = Object.fromEntries(nodes.map((node) => [node.name, resources(node.name)]));
+  for (const node of nodes) Object.assign(node, counts(byNode[node.name]));
   const processes = [
     ...[0, 1, 2, 3].map((i) => process("app-1", "production", "web", i, "2.4.1")),
     ...[0, 1].map((i) => process("app-1", "production", "api", i, "1.8.3", { memory_bytes: 84 * MIB })),
@@ -301,8 +280,11 @@ export function full() {
     event(38, "rollout.started", "info", "rollout of web 2.5.0-rc.1 to staging: 1 node", { actor: "ci", environment: "staging", application: "web", rollout: active.id }),
     event(95, "release.created", "info", "release web 2.5.0-rc.1, 2,322 files, 41.8 MiB", { actor: "ci", application: "web" }),
     event(11 * MIN, "node.down", "error", "data-1 has missed 3 heartbeats and counts as down", { node: "data-1", environment: "production" }),
+    event(12 * MIN, "node.turn_waiting", "info", "app-1 waits for its turn: app-2 keeps its place because its change failed", { node: "app-1", environment: "production" }),
     event(14 * MIN, "process.exited", "warning", "api #1 on app-2 exited with code 1 after 1.2 s; next start in 26 s", { node: "app-2", environment: "production", application: "api", actor: "node app-2" }),
     event(22 * MIN, "resource.failed", "error", "file:/etc/security/limits.d/shop.conf failed on app-2: no space left on device", { node: "app-2", environment: "production", actor: "node app-2" }),
+    event(40 * MIN, "node.mode_set", "warning", "stage-1 was set to report for 4 h: load test until tonight, hands off", { node: "stage-1", environment: "staging", actor: "jonas" }),
+    event(2 * HOUR, "node.reboot_required", "warning", "lb-1 has to be restarted: linux-image-6.1.0-29-amd64 is installed", { node: "lb-1", environment: "production", actor: "node lb-1" }),
     event(3 * HOUR, "resource.corrected", "warning", "file:/etc/motd on app-1 had drifted and was put back", { node: "app-1", environment: "production", actor: "node app-1" }),
     event(5 * HOUR, "fleet_configuration.applied", "info", "version 7 applied: applications.web changed, 2 nodes affected", { actor: "amara" }),
     event(26 * HOUR - 95, "rollout.rolled_back", "error", failed.reason, { environment: "production", application: "api", rollout: failed.id }),
@@ -362,7 +344,9 @@ export function full() {
       { id: randomUUID(), name: "old laptop", username: "admin", created_at: ago(90 * DAY), expires_at: null, last_used_at: ago(30 * DAY), revoked_at: ago(21 * DAY) },
     ],
     enrolments: [],
-    resources: Object.fromEntries(nodes.map((node) => [node.name, resources(node.name)])),
+    resources: byNode,
+    overrides: overrides(),
+    turns: turns(active.id),
   };
 }
 
@@ -371,9 +355,13 @@ export function calm() {
   const state = full();
   state.attention = [];
   state.missing = [];
+  state.overrides = {};
+  state.turns = [];
   state.rollouts = state.rollouts.filter((rollout) => rollout.status !== "running");
   for (const node of state.nodes) {
-    Object.assign(node, { liveness: "up", converged: true, problem_count: 0, reported_generation: node.generation, process_ready_count: node.process_count, last_heartbeat_at: ago(3) });
+    Object.assign(node, { liveness: "up", converged: true, convergence: "converged", reboot_required: null, mode: "enforce", mode_override_count: 0, reported_generation: node.generation, process_ready_count: node.process_count, last_heartbeat_at: ago(3) });
+    state.resources[node.name] = calmResources(node.name);
+    Object.assign(node, counts(state.resources[node.name]));
     if (node.cpu_percent > 80) Object.assign(node, { cpu_percent: 28, disk_used_bytes: 24 * GIB, load_1: 0.9 });
   }
   for (const each of state.processes) if (each.state !== "ready") Object.assign(each, { state: "ready", pid: 20_412, started_at: ago(2 * DAY), memory_bytes: 84 * MIB, cpu_percent: 3 });

@@ -1,24 +1,28 @@
 // The REST operations over the state of data.mjs. Refuses what the controller refuses, as far as the dashboard can see it.
 import { randomUUID } from "node:crypto";
 import { ago, ahead, event, rolloutOf, summary } from "./data.mjs";
+import { CONVERGENCE_ROUTES } from "./convergence.mjs";
 import { series } from "./metrics.mjs";
+import { Refused, find, nodeOf, notFound, page } from "./refuse.mjs";
+import { listed } from "./resources.mjs";
 
-export class Refused extends Error {
-  constructor(status, code, title, detail, hint) {
-    super(detail);
-    this.problem = { type: `/problems/${code}`, title, status, code, detail, ...(hint ? { hint } : {}) };
-  }
+const terminal = new Set(["completed", "rolled_back", "aborted"]);
+
+function convergence(nodes) {
+  const counts = { converged: 0, pending: 0, waiting: 0, drifted: 0, failed: 0 };
+  for (const node of nodes) if (node.liveness !== "revoked") counts[node.convergence] += 1;
+  return counts;
 }
 
-const notFound = (what) => new Refused(404, "not_found", "Not found", `there is no ${what}`);
-const page = (items) => ({ items, next_cursor: null });
-const terminal = new Set(["completed", "rolled_back", "aborted"]);
+const environments = (state) => state.environments.map((each) => ({ ...each, convergence: convergence(state.nodes.filter((node) => node.environment === each.name)) }));
 
 function overview(state) {
   return {
     attention: state.attention,
-    environments: state.environments,
+    environments: environments(state),
     nodes: state.nodes,
+    convergence: convergence(state.nodes),
+    turns: state.turns,
     missing_nodes: state.missing,
     active_rollouts: state.rollouts.filter((rollout) => !terminal.has(rollout.status)),
     recent_events: state.events.slice(0, 20),
@@ -27,13 +31,6 @@ function overview(state) {
   };
 }
 
-function find(list, test, what) {
-  const found = list.find(test);
-  if (found === undefined) throw notFound(what);
-  return found;
-}
-
-const nodeOf = (state, name) => find(state.nodes, (node) => node.name === name, `node "${name}"`);
 const appOf = (state, name) => find(state.applications, (app) => app.name === name, `application "${name}"`);
 
 function nodeDetail(state, name) {
@@ -46,7 +43,10 @@ function nodeDetail(state, name) {
     facts: { hostname: `${name}.shop.example`, os: "Debian GNU/Linux 12", kernel: "6.1.0-28-amd64", architecture: "x86_64", cpus: 4, memory_bytes: node.memory_total_bytes, agent_version: "0.1.0", rootless: name.startsWith("stage") },
     converged_at: ago(25),
     compile_error: null,
-    resources: state.resources[name] ?? [],
+    resources: (state.resources[name] ?? []).map(listed),
+    mode_overrides: state.overrides[name] ?? [],
+    turn: state.turns.find((turn) => turn.node === name) ?? null,
+    reboot_request: state.reboots[name] ?? null,
     processes: state.processes.filter((process) => process.node === name),
   };
 }
@@ -94,6 +94,7 @@ export const ROUTES = [
   ],
   ["DELETE", "/nodes/:name", ({ state }, { name }) => void (state.nodes = state.nodes.filter((node) => node.name !== name)), 204],
   ["GET", "/nodes/:name/metrics", ({ state }, { name }, query) => series(nodeOf(state, name), Date.parse(query.from), Date.parse(query.to), Number(query.points))],
+  ...CONVERGENCE_ROUTES,
   ["GET", "/enrolments", ({ state }) => page(state.enrolments)],
   [
     "POST",
@@ -113,7 +114,7 @@ export const ROUTES = [
     201,
   ],
   ["DELETE", "/enrolments/:id", ({ state }, { id }) => void (find(state.enrolments, (each) => each.id === id, "invitation").status = "withdrawn"), 204],
-  ["GET", "/environments", ({ state }) => page(state.environments)],
+  ["GET", "/environments", ({ state }) => page(environments(state))],
   ["GET", "/applications", ({ state }) => page(state.applications)],
   [
     "GET",

@@ -2,7 +2,8 @@
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
-import { Refused, ROUTES } from "./routes.mjs";
+import { Refused } from "./refuse.mjs";
+import { ROUTES } from "./routes.mjs";
 import { streamLogs } from "./logs.mjs";
 import { World } from "./world.mjs";
 

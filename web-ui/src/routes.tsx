@@ -25,13 +25,13 @@ const fleet = createRoute({ getParentRoute: () => shell, path: "/", component: F
 const nodes = createRoute({
   getParentRoute: () => shell,
   path: "/nodes",
-  validateSearch: texts("q", "sort", "environment", "state", "invite"),
+  validateSearch: texts("q", "sort", "environment", "state", "convergence", "invite"),
   component: lazyRouteComponent(() => import("./pages/nodes/NodesPage"), "NodesPage"),
 });
 const node = createRoute({
   getParentRoute: () => shell,
   path: "/nodes/$name",
-  validateSearch: texts("range", "from", "to", "q", "sort", "show", "psort"),
+  validateSearch: texts("range", "from", "to", "q", "sort", "show", "kind", "psort", "resource", "plan", "inspect"),
   component: lazyRouteComponent(() => import("./pages/nodes/NodePage"), "NodePage"),
 });
 const applications = createRoute({
@@ -57,6 +57,11 @@ const rollout = createRoute({
   path: "/rollouts/$id",
   component: lazyRouteComponent(() => import("./pages/rollouts/RolloutPage"), "RolloutPage"),
 });
+const plan = createRoute({
+  getParentRoute: () => shell,
+  path: "/plans/$id",
+  component: lazyRouteComponent(() => import("./pages/plans/PlanPage"), "PlanPage"),
+});
 const events = createRoute({
   getParentRoute: () => shell,
   path: "/events",
@@ -81,7 +86,7 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import("./pages/settings/SettingsPage"), "SettingsPage"),
 });
 
-const routeTree = root.addChildren([signIn, shell.addChildren([fleet, nodes, node, applications, application, rollouts, rollout, events, configuration, secrets, settings])]);
+const routeTree = root.addChildren([signIn, shell.addChildren([fleet, nodes, node, applications, application, rollouts, rollout, plan, events, configuration, secrets, settings])]);
 
 export function createAppRouter() {
   return createRouter({

@@ -87,6 +87,19 @@ export const api = {
   nodeConverge: (name: string) => data<void>(http.POST("/api/v1/nodes/{name}/converge", { params: { path: { name } } })),
   nodeRevoke: (name: string) => data<T.NodeDetail>(http.POST("/api/v1/nodes/{name}/revoke", { params: { path: { name } } })),
   nodeRemove: (name: string) => data<void>(http.DELETE("/api/v1/nodes/{name}", { params: { path: { name } } })),
+  nodeResource: (name: string, key: string, signal?: AbortSignal) =>
+    data<T.ResourceDetail>(http.GET("/api/v1/nodes/{name}/resource", { params: { path: { name }, query: { key } }, signal })),
+  nodeChanges: (name: string, query: { key?: string; limit?: number; cursor?: string }, signal?: AbortSignal) =>
+    data<T.Page<T.ResourceChange>>(http.GET("/api/v1/nodes/{name}/changes", { params: { path: { name }, query }, signal })),
+  nodeModeSet: (name: string, body: T.ModeSet) => data<T.Page<T.ModeOverride>>(http.PUT("/api/v1/nodes/{name}/mode", { params: { path: { name } }, body })),
+  nodeReboot: (name: string, body: T.RebootCreate) => data<T.Reboot>(http.POST("/api/v1/nodes/{name}/reboot", { params: { path: { name } }, body })),
+  nodeRebootCancel: (name: string) => data<void>(http.DELETE("/api/v1/nodes/{name}/reboot", { params: { path: { name } } })),
+  nodeTurnRelease: (name: string) => data<void>(http.POST("/api/v1/nodes/{name}/turn/release", { params: { path: { name } } })),
+  nodeInspect: (name: string, signal?: AbortSignal) => data<T.Inspection>(http.POST("/api/v1/nodes/{name}/inspect", { params: { path: { name } }, signal })),
+
+  planCreate: (body: T.PlanCreate) => data<T.Plan>(http.POST("/api/v1/plans", { body })),
+  planGet: (id: string, signal?: AbortSignal) => data<T.Plan>(http.GET("/api/v1/plans/{id}", { params: { path: { id } }, signal })),
+
   nodeMetrics: (name: string, query: { from: string; to: string; points: number }, signal?: AbortSignal) =>
     data<T.MetricsSeries>(http.GET("/api/v1/nodes/{name}/metrics", { params: { path: { name }, query }, signal })),
 

@@ -9,6 +9,10 @@ export const keys = {
   overview: ["overview"] as const,
   nodes: ["nodes"] as const,
   node: (name: string) => ["node", name] as const,
+  /** Under the key of its node, so that whatever makes that stale makes this stale too. */
+  resource: (name: string, key: string) => ["node", name, "resource", key] as const,
+  changes: (name: string) => ["node", name, "changes"] as const,
+  plan: (id: string) => ["plan", id] as const,
   metrics: (name: string) => ["metrics", name] as const,
   enrolments: ["enrolments"] as const,
   environments: ["environments"] as const,
@@ -54,6 +58,29 @@ export const sessionQuery = queryOptions({
 export const overviewQuery = queryOptions({ queryKey: keys.overview, queryFn: ({ signal }) => api.overviewGet(signal) });
 export const nodesQuery = queryOptions({ queryKey: keys.nodes, queryFn: ({ signal }) => api.nodeList(signal) });
 export const nodeQuery = (name: string) => queryOptions({ queryKey: keys.node(name), queryFn: ({ signal }) => api.nodeGet(name, signal) });
+export const resourceQuery = (name: string, key: string) => queryOptions({ queryKey: keys.resource(name, key), queryFn: ({ signal }) => api.nodeResource(name, key, signal) });
+
+/** What was changed on a node, or of one of its resources, page by page into the past. */
+export const changePagesQuery = (name: string, key?: string, limit = 20) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.changes(name), key ?? null, limit],
+    queryFn: ({ pageParam, signal }) => api.nodeChanges(name, { limit, ...(key === undefined ? {} : { key }), ...(pageParam === null ? {} : { cursor: pageParam }) }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next_cursor,
+  });
+
+const PLAN_POLL_MS = 300;
+
+/** Asked again until every node has answered or its time is over. The controller keeps it for ten minutes, so it is not read again after. */
+export const planQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.plan(id),
+    queryFn: ({ signal }) => api.planGet(id, signal),
+    staleTime: Infinity,
+    retry: (count, error) => !(error instanceof ApiError && error.status === 404) && count < 2,
+    refetchInterval: (query) => (query.state.status === "error" || query.state.data?.finished ? false : PLAN_POLL_MS),
+  });
+
 export const enrolmentsQuery = queryOptions({ queryKey: keys.enrolments, queryFn: ({ signal }) => api.enrolmentList(signal) });
 export const environmentsQuery = queryOptions({ queryKey: keys.environments, queryFn: ({ signal }) => api.environmentList(signal) });
 export const applicationsQuery = queryOptions({ queryKey: keys.applications, queryFn: ({ signal }) => api.applicationList(signal) });

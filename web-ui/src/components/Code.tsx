@@ -1,6 +1,6 @@
 // Files and their differences, to read.
-import type { JSX } from "react";
-import { withContext, type DiffLine } from "../util/diff";
+import { useMemo, useState, type JSX } from "react";
+import { reportedLines, withContext, type DiffLine } from "../util/diff";
 import { plural } from "../util/format";
 import { highlightYaml, type TokenKind } from "../util/highlight";
 import classes from "./Code.module.css";
@@ -82,21 +82,30 @@ export function DiffView({ path, lines }: { path: string; lines: DiffLine[] }): 
   );
 }
 
-/** What a resource reported of a change: a line, or a unified diff. */
-export function ChangeText({ text }: { text: string }): JSX.Element {
-  const lines = text.replace(/\n$/, "").split("\n");
-  const kind = (line: string): DiffLine["kind"] => (/^\+(?!\+\+ )/.test(line) ? "added" : /^-(?!-- )/.test(line) ? "removed" : "same");
+const LINES_SHOWN = 40;
+
+/** What differs, as an agent tells it: lines of facts, or a unified diff. A long one is shown in full when asked for. */
+export function ChangeText({ text, label = "What was changed" }: { text: string; label?: string }): JSX.Element {
+  const [all, setAll] = useState(false);
+  const lines = useMemo(() => reportedLines(text), [text]);
+  const shown = all || lines.length <= LINES_SHOWN + 3 ? lines : lines.slice(0, LINES_SHOWN);
   return (
-    <div className={classes.code} tabIndex={0} role="region" aria-label="What was changed" style={{ background: "var(--sunk)", borderRadius: 6 }}>
-      <div className={classes.lines}>
-        {lines.map((line, index) => (
-          <div key={index} className={`${classes.line} ${classes[kind(line)] ?? ""}`}>
-            <span className={classes.text} style={{ paddingLeft: 12 }}>
-              {line}
-            </span>
-          </div>
-        ))}
+    <div className={classes.change}>
+      <div className={classes.code} tabIndex={0} role="region" aria-label={label}>
+        <div className={classes.lines}>
+          {shown.map((line, index) => (
+            <div key={index} className={`${classes.line} ${classes[line.kind] ?? ""}`}>
+              <span className={classes.sign}>{line.kind === "head" ? "" : SIGN[line.kind]}</span>
+              <span className={classes.text}>{line.text}</span>
+            </div>
+          ))}
+        </div>
       </div>
+      {shown.length < lines.length && (
+        <button type="button" className={classes.more} onClick={() => setAll(true)}>
+          Show all {lines.length} lines
+        </button>
+      )}
     </div>
   );
 }

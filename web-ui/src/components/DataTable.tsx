@@ -1,4 +1,4 @@
-import type { JSX, ReactNode } from "react";
+import { useState, type JSX, type ReactNode } from "react";
 import { nextSort, parseSort, sortRows, type SortValue } from "../util/table";
 import classes from "./DataTable.module.css";
 import { Icon } from "./Icon";
@@ -28,15 +28,20 @@ interface Props<R> {
   empty?: ReactNode;
   /** A second, full-width line under a row. */
   renderDetail?: (row: R) => ReactNode;
+  /** Shows so many rows until somebody wants all. */
+  cap?: number;
 }
 
 const PRIORITY = ["", "", classes.p2, classes.p3, classes.p4];
 
-export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, renderDetail }: Props<R>): JSX.Element {
+export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, renderDetail, cap }: Props<R>): JSX.Element {
+  const [all, setAll] = useState(false);
   const current = sort === undefined ? null : parseSort(sort.value, sort.fallback);
   const by = columns.find((column) => column.id === current?.column)?.value;
   const tie = columns.find((column) => column.value !== undefined)?.value;
   const sorted = by === undefined || current === null ? rows : sortRows(rows, by, current.descending, tie ?? rowKey);
+  // A few more than the cap are shown rather than hidden behind a button.
+  const shown = cap === undefined || all || sorted.length <= cap + 3 ? sorted : sorted.slice(0, cap);
   if (rows.length === 0 && empty !== undefined) return <>{empty}</>;
 
   const cell = (column: Column<R>): string => `${column.align === "right" ? `${classes.right} num` : ""} ${PRIORITY[column.priority ?? 1] ?? ""}`;
@@ -64,11 +69,16 @@ export function DataTable<R>({ label, columns, rows, rowKey, sort, empty, render
           </tr>
         </thead>
         <tbody>
-          {sorted.map((row) => (
+          {shown.map((row) => (
             <Row key={rowKey(row)} row={row} columns={columns} cell={cell} detail={renderDetail?.(row)} />
           ))}
         </tbody>
       </table>
+      {shown.length < sorted.length && (
+        <button type="button" className={classes.more} onClick={() => setAll(true)}>
+          Show all {sorted.length}
+        </button>
+      )}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 import type { JSX } from "react";
 import type { FleetEvent } from "../api/types";
+import { eventWord } from "../util/events";
 import { severityStatus } from "../util/status";
 import classes from "./EventList.module.css";
 import { ApplicationLink, NodeLink, RolloutLink } from "./links";
@@ -27,7 +28,7 @@ export function EventList({ events, brief = false }: { events: readonly FleetEve
                 {event.application !== null && <ApplicationLink name={event.application} />}
                 {event.environment !== null && <span>{event.environment}</span>}
                 {event.rollout !== null && <RolloutLink id={event.rollout}>rollout</RolloutLink>}
-                {!brief && <span className="mono">{event.kind}</span>}
+                {!brief && <span title={event.kind}>{eventWord(event.kind)}</span>}
                 {!brief && <span>by {event.actor}</span>}
               </span>
             )}

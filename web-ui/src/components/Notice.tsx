@@ -4,6 +4,7 @@ import type { JSX, ReactNode } from "react";
 import { asApiError } from "../api/problem";
 import { Command } from "./Command";
 import { Icon, type IconName } from "./Icon";
+import type { Look } from "../util/status";
 import classes from "./Notice.module.css";
 import { StatusMark } from "./Status";
 
@@ -39,17 +40,29 @@ export function ErrorNotice({ error, retry }: { error: unknown; retry?: () => vo
   );
 }
 
-export function WarningNotice({ title, children }: { title: string; children?: ReactNode }): JSX.Element {
+const TONE: Partial<Record<Look, string>> = { error: classes.error, warning: classes.warning };
+
+/** Something that a person should know of what the page is about, with what can be done about it. */
+export function Notice({ look, title, children, actions, label }: { look: Look; title: ReactNode; children?: ReactNode; actions?: ReactNode; label?: string }): JSX.Element {
   return (
-    <div className={`${classes.notice} ${classes.warning}`}>
+    <div className={`${classes.notice} ${TONE[look] ?? ""}`} role={label === undefined ? undefined : "group"} aria-label={label}>
       <span className={classes.mark}>
-        <StatusMark look="warning" />
+        <StatusMark look={look} />
       </span>
       <div className={classes.body}>
         <p className={classes.title}>{title}</p>
         {children}
       </div>
+      {actions !== undefined && <div className={classes.actions}>{actions}</div>}
     </div>
+  );
+}
+
+export function WarningNotice({ title, children }: { title: string; children?: ReactNode }): JSX.Element {
+  return (
+    <Notice look="warning" title={title}>
+      {children}
+    </Notice>
   );
 }
 

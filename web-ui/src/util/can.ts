@@ -1,6 +1,6 @@
 // What may be done now, and if not, why. The controller decides; these say it before the click. They mirror the role checks of
 // `controller/app` and the rollout rules of `core/planning/src/rollout`.
-import type { ApplicationEnvironment, NodeSummary, Release, Rollout, Session, UserRole } from "../api/types";
+import type { ApplicationEnvironment, NodeDetail, NodeSummary, Release, Rollout, Session, UserRole } from "../api/types";
 import { rolloutEnded } from "./status";
 
 export type Can = { allowed: true } | { allowed: false; reason: string };
@@ -27,6 +27,30 @@ export const nodeCan = {
     if (node.liveness === "down") return no("It is down; it converges by itself as soon as it is back");
     return YES;
   },
+  /** Candidate files need more; what is in force may be looked at by everybody. */
+  plan(node: NodeSummary): Can {
+    if (node.liveness === "revoked") return no("Its identity was withdrawn: it is not asked any more");
+    return node.liveness === "up" || node.liveness === "late" ? YES : no(node.liveness === "pending" ? "It was not heard yet" : "It is down: it cannot be asked what it would change");
+  },
+  inspect(session: Session, node: NodeSummary): Can {
+    const role = needs(session, "operator", "Inspecting a host");
+    if (!role.allowed) return role;
+    return nodeCan.plan(node);
+  },
+  setMode(session: Session, node: NodeSummary): Can {
+    const role = needs(session, "operator", "Setting a mode");
+    if (!role.allowed) return role;
+    return node.liveness === "revoked" ? no("Its identity was withdrawn: it gets no more assignments") : YES;
+  },
+  reboot(session: Session, node: NodeDetail): Can {
+    const role = needs(session, "operator", "Restarting a host");
+    if (!role.allowed) return role;
+    if (node.reboot_request !== null) return no("A restart is asked for already");
+    if (node.facts.rootless) return no("Its agent runs without root: it cannot restart the host");
+    return node.liveness === "revoked" ? no("Its identity was withdrawn: it takes no orders any more") : YES;
+  },
+  cancelReboot: (session: Session): Can => needs(session, "operator", "Taking back a restart"),
+  releaseTurn: (session: Session): Can => needs(session, "operator", "Letting others go on"),
   revoke(session: Session, node: NodeSummary): Can {
     const role = needs(session, "operator", "Revoking a node");
     if (!role.allowed) return role;

@@ -96,3 +96,24 @@ export function diffFiles(before: readonly { path: string; content: string }[], 
       return { path, lines, added: tally("added"), removed: tally("removed") };
     });
 }
+
+export interface ReportedLine {
+  /** `head`: the names and places of a unified diff. */
+  kind: DiffLine["kind"] | "head";
+  /** Without its sign. */
+  text: string;
+}
+
+/** The lines of a difference as an agent reports it: a unified diff, or a line for each fact, which is left as it is. */
+export function reportedLines(text: string): ReportedLine[] {
+  let head = -1;
+  return split(text).map((line, index, lines) => {
+    if (head === -1 && line.startsWith("--- ") && lines[index + 1]?.startsWith("+++ ")) head = index;
+    if (head === -1) return { kind: "same", text: line };
+    // Past the head, a line that begins like one is content.
+    if (index <= head + 1 || line.startsWith("@@ ") || line.startsWith("\\ ")) return { kind: "head", text: line };
+    if (line.startsWith("+")) return { kind: "added", text: line.slice(1) };
+    if (line.startsWith("-")) return { kind: "removed", text: line.slice(1) };
+    return { kind: "same", text: line.replace(/^ /, "") };
+  });
+}

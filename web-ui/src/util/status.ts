@@ -1,5 +1,5 @@
 // Every status of the API as a look (shape and colour) and a word. One table per kind, so that no page invents its own.
-import type { Liveness, NodeSummary, ProcessState, ResourceStatus, Rollout, RolloutNodeState, RolloutStatus, Severity } from "../api/types";
+import type { Convergence, Liveness, Mode, NodePlan, NodeSummary, PlannedChange, ProcessState, ResourceStatus, Rollout, RolloutNodeState, RolloutStatus, Severity, Turn } from "../api/types";
 import { words } from "./format";
 
 /** Each look has a shape and a colour of its own; `Status.tsx` draws them. */
@@ -33,6 +33,33 @@ const RESOURCE: Record<ResourceStatus, StatusWord> = {
   skipped: { look: "warning", word: "skipped" },
   unsupported: { look: "off", word: "unsupported" },
   drifted: { look: "warning", word: "drifted" },
+  waiting: { look: "waiting", word: "waiting" },
+};
+
+const CONVERGENCE: Record<Convergence, StatusWord> = {
+  converged: { look: "ok", word: "converged" },
+  pending: { look: "busy", word: "pending" },
+  waiting: { look: "waiting", word: "waiting" },
+  drifted: { look: "warning", word: "drifted" },
+  failed: { look: "error", word: "failed" },
+};
+
+const MODE: Record<Mode, StatusWord> = {
+  enforce: { look: "ok", word: "enforce" },
+  report: { look: "info", word: "report" },
+  ignore: { look: "off", word: "ignore" },
+};
+
+const PLANNED: Record<PlannedChange, StatusWord> = {
+  none: { look: "ok", word: "stays" },
+  change: { look: "info", word: "change" },
+  remove: { look: "warning", word: "remove" },
+  release: { look: "off", word: "release" },
+  reload: { look: "info", word: "reload" },
+  restart: { look: "info", word: "restart" },
+  run: { look: "info", word: "run" },
+  skip: { look: "warning", word: "skip" },
+  unknown: { look: "error", word: "not known" },
 };
 
 const ROLLOUT: Record<RolloutStatus, StatusWord> = {
@@ -45,7 +72,8 @@ const ROLLOUT: Record<RolloutStatus, StatusWord> = {
 };
 
 const ROLLOUT_NODE: Record<RolloutNodeState, StatusWord> = {
-  pending: { look: "waiting", word: "waits for its turn" },
+  pending: { look: "waiting", word: "comes later" },
+  waiting: { look: "waiting", word: "waits for its turn" },
   away: { look: "off", word: "down, catches up later" },
   moving: { look: "busy", word: "moving" },
   moved: { look: "ok", word: "moved" },
@@ -80,20 +108,59 @@ const pick = <K extends string>(table: Record<K, StatusWord>, key: K): StatusWor
 export const livenessStatus = (liveness: Liveness): StatusWord => pick(LIVENESS, liveness);
 export const processStatus = (state: ProcessState): StatusWord => pick(PROCESS, state);
 export const resourceStatus = (status: ResourceStatus): StatusWord => pick(RESOURCE, status);
+export const convergenceStatus = (convergence: Convergence): StatusWord => pick(CONVERGENCE, convergence);
+export const modeStatus = (mode: Mode): StatusWord => pick(MODE, mode);
+export const plannedStatus = (change: PlannedChange): StatusWord => pick(PLANNED, change);
 export const rolloutStatus = (status: RolloutStatus): StatusWord => pick(ROLLOUT, status);
 export const severityStatus = (severity: Severity): StatusWord => pick(SEVERITY, severity);
 
 /** What happened to a process, in a word or two. */
 export const processEventWord = (kind: string): string => PROCESS_EVENT[kind] ?? words(kind.replace(/^process\./, ""));
 
-/** What one mark says about a node as a whole: liveness first, then convergence, then its processes. */
+/** The words of convergence in the order in which they matter. */
+export const CONVERGENCE_WORDS: readonly Convergence[] = ["failed", "drifted", "waiting", "pending", "converged"];
+
+/** How a node stands to what it should be, with how many of its resources say so. */
+export function nodeConvergence(node: NodeSummary): StatusWord {
+  const { look, word } = convergenceStatus(node.convergence);
+  const count = { failed: node.failed_count, drifted: node.drifted_count, waiting: node.waiting_count, pending: 0, converged: 0 }[node.convergence] ?? 0;
+  return { look, word: count === 0 ? word : `${count} ${word}` };
+}
+
+/** What one mark says about a node as a whole: liveness first, then what failed or drifted, then its processes. */
 export function nodeStatus(node: NodeSummary): StatusWord {
   if (node.liveness !== "up") return livenessStatus(node.liveness);
-  if (node.problem_count > 0) return { look: "error", word: node.problem_count === 1 ? "1 resource needs you" : `${node.problem_count} resources need you` };
+  if (node.convergence === "failed" || node.convergence === "drifted") return nodeConvergence(node);
   if (node.process_ready_count < node.process_count) return { look: "warning", word: `${node.process_ready_count} of ${node.process_count} processes ready` };
-  if (node.converged === null) return { look: "waiting", word: "no report yet" };
-  if (!node.converged || node.reported_generation < node.generation) return { look: "busy", word: "converging" };
-  return { look: "ok", word: "as it should be" };
+  if (node.convergence !== "converged" && node.converged === null) return { look: "waiting", word: "no report yet" };
+  return nodeConvergence(node);
+}
+
+/** The same without convergence, where that has a place of its own. */
+export function nodeHealth(node: NodeSummary): StatusWord {
+  if (node.liveness !== "up" || node.process_ready_count === node.process_count) return livenessStatus(node.liveness);
+  return { look: "warning", word: `${node.process_ready_count} of ${node.process_count} processes ready` };
+}
+
+/** A node's turn: a failed one holds its place until a person lets others go on. */
+export function turnStatus(turn: Turn): StatusWord {
+  const what = turn.kind === "reboot" ? "restart" : "change";
+  switch (turn.state) {
+    case "waiting":
+      return { look: "waiting", word: `waits to ${what}` };
+    case "granted":
+      return { look: "busy", word: turn.kind === "reboot" ? "restarting" : turn.rollout === null ? "changing" : "moved by a rollout" };
+    case "failed":
+      return { look: "error", word: `${what} failed` };
+  }
+}
+
+export function nodePlanStatus(plan: NodePlan): StatusWord {
+  if (plan.state === "waiting") return { look: "busy", word: "asking" };
+  if (plan.state === "problem") return { look: "error", word: "no answer" };
+  const stuck = plan.resources.filter((each) => each.change === "unknown" || each.change === "skip").length;
+  if (plan.change_count > 0) return { look: "info", word: plan.change_count === 1 ? "1 change" : `${plan.change_count} changes` };
+  return stuck > 0 ? { look: "warning", word: `${stuck} not known` } : { look: "ok", word: "nothing would change" };
 }
 
 export function processesStatus(ready: number, all: number): StatusWord {
@@ -104,7 +171,7 @@ export function processesStatus(ready: number, all: number): StatusWord {
 
 /** How a node of a rollout stands; a node whose turn never came was not touched. */
 export function rolloutNodeStatus(state: RolloutNodeState, ended = false): StatusWord {
-  return ended && state === "pending" ? { look: "off", word: "not touched" } : pick(ROLLOUT_NODE, state);
+  return ended && (state === "pending" || state === "waiting") ? { look: "off", word: "not touched" } : pick(ROLLOUT_NODE, state);
 }
 
 /** Mirrors `RolloutStatus::terminal` of the controller. */
@@ -122,7 +189,7 @@ export interface RolloutProgress {
 export function rolloutProgress(rollout: Rollout): RolloutProgress {
   const part = rollout.nodes.filter((node) => node.state !== "away");
   const goingBack = rollout.status === "rolling_back" || rollout.status === "rolled_back" || rollout.status === "aborted";
-  const done = part.filter((node) => (goingBack ? node.state === "returned" || node.state === "pending" : node.state === "moved"));
+  const done = part.filter((node) => (goingBack ? node.state === "returned" || node.state === "pending" || node.state === "waiting" : node.state === "moved"));
   return { done: done.length, total: part.length };
 }
 

@@ -22,9 +22,17 @@ const node = (over: Partial<NodeSummary> = {}): NodeSummary => ({
   liveness_changed_at: "2026-11-22T12:00:00Z",
   last_heartbeat_at: null,
   converged: true,
+  convergence: "converged",
   generation: 4,
   reported_generation: 4,
   problem_count: 0,
+  resource_count: 7,
+  failed_count: 0,
+  drifted_count: 0,
+  waiting_count: 0,
+  reboot_required: null,
+  mode: "enforce",
+  mode_override_count: 0,
   process_count: 2,
   process_ready_count: 2,
   cpu_percent: null,
@@ -61,12 +69,14 @@ const app: ApplicationDetail = { name: "web", declared: true, environments: [pla
 describe("nodeStatus", () => {
   it.each<[Partial<NodeSummary>, string]>([
     [{}, "ok"],
-    [{ liveness: "down", problem_count: 3 }, "error"],
+    [{ liveness: "down", convergence: "drifted", drifted_count: 3 }, "error"],
     [{ liveness: "late" }, "warning"],
-    [{ problem_count: 1 }, "error"],
+    [{ convergence: "failed", failed_count: 1 }, "error"],
+    [{ convergence: "drifted", drifted_count: 1, process_ready_count: 1 }, "warning"],
+    [{ convergence: "waiting", waiting_count: 1 }, "waiting"],
     [{ process_ready_count: 1 }, "warning"],
-    [{ reported_generation: 3 }, "busy"],
-    [{ converged: null }, "waiting"],
+    [{ convergence: "pending", reported_generation: 3 }, "busy"],
+    [{ convergence: "pending", converged: null }, "waiting"],
     [{ liveness: "revoked" }, "off"],
   ])("%j looks %s", (over, look) => expect(nodeStatus(node(over)).look).toBe(look));
 });
@@ -78,7 +88,8 @@ describe("rollouts", () => {
     expect(rolloutProgress(rollout({ status: "rolled_back", nodes: [at("a", "returned"), at("b", "pending")] }))).toEqual({ done: 2, total: 2 });
   });
   it("says of a node whose turn never came that it was not touched", () => {
-    expect(rolloutNodeStatus("pending").word).toBe("waits for its turn");
+    expect(rolloutNodeStatus("pending").word).toBe("comes later");
+    expect(rolloutNodeStatus("waiting").word).toBe("waits for its turn");
     expect(rolloutNodeStatus("pending", true).word).toBe("not touched");
   });
   it("finds what ran before", () => {
@@ -108,7 +119,7 @@ describe("can", () => {
 });
 
 describe("firstRun", () => {
-  const overview: Overview = { attention: [], environments: [], nodes: [], missing_nodes: [], active_rollouts: [], recent_events: [], fleet_configuration_version: 0, application_count: 0 };
+  const overview: Overview = { attention: [], environments: [], nodes: [], missing_nodes: [], active_rollouts: [], turns: [], convergence: { converged: 0, pending: 0, waiting: 0, drifted: 0, failed: 0 }, recent_events: [], fleet_configuration_version: 0, application_count: 0 };
   const steps = (o: Partial<Overview>, apps: ApplicationSummary[] = []): string[] | null => firstRun({ ...overview, ...o }, apps, "https://m")?.filter((step) => step.done).map((step) => step.id) ?? null;
 
   it("ticks what the fleet shows, and ends when a release runs", () => {

@@ -12,6 +12,7 @@ import { Empty } from "../../components/Notice";
 import { PageHeader } from "../../components/PageHeader";
 import { Panel } from "../../components/Panel";
 import { useSearchState, type SearchState } from "../../hooks/useSearchState";
+import { eventWord } from "../../util/events";
 import { day } from "../../util/format";
 import { matches } from "../../util/table";
 
@@ -35,7 +36,7 @@ export function EventsPage(): JSX.Element {
       <Panel title="Time axis" actions={<Filters search={search} set={set} />}>
         <Loaded query={events} skeleton={<SkeletonRows rows={12} height={48} />}>
           {(data) => {
-            const shown = data.pages.flatMap((page) => page.items).filter((event) => matches(q ?? "", [event.message, event.kind, event.actor, event.node, event.application, event.environment]));
+            const shown = data.pages.flatMap((page) => page.items).filter((event) => matches(q ?? "", [event.message, event.kind, eventWord(event.kind), event.actor, event.node, event.application, event.environment]));
             if (shown.length === 0) {
               return filtered ? (
                 <Empty icon="search" title="No event passes the filter" action={<Button variant="default" onClick={() => set({ q: undefined, severity: undefined, node: undefined, environment: undefined, application: undefined })}>Clear the filter</Button>} />

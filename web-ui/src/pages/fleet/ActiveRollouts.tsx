@@ -1,7 +1,6 @@
 import type { JSX } from "react";
 import type { Rollout } from "../../api/types";
 import { RolloutLink } from "../../components/links";
-import { Panel } from "../../components/Panel";
 import { RolloutTrack } from "../../components/RolloutTrack";
 import { Status } from "../../components/Status";
 import { Elapsed } from "../../components/Time";
@@ -10,7 +9,7 @@ import classes from "./FleetPage.module.css";
 
 export function ActiveRollouts({ rollouts }: { rollouts: readonly Rollout[] }): JSX.Element {
   return (
-    <Panel title="Changing now">
+    <>
       {rollouts.map((rollout) => {
         const { done, total } = rolloutProgress(rollout);
         return (
@@ -30,6 +29,6 @@ export function ActiveRollouts({ rollouts }: { rollouts: readonly Rollout[] }): 
           </div>
         );
       })}
-    </Panel>
+    </>
   );
 }

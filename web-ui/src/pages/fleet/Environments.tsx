@@ -1,9 +1,12 @@
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import type { JSX } from "react";
 import type { EnvironmentSummary, NodeSummary } from "../../api/types";
+import { NodeCountLink } from "../../components/Labels";
 import { Panel } from "../../components/Panel";
 import { StatusMark } from "../../components/Status";
-import { nodeStatus, rank, type Look } from "../../util/status";
+import { countConvergence } from "../../util/convergence";
+import { convergenceStatus, nodeStatus, rank, type Look } from "../../util/status";
+import { PlanButton } from "../plans/PlanButton";
 import classes from "./FleetPage.module.css";
 
 const SHOWN = 48;
@@ -20,6 +23,7 @@ export function Environments({ environments, nodes }: { environments: readonly E
 }
 
 function EnvironmentCard({ environment, nodes }: { environment: EnvironmentSummary; nodes: readonly NodeSummary[] }): JSX.Element {
+  const navigate = useNavigate();
   const marked = nodes.map((node) => ({ node, status: nodeStatus(node) })).toSorted((a, b) => rank(a.status.look) - rank(b.status.look));
   const waiting = Math.max(0, environment.node_count - nodes.length);
   const look: Look = marked[0]?.status.look ?? (waiting > 0 ? "waiting" : "off");
@@ -51,6 +55,16 @@ function EnvironmentCard({ environment, nodes }: { environment: EnvironmentSumma
           {waiting > 0 && <span className="small softer" style={{ alignSelf: "center" }}>{waiting} declared, not joined</span>}
           {nodes.length === 0 && waiting === 0 && <span className="small softer">no nodes</span>}
         </div>
+        {nodes.length > 0 && (
+          <div className={classes.counts}>
+            {countConvergence(environment.convergence).map(({ convergence, count }) => (
+              <NodeCountLink key={convergence} look={convergenceStatus(convergence).look} text={`${count} ${convergenceStatus(convergence).word}`} search={{ environment: environment.name, convergence }} />
+            ))}
+            <span style={{ marginLeft: "auto" }}>
+              <PlanButton compact of={{ environment: environment.name }} label={`Plan of ${environment.name}`} made={(plan) => void navigate({ to: "/plans/$id", params: { id: plan.id } })} />
+            </span>
+          </div>
+        )}
       </div>
     </Panel>
   );

@@ -3,13 +3,15 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, type JSX } from "react";
 import { applicationsQuery, overviewQuery } from "../../api/queries";
-import type { ApplicationSummary, Overview } from "../../api/types";
+import type { ApplicationSummary, Overview, Turn } from "../../api/types";
 import { DataTable } from "../../components/DataTable";
 import { EventList } from "../../components/EventList";
 import { Loaded, SkeletonBlock } from "../../components/Loaded";
 import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
 import { useSearchState } from "../../hooks/useSearchState";
+import { restartNeeded } from "../../util/convergence";
+import { plural } from "../../util/format";
 import { firstRun } from "../../util/firstRun";
 import { APPLICATION_COLUMNS } from "../applications/applicationColumns";
 import { InviteDialog } from "../nodes/InviteDialog";
@@ -18,6 +20,8 @@ import { ActiveRollouts } from "./ActiveRollouts";
 import { Environments } from "./Environments";
 import { FirstRun } from "./FirstRun";
 import classes from "./FleetPage.module.css";
+import { RestartsNeeded } from "./RestartsNeeded";
+import { Turns } from "./Turns";
 import { Verdict } from "./Verdict";
 
 const EVENTS = 10;
@@ -42,6 +46,8 @@ export function FleetPage(): JSX.Element {
 function Fleet({ overview, applications }: { overview: Overview; applications: readonly ApplicationSummary[] | undefined }): JSX.Element {
   const [{ sort }, set] = useSearchState();
   const steps = applications === undefined ? null : firstRun(overview, applications, location.origin);
+  const turns = overview.turns.filter((turn) => turn.rollout === null);
+  const restarts = restartNeeded(overview.nodes);
   const invite = (): void => set({ invite: "1" });
   return (
     <div className="stack">
@@ -50,7 +56,13 @@ function Fleet({ overview, applications }: { overview: Overview; applications: r
       <div className={classes.columns}>
         <div className="stack">
           {steps !== null && <FirstRun steps={steps} missing={overview.missing_nodes} invite={invite} />}
-          {overview.active_rollouts.length > 0 && <ActiveRollouts rollouts={overview.active_rollouts} />}
+          {(overview.active_rollouts.length > 0 || turns.length > 0) && (
+            <Panel title="Changing now" note={turnNote(turns)}>
+              <ActiveRollouts rollouts={overview.active_rollouts} />
+              <Turns turns={overview.turns} />
+            </Panel>
+          )}
+          {restarts.length > 0 && <RestartsNeeded nodes={restarts} />}
           {(overview.nodes.length > 0 || steps === null) && (
             <Panel title="Nodes" note={overview.missing_nodes.length > 0 ? `${overview.missing_nodes.length} declared, not joined` : undefined} actions={<Link to="/nodes">All nodes</Link>}>
               <DataTable
@@ -81,13 +93,18 @@ function Fleet({ overview, applications }: { overview: Overview; applications: r
   );
 }
 
+function turnNote(turns: readonly Turn[]): string | undefined {
+  const waiting = turns.filter((turn) => turn.state === "waiting").length;
+  return waiting > 0 ? `${plural(waiting, "node waits", "nodes wait")} for ${waiting === 1 ? "its" : "their"} turn` : undefined;
+}
+
 function FleetSkeleton(): JSX.Element {
   return (
     <div className="stack">
       <SkeletonBlock height={68} />
       <div className={classes.environments}>
-        <SkeletonBlock height={82} />
-        <SkeletonBlock height={82} />
+        <SkeletonBlock height={118} />
+        <SkeletonBlock height={118} />
       </div>
       <div className={classes.columns}>
         <SkeletonBlock height={420} />

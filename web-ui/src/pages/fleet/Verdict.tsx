@@ -14,6 +14,7 @@ const SHOWN = 5;
 export function Verdict({ overview }: { overview: Overview }): JSX.Element {
   const nodes = overview.nodes.filter((node) => node.liveness !== "revoked");
   const up = nodes.filter((node) => node.liveness === "up").length;
+  const { converged } = overview.convergence;
   const processes = nodes.reduce((sum, node) => sum + node.process_count, 0);
   const ready = nodes.reduce((sum, node) => sum + node.process_ready_count, 0);
   const { look, headline } = judge(overview, nodes.length);
@@ -26,6 +27,7 @@ export function Verdict({ overview }: { overview: Overview }): JSX.Element {
         <h1 className={classes.headline}>{headline}</h1>
         {(nodes.length > 0 || overview.fleet_configuration_version > 0) && <div className={classes.figures}>
           <Figure value={`${up} of ${nodes.length}`} label="nodes up" />
+          <Figure value={`${converged} of ${nodes.length}`} label="nodes converged" />
           <Figure value={`${ready} of ${processes}`} label="processes ready" />
           <Figure value={String(overview.active_rollouts.length)} label={overview.active_rollouts.length === 1 ? "rollout under way" : "rollouts under way"} />
           <Figure value={overview.fleet_configuration_version === 0 ? "none" : `v${overview.fleet_configuration_version}`} label="configuration" />

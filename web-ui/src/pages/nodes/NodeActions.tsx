@@ -9,15 +9,21 @@ import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { Icon } from "../../components/Icon";
 import { toast, toastError } from "../../components/Toasts";
 import { useSession } from "../../hooks/contexts";
+import { useSearchState } from "../../hooks/useSearchState";
 import { nodeCan } from "../../util/can";
 import { list, plural } from "../../util/format";
+import { PlanButton } from "../plans/PlanButton";
+import { InspectDialog } from "./InspectDialog";
+import { ModeDialog } from "./ModeDialog";
+import { RebootDialog } from "./RebootDialog";
 
 export function NodeActions({ node }: { node: NodeDetail }): JSX.Element {
   const session = useSession();
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const [open, setOpen] = useState<"revoke" | "remove" | null>(null);
+  const [open, setOpen] = useState<"revoke" | "remove" | "mode" | "reboot" | null>(null);
   const [busy, setBusy] = useState(false);
+  const [{ inspect }, set] = useSearchState();
   const close = (): void => setOpen(null);
 
   async function changed(): Promise<void> {
@@ -37,6 +43,16 @@ export function NodeActions({ node }: { node: NodeDetail }): JSX.Element {
       <ActionButton can={nodeCan.converge(session, node)} loading={busy} onClick={converge} leftSection={<Icon name="refresh" size={14} />}>
         Converge now
       </ActionButton>
+      <PlanButton of={{ node: node.name }} can={nodeCan.plan(node)} made={(plan) => set({ plan: plan.id })} />
+      <ActionButton can={nodeCan.setMode(session, node)} onClick={() => setOpen("mode")} leftSection={<Icon name="settings" size={14} />}>
+        Set mode
+      </ActionButton>
+      <ActionButton can={nodeCan.reboot(session, node)} onClick={() => setOpen("reboot")} leftSection={<Icon name="power" size={14} />}>
+        Restart
+      </ActionButton>
+      <ActionButton can={nodeCan.inspect(session, node)} onClick={() => set({ inspect: "1" })} leftSection={<Icon name="search" size={14} />}>
+        Inspect
+      </ActionButton>
       {node.liveness === "revoked" ? (
         <ActionButton can={nodeCan.remove(session, node)} onClick={() => setOpen("remove")} leftSection={<Icon name="trash" size={14} />}>
           Remove
@@ -46,6 +62,9 @@ export function NodeActions({ node }: { node: NodeDetail }): JSX.Element {
           Revoke
         </ActionButton>
       )}
+      {open === "mode" && <ModeDialog node={node} resource={null} close={close} />}
+      {open === "reboot" && <RebootDialog node={node} close={close} />}
+      {inspect !== undefined && nodeCan.inspect(session, node).allowed && <InspectDialog node={node} close={() => set({ inspect: undefined })} />}
       {open === "revoke" && (
         <ConfirmDialog
           title={`Revoke ${node.name}`}

@@ -1,12 +1,14 @@
+import { CloseButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import type { JSX } from "react";
 import { eventsQuery, nodeQuery } from "../../api/queries";
 import type { NodeDetail } from "../../api/types";
+import { Changes } from "../../components/Changes";
 import { EventList } from "../../components/EventList";
 import { Facts } from "../../components/Facts";
 import { Loaded, SkeletonBlock } from "../../components/Loaded";
-import { Empty, WarningNotice } from "../../components/Notice";
+import { Empty } from "../../components/Notice";
 import { PageHeader } from "../../components/PageHeader";
 import { Panel } from "../../components/Panel";
 import { ProcessTable } from "../../components/ProcessTable";
@@ -15,10 +17,14 @@ import { Status } from "../../components/Status";
 import { Ago, Left } from "../../components/Time";
 import { useNow } from "../../hooks/useNow";
 import { useSearchState } from "../../hooks/useSearchState";
+import { nodeCan } from "../../util/can";
 import { bytes, plural, words } from "../../util/format";
 import { nodeStatus } from "../../util/status";
 import { NodeActions } from "./NodeActions";
+import { NodeNotices } from "./NodeNotices";
 import { NodeGraphs } from "./NodeGraphs";
+import { PlanPanel } from "../plans/PlanView";
+import { ResourceDrawer } from "./ResourceDrawer";
 import { Resources } from "./Resources";
 
 export function NodePage(): JSX.Element {
@@ -64,32 +70,28 @@ function Meta({ node }: { node: NodeDetail }): JSX.Element {
 }
 
 function Node({ node }: { node: NodeDetail }): JSX.Element {
-  const [{ psort }, set] = useSearchState();
+  const [{ psort, plan, resource }, set] = useSearchState();
   const events = useQuery(eventsQuery({ node: node.name }, 30));
   return (
     <div className="stack">
-      {node.liveness === "down" && (
-        <WarningNotice title={`Not heard since ${new Date(node.last_heartbeat_at ?? node.liveness_changed_at).toLocaleString("en-GB")}`}>
-          <p>
-            Its applications may well run: they do not need the controller. Look whether the host is up, and at <span className="mono">systemctl status muster-agent</span> on it. It catches up by itself when it is back.
-          </p>
-        </WarningNotice>
-      )}
-      {node.liveness === "revoked" && (
-        <WarningNotice title="The identity of this node was withdrawn">
-          <p>It cannot connect any more. What ran on the host when it was revoked may still run there.</p>
-        </WarningNotice>
-      )}
-      {node.compile_error !== null && (
-        <WarningNotice title="No new assignment could be made for it; the last one stays in force">
-          <p>{node.compile_error}</p>
-        </WarningNotice>
-      )}
+      <NodeNotices node={node} />
       <Panel>
         <Facts facts={facts(node)} />
       </Panel>
+      {plan !== undefined && (
+        <PlanPanel
+          id={plan}
+          again={() => ({ node: node.name })}
+          made={(made) => set({ plan: made.id })}
+          can={nodeCan.plan(node)}
+          actions={<CloseButton size="sm" aria-label="Close the plan" onClick={() => set({ plan: undefined })} />}
+        />
+      )}
+      <Resources node={node} />
       <NodeGraphs node={node} />
-      <Resources resources={node.resources} />
+      <Panel title="Changes" note="what was changed on it, and why">
+        <Changes node={node.name} />
+      </Panel>
       <Panel title="Processes" note={plural(node.processes.length, "process", "processes")}>
         <ProcessTable processes={node.processes} omit="node" sort={psort} setSort={(value) => set({ psort: value })} />
       </Panel>
@@ -101,6 +103,7 @@ function Node({ node }: { node: NodeDetail }): JSX.Element {
           {(data) => (data.items.length === 0 ? <Empty icon="event" title="Nothing has happened to this node yet" /> : <EventList events={data.items.slice(0, 12)} />)}
         </Loaded>
       </Panel>
+      {resource !== undefined && <ResourceDrawer key={resource} node={node} resource={resource} close={() => set({ resource: undefined })} />}
     </div>
   );
 }

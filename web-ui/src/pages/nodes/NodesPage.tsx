@@ -1,4 +1,4 @@
-import { Select } from "@mantine/core";
+import { Button, Select } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { JSX } from "react";
 import { enrolmentsQuery, nodesQuery, overviewQuery } from "../../api/queries";
@@ -15,7 +15,7 @@ import { useSession } from "../../hooks/contexts";
 import { useSearchState } from "../../hooks/useSearchState";
 import { nodeCan } from "../../util/can";
 import { plural } from "../../util/format";
-import { nodeStatus } from "../../util/status";
+import { CONVERGENCE_WORDS, convergenceStatus, nodeStatus } from "../../util/status";
 import { matches } from "../../util/table";
 import { Invitations } from "./Invitations";
 import { InviteDialog } from "./InviteDialog";
@@ -26,10 +26,16 @@ const STATES = [
   { value: "attention", label: "Needs attention" },
   { value: "up", label: "Up" },
   { value: "down", label: "Down or late" },
+  { value: "restart", label: "Restart needed" },
+  { value: "held", label: "Mode set by hand" },
 ];
+
+const CONVERGENCE = [{ value: "", label: "All convergence" }, ...CONVERGENCE_WORDS.map((each) => ({ value: each, label: convergenceStatus(each).word }))];
 
 function inState(node: NodeSummary, state: string | undefined): boolean {
   if (state === "attention") return ["error", "warning"].includes(nodeStatus(node).look);
+  if (state === "restart") return node.reboot_required !== null && node.liveness !== "revoked";
+  if (state === "held") return node.mode_override_count > 0;
   if (state === "up") return node.liveness === "up";
   return state === "down" ? node.liveness === "down" || node.liveness === "late" : true;
 }
@@ -39,7 +45,7 @@ export function NodesPage(): JSX.Element {
   const nodes = useQuery(nodesQuery);
   const overview = useQuery(overviewQuery);
   const enrolments = useQuery(enrolmentsQuery);
-  const [{ q, sort, environment, state, invite }, set] = useSearchState();
+  const [{ q, sort, environment, state, convergence, invite }, set] = useSearchState();
   const environments = [...new Set(nodes.data?.items.map((node) => node.environment))].sort();
   const missing = overview.data?.missing_nodes ?? [];
   return (
@@ -59,7 +65,8 @@ export function NodesPage(): JSX.Element {
           actions={
             <>
               <Select size="xs" w={150} aria-label="Environment" data={[{ value: "", label: "All environments" }, ...environments]} value={environment ?? ""} onChange={(value) => set({ environment: value || undefined })} />
-              <Select size="xs" w={140} aria-label="State" data={STATES} value={state ?? ""} onChange={(value) => set({ state: value || undefined })} />
+              <Select size="xs" w={148} aria-label="Convergence" data={CONVERGENCE} value={convergence ?? ""} onChange={(value) => set({ convergence: value || undefined })} />
+              <Select size="xs" w={150} aria-label="State" data={STATES} value={state ?? ""} onChange={(value) => set({ state: value || undefined })} />
               <FilterBox label="Name, role" width={170} value={q} set={(value) => set({ q: value })} />
             </>
           }
@@ -69,7 +76,7 @@ export function NodesPage(): JSX.Element {
               <DataTable
                 label="Nodes"
                 columns={nodeColumns(false)}
-                rows={data.items.filter((node) => (environment === undefined || node.environment === environment) && inState(node, state) && matches(q ?? "", [node.name, node.environment, ...node.roles]))}
+                rows={data.items.filter((node) => (environment === undefined || node.environment === environment) && inState(node, state) && (convergence === undefined || (node.convergence === convergence && node.liveness !== "revoked")) && matches(q ?? "", [node.name, node.environment, ...node.roles]))}
                 rowKey={(node) => node.id}
                 sort={{ value: sort, fallback: "environment", set: (value) => set({ sort: value }) }}
                 empty={
@@ -78,7 +85,7 @@ export function NodesPage(): JSX.Element {
                       An invitation gives one line to paste on a host. From then on it pulls what it should be.
                     </Empty>
                   ) : (
-                    <Empty icon="search" title="No node passes the filter" />
+                    <Empty icon="search" title="No node passes the filter" action={<Button variant="default" onClick={() => set({ q: undefined, environment: undefined, state: undefined, convergence: undefined })}>Clear the filter</Button>} />
                   )
                 }
               />

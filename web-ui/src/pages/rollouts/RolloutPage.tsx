@@ -112,7 +112,7 @@ const columns = (ended: boolean): Column<RolloutNode>[] => [
     render: (n) => (
       <>
         <NodeLink name={n.node} />
-        {n.reason !== null && <div className="small" style={{ color: "var(--error)" }}>{n.reason}</div>}
+        {n.reason !== null && <div className={`small ${n.state === "waiting" ? "soft" : ""}`} style={n.state === "waiting" ? undefined : { color: "var(--error)" }}>{n.reason}</div>}
       </>
     ),
   },
@@ -134,6 +134,7 @@ function useExpected(rollout: Rollout): number | null {
 
 function nextSentence(rollout: Rollout): string {
   const moving = rollout.nodes.find((node) => node.state === "moving");
+  const queued = rollout.nodes.find((node) => node.state === "waiting");
   const waiting = rollout.nodes.filter((node) => node.state === "pending").map((node) => node.node);
   const away = rollout.nodes.filter((node) => node.state === "away").map((node) => node.node);
   const left = away.length > 0 ? ` ${list(away)} ${away.length === 1 ? "was down and catches" : "were down and catch"} up alone.` : "";
@@ -141,7 +142,7 @@ function nextSentence(rollout: Rollout): string {
     case "planned":
       return "It begins in a moment.";
     case "running":
-      return `${moving === undefined ? "Choosing the next node." : `Waiting until every process on ${moving.node} is ready.`}${waiting.length > 0 ? ` Then ${list(waiting)}.` : ""}${left}`;
+      return `${moving === undefined ? (queued === undefined ? "Choosing the next node." : `${queued.node} waits for its turn: ${queued.reason ?? "too many nodes of its role are changing"}.`) : `Waiting until every process on ${moving.node} is ready.`}${waiting.length > 0 ? ` Then ${list(waiting)}.` : ""}${left}`;
     case "rolling_back":
       return "Every node that was touched is given its former release back.";
     case "completed":
@@ -158,7 +159,7 @@ function Abort({ rollout }: { rollout: Rollout }): JSX.Element {
   const queries = useQueryClient();
   const [open, setOpen] = useState(false);
   const touched = rollout.nodes.filter((node) => node.state === "moved" || node.state === "moving");
-  const waiting = rollout.nodes.filter((node) => node.state === "pending");
+  const waiting = rollout.nodes.filter((node) => node.state === "pending" || node.state === "waiting");
   return (
     <>
       <ActionButton can={rolloutCan.abort(session, rollout)} onClick={() => setOpen(true)}>
