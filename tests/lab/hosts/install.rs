@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 use muster_lab::fleet::Fleet;
-use muster_lab::{Host, lab, wait_for};
+use muster_lab::{Host, program, wait_for};
 
 use crate::BOUND;
 
@@ -23,7 +23,8 @@ while :; do sleep 0.2 & wait $!; done
 ";
 
 fn declared() -> String {
-    let nodes = NODES.map(|name| format!("  {name}: {{environment: production, roles: [app_server]}}\n")).concat();
+    let nodes =
+        NODES.map(|name| format!("  {name}: {{environment: production, roles: [app_server]}}\n")).concat();
     format!(
         "environments: {{production: {{}}}}\nnodes:\n{nodes}applications:\n  ticker: {{script: ticker.sh, instances: 2, kill_timeout: 5s}}\n  limited: {{script: ticker.sh, kill_timeout: 5s, limits: {{pids: 50}}}}\n"
     )
@@ -31,7 +32,7 @@ fn declared() -> String {
 
 /// A fleet whose controller hands out the programs of a folder that the test may change.
 fn fleet() -> Result<(Fleet, std::path::PathBuf)> {
-    let beside = lab::program()?;
+    let beside = program()?;
     let beside = beside.parent().unwrap_or(Path::new("/"));
     let folder = std::env::temp_dir().join(format!("muster-lab-programs-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -57,7 +58,8 @@ fn types(host: &Host, line: &str) -> Result<String> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     child.stdin.take().context("it was piped")?.write_all(format!("{line}\n").as_bytes())?;
     let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     Ok(said)
 }
@@ -83,7 +85,15 @@ fn deploy(fleet: &Fleet) -> Result<()> {
     for application in ["ticker", "limited"] {
         let folder = source.to_string_lossy().into_owned();
         fleet.cli().ok(&["release", "create", application, "--dir", &folder, "--version", "v1"])?;
-        fleet.cli().ok(&["deploy", application, "--release", "v1", "--environment", "production", "--wait"])?;
+        fleet.cli().ok(&[
+            "deploy",
+            application,
+            "--release",
+            "v1",
+            "--environment",
+            "production",
+            "--wait",
+        ])?;
     }
     fs::remove_dir_all(&source)?;
     Ok(())
@@ -115,7 +125,8 @@ fn five_hosts_join_by_their_lines_and_applications_outlive_what_is_above_them() 
     // The machine goes down: each ends once, and in order; afterwards they are back by themselves.
     host.reboot()?;
     let ended = host.read_file("/var/tmp/ended")?;
-    let ended: Vec<u32> = ended.lines().filter_map(|line| line.strip_suffix(" in order")?.parse().ok()).collect();
+    let ended: Vec<u32> =
+        ended.lines().filter_map(|line| line.strip_suffix(" in order")?.parse().ok()).collect();
     assert_eq!((ended.len(), ended.into_iter().collect::<BTreeSet<_>>()), (3, before), "each ended once");
     all_run(host)?;
 
@@ -172,7 +183,10 @@ fn an_upgrade_takes_over_or_is_taken_back_and_no_application_notices() -> Result
     rebuild(b"2")?;
     // One that does not start on this host, for whatever reason.
     let drop_in = "/etc/systemd/system/muster-agent.service.d/test.conf";
-    let only = format!("[Service]\nExecStartPre=/bin/sh -c 'test $(readlink /usr/local/lib/muster/current) = {}'\n", second.trim());
+    let only = format!(
+        "[Service]\nExecStartPre=/bin/sh -c 'test $(readlink /usr/local/lib/muster/current) = {}'\n",
+        second.trim()
+    );
     host.write_file(drop_in, only.as_bytes())?;
     host.run(["systemctl", "daemon-reload"])?;
     let failed = host.exec(["muster-agent", "upgrade"])?;

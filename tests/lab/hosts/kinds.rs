@@ -13,7 +13,7 @@ struct Kind {
     breaks: &'static str,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 18] = [
     Kind {
         key: "directory:/srv/kinds",
         holds: "test $(stat -c %a /srv/kinds) = 75$V",
@@ -95,12 +95,6 @@ const KINDS: [Kind; 19] = [
         holds: "case $V in 1) zone=Europe/Berlin;; 2) zone=Europe/Paris;; esac; readlink /etc/localtime | grep -q $zone",
         breaks: "ln -sf /usr/share/zoneinfo/Etc/UTC /etc/localtime",
     },
-    Kind {
-        key: "certificate:kinds",
-        holds: "openssl x509 -in /etc/ssl/muster/kinds.crt -noout -ext subjectAltName | grep -q kinds-$V.internal && \
-                test $(stat -c %a /etc/ssl/muster/kinds.key) = 600",
-        breaks: "echo broken > /etc/ssl/muster/kinds.crt",
-    },
     Kind { key: "command:kinds", holds: "grep -qx $V /srv/kinds-ran", breaks: "rm /srv/kinds-ran" },
 ];
 
@@ -147,8 +141,6 @@ sysctl:
   net.ipv4.ip_default_ttl: {{value: 6{version}}}
 hosts:
   kinds.internal: {{address: 10.9.9.{version}}}
-certificates:
-  kinds: {{dns_names: [kinds-{version}.internal]}}
 commands:
   kinds: {{run: "echo {version} > /srv/kinds-ran", unless: "grep -qx {version} /srv/kinds-ran"}}
 "#

@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod fleet;
 mod hosts;
+mod install;
 mod kinds;
 mod limits;
 mod network;

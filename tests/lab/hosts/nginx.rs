@@ -67,7 +67,7 @@ fn nginx_goes_on_with_what_worked_when_a_change_is_invalid_or_does_not_take_effe
     assert!(scene.host.read_file("/etc/nginx/conf.d/site.conf")?.contains("two"));
     serves(&scene, "two")?;
     scene.host.sh("rm /etc/systemd/system/nginx.service.d/broken.conf; systemctl daemon-reload")?;
-    scene.converge(&serving("four"))?;
+    scene.mend(&serving("four"))?;
     serves(&scene, "four")?;
     Ok(())
 }

@@ -76,7 +76,7 @@ files:
     scene.apply(&sections("echo the reason is here >&2; exit 3"))?;
     scene.fails("service:dud.service", "dud")?;
     scene.succeeds("file:/etc/good")?;
-    scene.converge(&sections("exec sleep infinity"))?;
+    scene.mend(&sections("exec sleep infinity"))?;
     assert_eq!(scene.host.run(["systemctl", "is-active", "dud"])?, "active\n");
     Ok(())
 }

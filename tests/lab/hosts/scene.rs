@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use muster_lab::fleet::Fleet;
-use muster_lab::{Host, HostBuilder};
+use muster_lab::{Host, HostBuilder, wait_for};
+
+use crate::BOUND;
 
 /// The node.
 pub(crate) const NODE: &str = "web-1";
@@ -36,6 +38,17 @@ impl Scene {
     /// The same, and waits until the node has converged.
     pub(crate) fn converge(&self, sections: &str) -> Result<()> {
         self.apply(sections)?;
+        self.fleet.converged(&[NODE])
+    }
+
+    /// The same for what failed before: asks the node to try it again at once instead of when it would by itself.
+    pub(crate) fn mend(&self, sections: &str) -> Result<()> {
+        self.apply(sections)?;
+        wait_for("the node to try what it has now", BOUND, || {
+            let node = self.fleet.node(NODE)?;
+            Ok((node["generation"] == node["reported_generation"]).then_some(()))
+        })?;
+        self.fleet.look(NODE)?;
         self.fleet.converged(&[NODE])
     }
 

@@ -291,7 +291,7 @@ pub(crate) fn dir_of(slot: Slot) -> Result<PathBuf> {
 }
 
 /// The program that runs beside us: ourselves, or the one that was built beside the tests.
-pub(crate) fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("this program has no path")?;
     if own.file_name().is_some_and(|name| name == PROGRAM) {
         return Ok(own);

@@ -43,7 +43,7 @@ pub use base::Base;
 pub use cgroups::v1_unavailable;
 pub use daemon::Daemon;
 pub use host::{Boot, Host, HostBuilder, Output};
-pub use lab::{Image, Lab, LabSummary};
+pub use lab::{Image, Lab, LabSummary, program};
 pub use leftovers::{Leftover, leftovers};
 pub use machine::{Tool, missing_tools, unsuitable};
 pub use network::Peer;
