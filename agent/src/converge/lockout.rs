@@ -25,7 +25,7 @@ impl Run<'_> {
 
     async fn put_to_the_test(&mut self, risky: Vec<usize>) {
         let Some(safe) = self.converger.safe.clone() else { return self.carry_out(risky).await };
-        let tested = self.to_be_tested(&risky).await;
+        let tested = self.under_test(&risky).await;
         if tested.is_empty() {
             return self.carry_out(risky).await;
         }
@@ -66,7 +66,7 @@ impl Run<'_> {
 
     /// What this run is going to change of it, and why; empty when nothing of that can lock anybody out. What waits for the
     /// node's turn is left out: it is not changed.
-    async fn to_be_tested(&mut self, risky: &[usize]) -> BTreeMap<usize, ChangeCause> {
+    async fn under_test(&mut self, risky: &[usize]) -> BTreeMap<usize, ChangeCause> {
         let assignment = self.assignment.clone();
         let resources = &assignment.content.resources;
         let mut tested: BTreeMap<usize, ChangeCause> = BTreeMap::new();

@@ -155,7 +155,8 @@ pub(super) async fn converged(
                 && !told.borrow().contains(&node.name)
         };
         if nodes.iter().any(|node| in_a_row(&node)) {
-            tell_why_they_wait(output, client, &waiting.borrow(), &mut told.borrow_mut()).await?;
+            let turns: Vec<Turn> = client.list(&["turns"], &[]).await?;
+            tell_why_they_wait(output, &turns, &waiting.borrow(), &mut told.borrow_mut());
         }
         let failing: Vec<&str> = nodes
             .iter()
@@ -177,20 +178,18 @@ pub(super) async fn converged(
 }
 
 /// Says once for each node that waits for others whom it waits for.
-async fn tell_why_they_wait(
+fn tell_why_they_wait(
     output: &Output,
-    client: &Client,
+    turns: &[Turn],
     waiting: &BTreeSet<String>,
     told: &mut BTreeSet<String>,
-) -> Result<()> {
-    let turns: Vec<Turn> = client.list(&["turns"], &[]).await?;
+) {
     for turn in turns.iter().filter(|turn| turn.state == TurnState::Waiting && waiting.contains(&turn.node)) {
         if told.insert(turn.node.clone()) {
             let (node, why) = (&turn.node, safe(&turn.detail, false));
             output.step(Tone::Quiet, "…", &format!("{node} waits for its turn: {why}"));
         }
     }
-    Ok(())
 }
 
 /// How a node stands, when there is nothing more to wait for.

@@ -20,10 +20,13 @@ const AT_ONCE: usize = 16;
 
 type Answer = Result<Inventory, String>;
 
+/// The node that is asked, and who waits for its answer.
+type Asked = (NodeId, oneshot::Sender<Answer>);
+
 /// Inspections that are waited for on this controller.
 #[derive(Clone, Default)]
 pub(crate) struct InspectionHub {
-    waiting: Arc<Mutex<HashMap<Uuid, (NodeId, oneshot::Sender<Answer>)>>>,
+    waiting: Arc<Mutex<HashMap<Uuid, Asked>>>,
 }
 
 /// Takes its inspection out of the hub, also when the person goes away.

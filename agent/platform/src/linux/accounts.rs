@@ -161,22 +161,22 @@ pub(super) fn make_user(user: &NewUser<'_>) -> Result<(), HostError> {
     if !groups.is_empty() {
         args.extend(option("--groups", groups.join(",")));
     }
-    args.extend(home.into_iter().flat_map(|home| option("--home-dir", home)));
-    args.extend(comment.into_iter().flat_map(|comment| option("--comment", comment)));
+    args.extend(home.iter().flat_map(|home| option("--home-dir", home)));
+    args.extend(comment.iter().flat_map(|comment| option("--comment", comment)));
     account_tool("make the user", name, "useradd", &args)
 }
 
 pub(super) fn change_user(name: &str, change: &UserChange<'_>) -> Result<(), HostError> {
     let UserChange { group, join, shell, home, comment } = change;
     let mut args = Vec::new();
-    args.extend(group.into_iter().flat_map(|group| option("--gid", group)));
+    args.extend(group.iter().flat_map(|group| option("--gid", group)));
     if !join.is_empty() {
         args.push("--append".to_owned());
         args.extend(option("--groups", join.join(",")));
     }
-    args.extend(shell.into_iter().flat_map(|shell| option("--shell", shell)));
-    args.extend(home.into_iter().flat_map(|home| option("--home", home)));
-    args.extend(comment.into_iter().flat_map(|comment| option("--comment", comment)));
+    args.extend(shell.iter().flat_map(|shell| option("--shell", shell)));
+    args.extend(home.iter().flat_map(|home| option("--home", home)));
+    args.extend(comment.iter().flat_map(|comment| option("--comment", comment)));
     if args.is_empty() {
         return Ok(());
     }
