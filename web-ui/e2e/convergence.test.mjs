@@ -142,6 +142,25 @@ test("a plan of an environment names the nodes that could not be asked, and what
   await page.getByText("This plan is not kept any more").waitFor();
 });
 
+test("a rollout says which node waits for its turn, and why", async () => {
+  const page = await fleet.visit("/", {
+    prepare: ({ state }) => {
+      const rollout = state.rollouts.find((each) => each.status === "running");
+      rollout.nodes[0] = { ...rollout.nodes[0], state: "waiting", deadline: null, reason: "1 of 1 nodes with the role app_server is changing: stage-2" };
+    },
+  });
+  await page.getByRole("link", { name: "web to 2.5.0-rc.1" }).click();
+  await page.getByRole("row", { name: /waits for its turn stage-1/ }).getByText("is changing: stage-2").waitFor();
+  await page.getByText("stage-1 waits for its turn: 1 of 1 nodes").waitFor();
+});
+
+test("what happened to convergence reads in words", async () => {
+  const page = await fleet.visit("/events?q=turn");
+  await page.getByText("waits for its turn", { exact: true }).first().waitFor();
+  await page.goto("/events?q=mode+set");
+  await page.getByText("stage-1 was set to report for 4 h").waitFor();
+});
+
 test("an existing host is inspected: a fragment to copy, and what was left out", async () => {
   const page = await fleet.visit("/nodes/app-1");
   await page.getByRole("button", { name: "Inspect" }).click();

@@ -17,7 +17,7 @@ export function TurnText({ turn }: { turn: Turn }): JSX.Element {
     <>
       {turn.detail !== "" && <p>{turn.detail}</p>}
       <p className="small soft">
-        {turn.reason || "a change"}, {turn.cause}, since <Elapsed from={turn.since} />
+        {turn.reason || "a change"}, {turn.cause}, for <Elapsed from={turn.since} />
         {turn.rollout !== null && (
           <>
             {" "}

@@ -9,7 +9,7 @@ import { LineSplitter, append, parsePattern, passes, withoutColours, type LogEnt
 import { defaultRange, parseRange } from "./range";
 import { consequences, formerRelease } from "./rollouts";
 import { safeNext } from "./safeNext";
-import { nodeStatus, processesStatus, rolloutNodeStatus, rolloutProgress } from "./status";
+import { nodeConvergence, nodeHealth, nodeStatus, processesStatus, rolloutNodeStatus, rolloutProgress } from "./status";
 import { compare, matches, nextSort, parseSort, sortRows } from "./table";
 import { toYaml } from "./yaml";
 
@@ -79,6 +79,16 @@ describe("nodeStatus", () => {
     [{ convergence: "pending", converged: null }, "waiting"],
     [{ liveness: "revoked" }, "off"],
   ])("%j looks %s", (over, look) => expect(nodeStatus(node(over)).look).toBe(look));
+});
+
+describe("nodeHealth", () => {
+  it("leaves convergence to its own column", () => {
+    expect(nodeHealth(node({ convergence: "failed", failed_count: 2 })).word).toBe("up");
+    expect(nodeHealth(node({ process_ready_count: 1 })).word).toBe("1 of 2 processes ready");
+    expect(nodeHealth(node({ liveness: "down", process_ready_count: 1 })).word).toBe("down");
+    expect(nodeConvergence(node({ convergence: "failed", failed_count: 2 })).word).toBe("2 failed");
+    expect(nodeConvergence(node({ convergence: "pending" })).word).toBe("pending");
+  });
 });
 
 describe("rollouts", () => {
