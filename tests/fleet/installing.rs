@@ -1,5 +1,7 @@
 //! The line of an invitation, as a person pastes it: what it runs, and above all what it does not run.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
+
 use crate::FLEET;
 use chrono::Utc;
 use muster_agent::install::layout::PROGRAMS;
@@ -13,6 +15,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+/// What becomes of a file on the way: its content, and how much of it is sent.
+type Change<'a> = &'a dyn Fn(&mut (Vec<u8>, usize));
 
 /// A host, or the reason why there is none: in a pipeline that is a failure.
 macro_rules! newcomer {
@@ -195,7 +200,7 @@ async fn what_was_changed_or_broke_off_on_the_way_is_not_run(pool: PgPool) {
     );
 
     let keeper = format!("/install/{}/muster-keeper", std::env::consts::ARCH);
-    let change = |path: &str, change: &dyn Fn(&mut (Vec<u8>, usize))| {
+    let change = |path: &str, change: Change<'_>| {
         let mut files = whole.clone();
         change(files.get_mut(path).unwrap());
         files

@@ -23,12 +23,12 @@ pub(super) fn needs_systemd(look: Look<'_>, what: &str) -> Option<Observed> {
 }
 
 /// Looks at the file itself.
-pub(super) fn observe_file(look: Look<'_>, file: &File) -> Result<ObservedPath, Observed> {
+pub(super) fn observe_file(look: Look<'_>, file: &File) -> Result<ObservedPath, Box<Observed>> {
     let bytes = file.content.len() as u64;
     match look::path(look.host, &file.path, bytes, file.owner.as_deref(), file.group.as_deref()) {
         Ok(Observed::Path(path)) => Ok(path),
-        Ok(other) => Err(other),
-        Err(error) => Err(Observed::Unreadable(error.to_string())),
+        Ok(other) => Err(Box::new(other)),
+        Err(error) => Err(Box::new(Observed::Unreadable(error.to_string()))),
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn observe_file(look: Look<'_>, file: &File) -> Result<ObservedPath, 
 pub(super) fn observe(look: Look<'_>, file: &File, trouble: Option<String>) -> Observed {
     match observe_file(look, file) {
         Ok(file) => Observed::Rendered(ObservedRendered { file, trouble, stale: false }),
-        Err(unreadable) => unreadable,
+        Err(unreadable) => *unreadable,
     }
 }
 

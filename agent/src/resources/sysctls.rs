@@ -15,7 +15,7 @@ pub(super) fn observe(look: Look<'_>, wanted: &Sysctl) -> Observed {
     let writable = look.host.sysctl_writable(&wanted.name);
     match rendered::observe_file(look, &sysctl_file(wanted)) {
         Ok(file) => Observed::Sysctl(ObservedSysctl { live, writable, file }),
-        Err(unreadable) => unreadable,
+        Err(unreadable) => *unreadable,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn observe(look: Look<'_>, wanted: &SystemdUnit) -> Observed {
     }
     let file = match rendered::observe_file(look, &unit_file(wanted)) {
         Ok(file) => file,
-        Err(unreadable) => return unreadable,
+        Err(unreadable) => return *unreadable,
     };
     let stale = match unit_of(&wanted.name).map(|unit| look.host.unit(unit)).transpose() {
         Ok(Some(unit)) => {
