@@ -162,7 +162,7 @@ impl Draft<'_> {
             name,
             keys: user.authorized_keys.clone(),
             // What else is in the file stays, so that declaring it changes nothing.
-            exclusive_keys: user.authorized_keys.is_empty().then_some(true),
+            exclusive_keys: Some(user.authorized_keys.is_empty()),
             on: self.here(),
             ..UserEntry::default()
         };
