@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Whoever is in one of these may become root, as Debian and Ubuntu set up sudo.
 const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
+/// Where the base role says who may become root without being in one of them.
+const ADMINS: &str = "/etc/sudoers.d/90-muster-admins";
 
 /// What a key is called in `authorized_keys`.
 const KEY_KINDS: [&str; 5] = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
@@ -16,13 +18,16 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) fn admins(host: &dyn Host, keys: &[String]) -> Result<Vec<Admin>, String> {
     let (passwd, group, shadow) =
         (read(host, "/etc/passwd")?, read(host, "/etc/group")?, read(host, "/etc/shadow")?);
+    let sudoers = read(host, ADMINS)?;
+    let named = |name: &str| sudoers.lines().any(|line| line.split_whitespace().next() == Some(name));
     let mut admins = Vec::new();
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, shell] = fields[..] else { continue };
         let (Ok(uid), root) = (uid.parse::<u32>(), uid == "0") else { continue };
         let groups = groups_of(&group, name, gid);
-        let administers = root || groups.iter().any(|group| ADMIN_GROUPS.contains(&group.as_str()));
+        let administers =
+            root || named(name) || groups.iter().any(|group| ADMIN_GROUPS.contains(&group.as_str()));
         if !administers || shell.ends_with("/nologin") || shell.ends_with("/false") {
             continue;
         }

@@ -45,6 +45,19 @@ fn hardened() -> Sshd {
 }
 
 #[test]
+fn who_may_become_root_by_the_base_role_is_an_administrator() {
+    let world = World::new();
+    world.host.tamper("/etc/group", "root:x:0:\namara:x:1000:\n");
+    let names = |world: &World| -> Vec<String> {
+        let admins = accounts::admins(&world.host, &[]).unwrap();
+        admins.into_iter().map(|admin| admin.name).collect()
+    };
+    assert_eq!(names(&world), ["root"]);
+    world.host.tamper("/etc/sudoers.d/90-muster-admins", "# made\namara ALL=(ALL:ALL) NOPASSWD: ALL\n");
+    assert_eq!(names(&world), ["root", "amara"]);
+}
+
+#[test]
 fn what_was_applied_is_in_force_and_stays_so() {
     let world = World::with_key();
     let wanted = hardened();
