@@ -55,7 +55,7 @@ fn a_host_kept_by_hand_is_read_without_its_secrets() {
     host.set_program("apt-mark", says("nginx\nlinux-image-amd64\nbase-files\n"));
     host.set_program(
         "dpkg-query",
-        says("ii \tnginx\tamd64\t1.22.1-9\toptional\tno\nii \tbase-files\tamd64\t12\trequired\tyes\nhi \tredis\tamd64\t7.0\toptional\tno\n"),
+        says("ii \tnginx\tamd64\t1.22.1-9\toptional\tno\thttpd\t, \nii \tbase-files\tamd64\t12\trequired\tyes\tadmin\t, \nhi \tredis\tamd64\t7.0\toptional\tno\tdatabase\t, \n"),
     );
     let inventory = take(&host, dir.path());
     assert_eq!(inventory.hostname.as_deref(), Some("shop-1"));

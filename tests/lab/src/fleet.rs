@@ -138,7 +138,7 @@ impl Fleet {
                 let node = nodes.iter().find(|node| node["name"] == *name);
                 let node = node.with_context(|| format!("there is no node `{name}`"))?;
                 all &= settled(node);
-                failing |= failed(node);
+                failing |= self.failed(node)?;
             }
             if all {
                 return Ok(Some(Ok(())));
@@ -159,6 +159,16 @@ impl Fleet {
                 Err(error.context(problems.join("; ")))
             }
         }
+    }
+
+    /// Whether a node tried its newest assignment and could not. One whose turn has not come only waits.
+    fn failed(&self, node: &Value) -> Result<bool> {
+        if node["converged"] != false || node["generation"] != node["reported_generation"] {
+            return Ok(false);
+        }
+        let node = self.node(node["name"].as_str().context("a node has no name")?)?;
+        let mut resources = node["resources"].as_array().into_iter().flatten();
+        Ok(resources.any(|resource| resource["status"] == "failed"))
     }
 
     /// What is not as it should be on a node.
@@ -226,11 +236,6 @@ impl Fleet {
 /// Whether a node is heard and has everything as its newest assignment says.
 fn settled(node: &Value) -> bool {
     node["liveness"] == "up" && node["converged"] == true && node["generation"] == node["reported_generation"]
-}
-
-/// Whether it tried its newest assignment and could not.
-fn failed(node: &Value) -> bool {
-    node["converged"] == false && node["generation"] == node["reported_generation"]
 }
 
 fn program(folder: &Path, name: &str) -> Result<PathBuf> {

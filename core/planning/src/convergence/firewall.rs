@@ -73,7 +73,7 @@ pub fn firewall_removal(wanted: &Firewall, found: &ObservedFirewall) -> Vec<Vec<
     }
     for (family, present) in [(Family::V4, &found.v4), (Family::V6, &found.v6)] {
         for rule in wanted.rules.iter().flat_map(|rule| rules_of(rule, family)) {
-            if present.contains(&rule) {
+            if present.iter().any(|found| found.same_effect(&rule)) {
                 let mut command = vec!["delete".to_owned()];
                 command.extend(rule.words(false));
                 commands.push(command);

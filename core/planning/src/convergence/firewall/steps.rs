@@ -36,7 +36,8 @@ impl Target {
 }
 
 /// The declared rules, and behind them those that are there besides. ufw has room for one of two rules that differ in what
-/// they do only: the first of them is the one that would decide.
+/// they do only: the first of them is the one that would decide. A rule that is there is kept as it is when only its comment
+/// differs: no comment is worth touching the firewall of a host that works.
 fn wanted<'a>(
     declared: impl Iterator<Item = &'a FirewallRule>,
     family: Family,
@@ -45,7 +46,10 @@ fn wanted<'a>(
 ) -> Vec<UfwRule> {
     let mut wanted: Vec<UfwRule> = Vec::new();
     let rest = if exclusive { &[] } else { present };
-    for rule in declared.flat_map(|rule| rules_of(rule, family)).chain(rest.iter().cloned()) {
+    let as_found =
+        |rule: UfwRule| present.iter().find(|found| found.same_effect(&rule)).cloned().unwrap_or(rule);
+    let declared = declared.flat_map(|rule| rules_of(rule, family)).map(as_found);
+    for rule in declared.chain(rest.iter().cloned()) {
         // Rules of one profile of ufw may well differ in nothing that we know; they are not ours to thin out.
         if rule.app_group().is_some() || !wanted.iter().any(|known| known.same_slot(&rule)) {
             wanted.push(rule);

@@ -104,6 +104,11 @@ impl UfwRule {
         })
     }
 
+    /// Whether both do the same: what is written beside a rule does not count.
+    pub fn same_effect(&self, other: &Self) -> bool {
+        self.same_slot(other) && self.action == other.action && self.log == other.log
+    }
+
     /// Whether ufw would take the other for another wording of the same rule: it has room for one of them.
     pub fn same_slot(&self, other: &Self) -> bool {
         let Self {
