@@ -203,6 +203,18 @@ fn says_secret(name: &str) -> bool {
         || upper.split(['_', '-', '.']).any(|segment| SEGMENTS.contains(&segment))
 }
 
+/// A line `NAME=value` without the value, where the name says that it is a secret or the value holds a password; any other
+/// line as it is.
+pub(crate) fn variable(line: &str) -> Cow<'_, str> {
+    let Some((name, value)) = line.split_once('=') else { return Cow::Borrowed(line) };
+    let plain = name.trim().chars().all(|c| c.is_ascii_alphanumeric() || "_\"'".contains(c));
+    if !plain || !(says_secret(name) || password(value).is_some()) {
+        return Cow::Borrowed(line);
+    }
+    let end = if line.ends_with('\n') { "\n" } else { "" };
+    Cow::Owned(format!("{name}={REDACTED}{end}"))
+}
+
 /// The password in `scheme://user:password@host`.
 fn password(value: &str) -> Option<&str> {
     let (_, rest) = value.split_once("://")?;
@@ -262,6 +274,20 @@ mod tests {
         check(&[("DB_PASSWORD", "hunter2")], &[], "hunter2hunter2", "[redacted][redacted]");
         check(&[("LOG_LEVEL", "verbose")], &[], "verbose", "verbose");
         check(&[("MONKEY", "banana")], &[], "banana", "banana");
+    }
+
+    #[test]
+    fn lines_of_variables_lose_values_that_are_secret() {
+        for (line, expected) in [
+            ("RESTIC_PASSWORD='former'\n", "RESTIC_PASSWORD=[redacted]\n"),
+            ("\"API_TOKEN\" = x", "\"API_TOKEN\" =[redacted]"),
+            ("TO=https://me:pw@example.test/x\n", "TO=[redacted]\n"),
+            ("LEVEL=debug\n", "LEVEL=debug\n"),
+            ("0 4 * * * root backup --keys=3\n", "0 4 * * * root backup --keys=3\n"),
+            ("", ""),
+        ] {
+            assert_eq!(variable(line), expected);
+        }
     }
 
     #[test]

@@ -123,6 +123,9 @@ pub enum FileKind {
     Other,
 }
 
+/// What is kept of each output of a program: enough for a list of versions or a page of errors.
+pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
+
 /// Owner and group to set; absent means "leave as it is".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ownership {
@@ -184,7 +187,7 @@ pub struct CommandLine {
 pub struct CommandOutput {
     /// Exit code; absent when a signal ended it.
     pub code: Option<i32>,
-    /// The first part of what it wrote.
+    /// The first part of what it wrote, at most [`MAX_OUTPUT_BYTES`].
     pub stdout: Vec<u8>,
     /// The first part of what it complained.
     pub stderr: String,
@@ -246,8 +249,10 @@ pub enum Fault {
     /// It is a folder that holds something.
     #[error("the folder is not empty")]
     NotEmpty,
-    /// The file system was told that nobody may change it, not even root.
-    #[error("it, or the folder that holds it, is immutable (chattr +i); allow changes with chattr -i")]
+    /// The file system was told that nobody may change it, or replace it, not even root.
+    #[error(
+        "it, or the folder that holds it, is immutable or only appended to (chattr +i, +a); allow changes with chattr -ia"
+    )]
     Immutable,
     /// A part of the path is not a folder.
     #[error("a part of the path is not a folder")]
@@ -266,6 +271,11 @@ pub enum Fault {
         /// Its owner.
         owner: u32,
     },
+    /// It is known by other names as well, and is in a folder where others than the agent could have given it this one.
+    #[error(
+        "the file has other names (hard links), and others can write to its folder; put a file of its own in its place"
+    )]
+    SeveralNames,
     /// It holds more than was allowed for.
     #[error("it is larger than {max_bytes} bytes")]
     TooLarge {

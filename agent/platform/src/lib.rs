@@ -13,9 +13,9 @@ pub use fake::{FakeHost, FakeScript, FakeUnit};
 pub use host::{
     Account, AccountHost, Accounts, AptOutcome, CommandLine, CommandOutput, DiskSpace, Download,
     DownloadHost, Fault, FileKind, FileStat, GroupEntry, Host, HostError, KeyFile, LocalTime, LockHolder,
-    NewGroup, NewUser, NodeRuntime, Ownership, PackageChange, PackageHost, PackageMark, PackageRecord,
-    PackageStates, PackageStatus, RebootHost, ServiceHost, ShellCommand, ShellOutcome, SimilarPackages,
-    Simulation, SshdHost, SshdValues, SystemHost, TimerHost, TrialHost, TrialNetwork, UnitState, UnitVerb,
-    UserChange, UserEntry, WriteFile,
+    MAX_OUTPUT_BYTES, NewGroup, NewUser, NodeRuntime, Ownership, PackageChange, PackageHost, PackageMark,
+    PackageRecord, PackageStates, PackageStatus, RebootHost, ServiceHost, ShellCommand, ShellOutcome,
+    SimilarPackages, Simulation, SshdHost, SshdValues, SystemHost, TimerHost, TrialHost, TrialNetwork,
+    UnitState, UnitVerb, UserChange, UserEntry, WriteFile,
 };
 pub use linux::LinuxHost;

@@ -98,6 +98,63 @@ fn the_mode_of_a_links_target_is_not_changed() {
 }
 
 #[test]
+fn another_name_of_somebodys_file_is_not_given_away_where_others_can_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = LinuxHost::system(dir.path());
+    let victim = dir.path().join("victim");
+    for (name, mode, refused) in [("ours", 0o755, false), ("open", 0o777, true)] {
+        write(&host, &victim, "precious", 0o600).unwrap();
+        let folder = dir.path().join(name);
+        host.make_directory(&folder, mode, Ownership::default()).unwrap();
+        std::fs::hard_link(&victim, folder.join("planted")).unwrap();
+        let done = host.set_attributes(&folder.join("planted"), 0o666, Ownership::default());
+        assert_eq!(
+            done.map_err(|error| error.fault),
+            if refused { Err(Fault::SeveralNames) } else { Ok(()) }
+        );
+        assert_eq!(stat(&host, &victim).mode, if refused { 0o600 } else { 0o666 });
+        // What is written there is a file of its own.
+        write(&host, &folder.join("planted"), "new", 0o644).unwrap();
+        assert_eq!(host.read(&victim, 100).unwrap(), b"precious");
+        host.set_attributes(&folder.join("planted"), 0o666, Ownership::default()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_denied_even_to_root_is_told_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = LinuxHost::system(dir.path());
+    let folder = dir.path().join("held");
+    host.make_directory(&folder, 0o755, Ownership::default()).unwrap();
+    write(&host, &folder.join("file"), "x", 0o644).unwrap();
+    let log = dir.path().join("log");
+    write(&host, &log, "x", 0o644).unwrap();
+    let chattr = |args: &[&str]| {
+        let command = std::process::Command::new("chattr").args(args).arg(&folder).status();
+        let log = std::process::Command::new("chattr")
+            .args(args.iter().map(|arg| arg.replace('i', "a")))
+            .arg(&log)
+            .status();
+        [command, log].into_iter().all(|ended| ended.is_ok_and(|ended| ended.success()))
+    };
+    if !chattr(&["+i"]) {
+        chattr(&["-i"]);
+        eprintln!("skipped, because chattr does not work here");
+        return;
+    }
+    let faults = [
+        host.make_directory(&folder.join("new"), 0o755, Ownership::default()),
+        host.make_symlink(&folder.join("new"), "x"),
+        write(&host, &folder.join("file"), "y", 0o644),
+        host.remove(&folder.join("file")),
+        write(&host, &log, "y", 0o644),
+    ]
+    .map(|done| done.map_err(|error| error.fault));
+    assert!(chattr(&["-i"]), "the folder of the test cannot be removed");
+    assert_eq!(faults, [(); 5].map(|()| Err(Fault::Immutable)));
+}
+
+#[test]
 fn a_folder_in_the_place_of_a_file_or_link_is_never_deleted() {
     on_every_host(|host, dir| {
         let path = dir.join("thing");

@@ -7,8 +7,11 @@
 use crate::ledger::Accepted;
 use futures_util::StreamExt;
 use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
-use muster_domain::{assignment::Revision, resource::Mode};
-use muster_planning::convergence::paths_of;
+use muster_domain::{
+    assignment::Revision,
+    resource::{DesiredState, Mode, Resource},
+};
+use muster_planning::convergence::watched_paths;
 use muster_platform::Host;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -86,14 +89,11 @@ impl Drift {
             return;
         }
         self.revision = Some(assignment.revision);
-        let paths: BTreeSet<PathBuf> = assignment
-            .content
-            .resources
-            .iter()
-            .filter(|resource| resource.mode != Mode::Ignore)
-            .flat_map(|resource| paths_of(&resource.desired))
-            .filter_map(|path| self.host.real_path(Path::new(&path)))
-            .collect();
+        let resources = assignment.content.resources.iter();
+        let watched: Vec<&Resource> = resources.filter(|resource| resource.mode != Mode::Ignore).collect();
+        let (mut paths, all_found) = self.key_files(&watched);
+        let own = watched.iter().flat_map(|resource| watched_paths(&resource.desired));
+        paths.extend(own.filter_map(|path| self.host.real_path(Path::new(&path))));
         if paths.is_empty() {
             self.watching = None;
             return;
@@ -104,11 +104,36 @@ impl Drift {
                 Err(error) => return self.tell(&error),
             };
         }
-        if let Some(watching) = &mut self.watching
-            && let Err(error) = watching.set(&paths)
-        {
+        let Some(watching) = &mut self.watching else { return };
+        let set = watching.set(&paths);
+        // Those of a user that is not there yet are looked for again at the next look.
+        watching.incomplete |= !all_found;
+        if let Err(error) = set {
             self.tell(&error);
         }
+    }
+
+    /// Where the keys of users are, and whether all of these users are there.
+    fn key_files(&self, resources: &[&Resource]) -> (BTreeSet<PathBuf>, bool) {
+        let keys = resources.iter().filter_map(|resource| match &resource.desired {
+            DesiredState::AuthorizedKey(wanted) => Some(wanted.user.as_str()),
+            _ => None,
+        });
+        let mut names = keys.peekable();
+        let Some(accounts) = names.peek().and_then(|_| self.host.accounts().ok()) else {
+            return (BTreeSet::new(), true);
+        };
+        let (mut paths, mut all_found) = (BTreeSet::new(), true);
+        for name in names {
+            match accounts.user(name) {
+                Some(user) => {
+                    let path = Path::new(&user.home).join(".ssh/authorized_keys");
+                    paths.extend(path.is_absolute().then(|| self.host.real_path(&path)).flatten());
+                }
+                None => all_found = false,
+            }
+        }
+        (paths, all_found)
     }
 
     /// Says once that some changes are noticed only at the next poll.

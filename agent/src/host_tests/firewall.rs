@@ -133,8 +133,12 @@ fn what_is_done_by_hand_is_noticed_and_put_right() {
     let wanted = Firewall { exclusive: true, ..wanted() };
     apply(&world, &wanted);
     type Harm = &'static [&'static str];
-    let harms: [Harm; 7] = [
+    const OTHER_PORT: &str = "iptables -D ufw-user-input -p tcp --dport 443 -j ACCEPT && \
+        iptables -I ufw-user-input 4 -p tcp --dport 444 -j ACCEPT";
+    let harms: [Harm; 9] = [
         &["iptables", "-F", "ufw-user-input"],
+        &["iptables", "-F", "ufw-before-input"],
+        &["sh", "-c", OTHER_PORT],
         &["iptables", "-P", "INPUT", "ACCEPT"],
         &["ip6tables", "-D", "INPUT", "-j", "ufw6-before-input"],
         &["nft", "flush", "ruleset"],

@@ -93,6 +93,13 @@ fn settings_are_in_force_in_the_server_that_runs_and_nobody_is_locked_out() {
     assert_eq!(std::fs::read_to_string(CONFIG).unwrap(), without);
     assert!(!Path::new(SSHD_FILE).exists());
 
+    // One that nobody has started yet, as where a socket waits for the first connection, can be asked as well.
+    world.said(&["systemctl", "stop", "ssh.service"]);
+    world.said(&["rm", "-rf", "/run/sshd"]);
+    let observed = observe(&world, &wanted);
+    world.said(&["systemctl", "start", "ssh.service"]);
+    assert!(matches!(observed, Observed::Sshd(_)), "{observed:?}");
+
     std::fs::write(CONFIG, kept_config).unwrap();
     match kept_keys {
         Some(content) => std::fs::write(keys, content).unwrap(),

@@ -2,7 +2,9 @@
 
 use super::{Look, rendered, text_diff};
 use muster_domain::resource::AuthorizedKey;
-use muster_planning::convergence::{Action, Observed, ObservedKeys, authorized_keys, without_managed_keys};
+use muster_planning::convergence::{
+    Action, Observed, ObservedKeys, authorized_keys, only_keys, without_managed_keys,
+};
 use muster_platform::{KeyFile, UserEntry};
 use std::path::Path;
 
@@ -20,6 +22,19 @@ fn user(look: Look<'_>, wanted: &AuthorizedKey) -> Result<Result<UserEntry, Stri
     })
 }
 
+/// The file of the user. What belongs to root, and may have been given that name by the user, is not handed over by being
+/// written anew for them, nor shown.
+fn file(look: Look<'_>, user: &UserEntry) -> Result<KeyFile, String> {
+    let file = look.host.key_file(user).map_err(|error| error.to_string())?;
+    if file.roots_own && !file.content.as_deref().is_none_or(only_keys) {
+        return Err(format!(
+            "~{}/.ssh/authorized_keys belongs to root, is for root alone to read, and holds more than keys; move it away",
+            user.name
+        ));
+    }
+    Ok(file)
+}
+
 pub(super) fn observe(look: Look<'_>, wanted: &AuthorizedKey) -> Observed {
     if let Some(unsupported) = rendered::needs_root(look, "authorized keys") {
         return unsupported;
@@ -31,11 +46,11 @@ pub(super) fn observe(look: Look<'_>, wanted: &AuthorizedKey) -> Observed {
         }
         Err(error) => return Observed::Unreadable(error),
     };
-    match look.host.key_file(&user) {
-        Ok(KeyFile { content, attributes }) => {
+    match file(look, &user) {
+        Ok(KeyFile { content, attributes, roots_own: _ }) => {
             Observed::Keys(ObservedKeys { trouble: None, content, attributes })
         }
-        Err(error) => Observed::Unreadable(error.to_string()),
+        Err(reason) => Observed::Unreadable(reason),
     }
 }
 
@@ -49,7 +64,7 @@ pub(super) fn apply(
     }
     let user = user(look, wanted)??;
     // Read again: the user may have added a key since it was looked at.
-    let found = look.host.key_file(&user).map_err(|error| error.to_string())?.content.unwrap_or_default();
+    let found = file(look, &user)?.content.unwrap_or_default();
     look.host
         .write_key_file(&user, &authorized_keys(wanted, &found))
         .map(|()| None)
@@ -70,7 +85,7 @@ pub(super) fn diff(_look: Look<'_>, wanted: &AuthorizedKey, observed: &Observed)
 
 pub(super) fn remove(look: Look<'_>, wanted: &AuthorizedKey) -> Result<Option<String>, String> {
     let Ok(user) = user(look, wanted)? else { return Ok(None) };
-    let found = look.host.key_file(&user).map_err(|error| error.to_string())?.content;
+    let found = file(look, &user)?.content;
     let Some(found) = found else { return Ok(None) };
     let rest = without_managed_keys(&found);
     if rest == found {

@@ -1,6 +1,7 @@
 //! How jobs of cron are looked at, changed and taken away.
 
 use super::{Look, rendered};
+use crate::redact;
 use muster_domain::resource::CronJob;
 use muster_planning::convergence::{Action, Observed, ObservedRendered, cron_file, cron_path};
 use std::path::Path;
@@ -40,7 +41,13 @@ pub(super) fn apply(look: Look<'_>, wanted: &CronJob, action: Action) -> Result<
 
 pub(super) fn diff(look: Look<'_>, wanted: &CronJob, observed: &Observed) -> Option<String> {
     let Observed::Rendered(ObservedRendered { file, .. }) = observed else { return None };
-    rendered::diff(look, &cron_file(wanted).ok()?, file)
+    let diff = rendered::diff(look, &cron_file(wanted).ok()?, file)?;
+    // What was found may hold a former password, or one that somebody wrote there: known to nobody who could take it out.
+    let lines = diff.split_inclusive('\n').map(|line| match line.split_at_checked(1) {
+        Some((sign @ ("+" | "-" | " "), rest)) => format!("{sign}{}", redact::variable(rest)),
+        _ => line.to_owned(),
+    });
+    Some(lines.collect())
 }
 
 pub(super) fn remove(look: Look<'_>, wanted: &CronJob) -> Result<Option<String>, String> {

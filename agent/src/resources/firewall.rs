@@ -13,7 +13,7 @@ use muster_planning::convergence::{
     self, Action, Live, Observed, ObservedFirewall, UfwRule, Verdict, firewall_commands, firewall_diff,
     firewall_removal,
 };
-use muster_platform::{CommandLine, Fault, Host, HostError};
+use muster_platform::{CommandLine, Fault, Host, HostError, MAX_OUTPUT_BYTES};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
@@ -134,7 +134,7 @@ fn mend_hooks(host: &dyn Host) -> Result<(), String> {
     Ok(())
 }
 
-/// What it prints; `None` when it failed.
+/// What it prints; `None` when it failed, or printed more than is kept: of a list that was cut nothing follows.
 fn iptables(host: &dyn Host, program: &str, args: &[String]) -> Option<String> {
     let command = CommandLine {
         program: program.into(),
@@ -143,6 +143,13 @@ fn iptables(host: &dyn Host, program: &str, args: &[String]) -> Option<String> {
         ..CommandLine::default()
     };
     let output = host.run(&command).ok().filter(muster_platform::CommandOutput::success)?;
+    if output.stdout.len() >= MAX_OUTPUT_BYTES {
+        tracing::debug!(
+            program,
+            "prints more rules than are read; the kernel is believed to hold what ufw was told"
+        );
+        return None;
+    }
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -1,8 +1,8 @@
 //! How `/etc/hosts` is looked at and changed.
 
 use super::{Look, rendered, text_diff};
-use muster_domain::resource::Hosts;
-use muster_planning::convergence::{Action, Observed, hosts_file};
+use muster_domain::resource::{DesiredState, Hosts, Mode};
+use muster_planning::convergence::{Action, Observed, hostname_hosts, hosts_file};
 use muster_platform::{Fault, FileKind, Ownership, WriteFile};
 use std::path::Path;
 
@@ -30,6 +30,17 @@ pub(super) fn write(look: Look<'_>, content: &str) -> Result<(), String> {
     look.host.write(&file).map_err(|error| error.to_string())
 }
 
+/// What the file should hold for these names and, where that is kept as well, for the node's own: a name that one of the two
+/// gives to the node the other need not give, so that whichever is changed last settles both.
+fn target(look: Look<'_>, wanted: &Hosts, found: Option<&str>) -> String {
+    let text = hosts_file(wanted, found);
+    let own = look.assigned.iter().find_map(|resource| match &resource.desired {
+        DesiredState::Hostname(own) if resource.mode == Mode::Enforce => Some(own),
+        _ => None,
+    });
+    own.map_or_else(|| text.clone(), |own| hostname_hosts(own, Some(&text)))
+}
+
 pub(super) fn observe(look: Look<'_>, _wanted: &Hosts) -> Observed {
     if let Some(unsupported) = rendered::needs_root(look, PATH) {
         return unsupported;
@@ -44,20 +55,20 @@ pub(super) fn apply(look: Look<'_>, wanted: &Hosts, action: Action) -> Result<Op
     if action != Action::WriteHosts {
         return Err(format!("{action:?} cannot be done for {PATH}"));
     }
-    write(look, &hosts_file(wanted, read(look)?.as_deref()))?;
+    write(look, &target(look, wanted, read(look)?.as_deref()))?;
     Ok(None)
 }
 
-pub(super) fn diff(_look: Look<'_>, wanted: &Hosts, observed: &Observed) -> Option<String> {
+pub(super) fn diff(look: Look<'_>, wanted: &Hosts, observed: &Observed) -> Option<String> {
     let Observed::Hosts { content } = observed else { return None };
-    let target = hosts_file(wanted, content.as_deref());
+    let target = target(look, wanted, content.as_deref());
     let same = content.as_ref() == Some(&target);
     (!same).then(|| text_diff::contents(PATH, content.as_deref().map(str::as_bytes), target.as_bytes()))
 }
 
 pub(super) fn remove(look: Look<'_>, _wanted: &Hosts) -> Result<Option<String>, String> {
     let Some(found) = read(look)? else { return Ok(None) };
-    let rest = hosts_file(&Hosts { entries: vec![] }, Some(&found));
+    let rest = target(look, &Hosts { entries: vec![] }, Some(&found));
     if rest == found {
         return Ok(None);
     }

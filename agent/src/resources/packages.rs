@@ -70,7 +70,10 @@ fn pinned(look: Look<'_>, wanted: &Package) -> Result<bool, String> {
     let found = look.host.stat(path).map_err(|error| error.to_string())?;
     Ok(match (found, content) {
         (None, None) => true,
-        (Some(stat), Some(content)) if stat.kind == FileKind::File => {
+        // Who can write to it decides what is installed.
+        (Some(stat), Some(content))
+            if stat.kind == FileKind::File && (stat.mode, stat.uid, stat.gid) == (0o644, 0, 0) =>
+        {
             let found = look.host.read(path, MAX_PIN_BYTES);
             found.is_ok_and(|found| found == content.as_bytes())
         }

@@ -151,14 +151,20 @@ pub(super) fn apply(
             validate::check(look, file)?;
             host.write(&WriteFile { path: Path::new(path), content, mode: *mode, ownership })
         }
-        (
-            DesiredState::Directory(Directory { path, mode, owner, group })
-            | DesiredState::File(File { path, mode, owner, group, .. })
-            | DesiredState::SecretFile(File { path, mode, owner, group, .. }),
-            Action::SetAttributes,
-        ) => {
+        (DesiredState::Directory(Directory { path, mode, owner, group }), Action::SetAttributes) => {
             let ownership = ownership(host, owner.as_deref(), group.as_deref())?;
             host.set_attributes(Path::new(path), *mode, ownership)
+        }
+        (DesiredState::File(file) | DesiredState::SecretFile(file), Action::SetAttributes) => {
+            let File { path, content, mode, owner, group, .. } = file;
+            let (path, ownership) = (Path::new(path), ownership(host, owner.as_deref(), group.as_deref())?);
+            match host.set_attributes(path, *mode, ownership) {
+                // Whose file that is under its other names nobody knows: this one gets a file of its own.
+                Err(error) if error.fault == Fault::SeveralNames => {
+                    host.write(&WriteFile { path, content, mode: *mode, ownership })
+                }
+                done => done,
+            }
         }
         (DesiredState::Symlink(wanted), Action::MakeSymlink) => {
             host.make_symlink(Path::new(&wanted.path), &wanted.target)
@@ -188,4 +194,38 @@ pub(super) fn ownership(
         }
     };
     Ok(Ownership { uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StateDir;
+    use muster_platform::LinuxHost;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn another_name_of_somebodys_file_is_replaced_and_that_file_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, host) = (StateDir::new(dir.path()), LinuxHost::system(dir.path()));
+        let look = Look { host: &host, state: &state, assigned: &[] };
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "same").unwrap();
+        std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let folder = dir.path().join("theirs");
+        host.make_directory(&folder, 0o777, Ownership::default()).unwrap();
+        let path = folder.join("file");
+        std::fs::hard_link(&victim, &path).unwrap();
+        let file = DesiredState::File(File {
+            path: path.display().to_string(),
+            content: b"same".to_vec(),
+            mode: 0o644,
+            owner: None,
+            group: None,
+            sensitive: false,
+            validate: None,
+        });
+        apply(look, &file, Action::SetAttributes).unwrap();
+        let mode = |path: &Path| host.stat(path).unwrap().unwrap().mode;
+        assert_eq!((mode(&victim), mode(&path)), (0o600, 0o644));
+    }
 }

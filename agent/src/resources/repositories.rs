@@ -4,11 +4,15 @@ use super::Look;
 use super::packages::{NEEDS_ROOT, locked_by, reason};
 use muster_domain::resource::AptRepository;
 use muster_planning::convergence::{Action, Observed, ObservedRepository, RepositoryFiles, repository_files};
-use muster_platform::{FileKind, Host, HostError, Ownership, WriteFile};
+use muster_platform::{Fault, FileKind, Host, HostError, Ownership, WriteFile};
 use std::path::Path;
 
 /// Files of sources and keys are small; a longer one is not ours.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// What somebody else put into their places is kept for the time of a change, up to this.
+const MAX_FORMER_BYTES: u64 = 16 * 1024 * 1024;
+/// What everybody may read, and root alone writes.
+const MODE: u32 = 0o644;
 
 pub(super) fn observe(look: Look<'_>, wanted: &AptRepository) -> Observed {
     if !look.host.privileged() {
@@ -16,7 +20,13 @@ pub(super) fn observe(look: Look<'_>, wanted: &AptRepository) -> Observed {
     }
     // What is wrong with the declaration itself, the planner says.
     let Ok(files) = repository_files(wanted) else {
-        let nothing = ObservedRepository { sources: None, key: None, other_key: false, locked_by: None };
+        let nothing = ObservedRepository {
+            sources: None,
+            key: None,
+            other_key: false,
+            attributes: vec![],
+            locked_by: None,
+        };
         return Observed::Repository(nothing);
     };
     let look_at = || -> Result<ObservedRepository, String> {
@@ -25,9 +35,11 @@ pub(super) fn observe(look: Look<'_>, wanted: &AptRepository) -> Observed {
             sources: digest(&files.sources_path)?,
             key: digest(&files.key_path)?,
             other_key: exists(look.host, &files.other_key_path)?,
+            attributes: attributes(look.host, [&files.sources_path, &files.key_path])?,
             locked_by: None,
         };
-        if found.sources != of(files.sources.as_bytes()) || found.key != of(&wanted.key) {
+        let same = found.sources == of(files.sources.as_bytes()) && found.key == of(&wanted.key);
+        if !same || found.other_key || !found.attributes.is_empty() {
             found.locked_by = locked_by(look)?;
         }
         Ok(found)
@@ -50,6 +62,28 @@ pub(super) fn of(content: &[u8]) -> Option<muster_domain::Digest> {
     Some(muster_domain::Digest::from_bytes(*blake3::hash(content).as_bytes()))
 }
 
+/// How owners and modes of these files differ from those of files that root writes and everybody reads: apt gives up its
+/// rights before it looks at keys, and who can write to any of them decides what is installed.
+pub(super) fn attributes<'p>(
+    host: &dyn Host,
+    paths: impl IntoIterator<Item = &'p String>,
+) -> Result<Vec<String>, String> {
+    let mut differences = Vec::new();
+    for path in paths {
+        let found = host.stat(Path::new(path)).map_err(|error| error.to_string())?;
+        let Some(found) = found.filter(|found| found.kind == FileKind::File) else { continue };
+        if found.mode != MODE {
+            differences.push(format!("mode of {path} is {:04o} instead of {MODE:04o}", found.mode));
+        }
+        for (what, id) in [("owner", found.uid), ("group", found.gid)] {
+            if id != 0 {
+                differences.push(format!("{what} of {path} is {id} instead of 0"));
+            }
+        }
+    }
+    Ok(differences)
+}
+
 fn exists(host: &dyn Host, path: &str) -> Result<bool, String> {
     Ok(host.stat(Path::new(path)).map_err(|error| error.to_string())?.is_some())
 }
@@ -70,7 +104,7 @@ pub(super) fn apply(
     let files = repository_files(wanted).map_err(|error| error.to_string())?;
     let host = look.host;
     try_out(host, wanted, &files)?;
-    let former = Former::keep(host, [&files.sources_path, &files.key_path]);
+    let former = Former::keep(host, [&files.sources_path, &files.key_path])?;
     let placed = put(host, &files.key_path, &wanted.key)
         .and_then(|()| put(host, &files.sources_path, files.sources.as_bytes()))
         .and_then(|()| host.remove(Path::new(&files.other_key_path)).map_err(|error| error.to_string()));
@@ -126,8 +160,8 @@ pub(super) fn put(host: &dyn Host, path: &str, content: &[u8]) -> Result<(), Str
                 host.make_directory(folder, 0o755, Ownership::default())?;
             }
         }
-        // apt gives up its rights before it looks at keys.
-        host.write(&WriteFile { path, content, mode: 0o644, ownership: Ownership::default() })
+        let ownership = Ownership { uid: Some(0), gid: Some(0) };
+        host.write(&WriteFile { path, content, mode: MODE, ownership })
     };
     write().map_err(|error| error.to_string())
 }
@@ -136,8 +170,20 @@ pub(super) fn put(host: &dyn Host, path: &str, content: &[u8]) -> Result<(), Str
 struct Former(Vec<(String, Option<Vec<u8>>)>);
 
 impl Former {
-    fn keep(host: &dyn Host, paths: [&String; 2]) -> Self {
-        Self(paths.map(|path| (path.clone(), host.read(Path::new(path), MAX_FILE_BYTES).ok())).into())
+    /// What cannot be kept could not be put back, and would be taken away in its place.
+    fn keep(host: &dyn Host, paths: [&String; 2]) -> Result<Self, String> {
+        let mut kept = Vec::new();
+        for path in paths {
+            let content = match host.read(Path::new(path), MAX_FORMER_BYTES) {
+                Ok(content) => Some(content),
+                Err(HostError { fault: Fault::NotFound, .. }) => None,
+                // A link is replaced, and what it points to stays.
+                Err(HostError { fault: Fault::NotAFile, .. }) => None,
+                Err(error) => return Err(error.to_string()),
+            };
+            kept.push((path.clone(), content));
+        }
+        Ok(Self(kept))
     }
 
     fn put_back(self, host: &dyn Host) -> Result<(), String> {
@@ -167,6 +213,7 @@ pub(super) fn diff(look: Look<'_>, wanted: &AptRepository, observed: &Observed) 
     if observed.other_key {
         text.push_str(&format!("--- {}\n-a former key\n", files.other_key_path));
     }
+    text.extend(observed.attributes.iter().map(|difference| format!("{difference}\n")));
     (!text.is_empty()).then_some(text)
 }
 

@@ -7,7 +7,7 @@
 mod accounts;
 
 use super::Look;
-use super::validate::{Candidate, judge};
+use super::validate::{Candidate, judge, separation_folder};
 use crate::durable;
 use muster_domain::resource::{Sshd, Validator};
 use muster_planning::convergence::{Action, Observed, ObservedSshd, Overruled, SignInChange, SshdSettings};
@@ -45,6 +45,7 @@ fn found(look: Look<'_>, wanted: &Sshd) -> Result<ObservedSshd, String> {
     let config = read(look, CONFIG)?.unwrap_or_default();
     let included = config.lines().any(reads_our_file);
     let untouched = file.is_empty() && included;
+    separation_folder(look)?;
     let host = look.host;
     let say = |error: HostError| error.to_string();
     let (overruled, sign_in) = if untouched {
@@ -81,7 +82,10 @@ pub(super) fn apply(look: Look<'_>, wanted: &Sshd, action: Action) -> Result<Opt
             put_back(look, former.as_deref())?;
             return Err(error);
         }
-        write(look, CONFIG, include)?;
+        if let Err(error) = write(look, CONFIG, include) {
+            put_back(look, former.as_deref())?;
+            return Err(error);
+        }
     }
     if let Err(error) = reload(look, wanted) {
         put_back(look, former.as_deref())?;

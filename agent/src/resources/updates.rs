@@ -2,12 +2,12 @@
 
 use super::Look;
 use super::packages::{NEEDS_ROOT, reason};
-use super::repositories::{digest, lines, of};
+use super::repositories::{attributes, digest, lines, of, put};
 use muster_domain::resource::{OsUpdates, UpdateScope};
 use muster_planning::convergence::{
     Action, Observed, ObservedUpdates, UPDATES_FILE, UPDATES_PACKAGE, UPDATES_TIMERS, updates_file,
 };
-use muster_platform::{CommandLine, FileKind, Host, Ownership, PackageStatus, WriteFile};
+use muster_platform::{CommandLine, FileKind, Host, PackageStatus};
 use std::path::Path;
 
 /// Our file is small; a longer one was changed by somebody.
@@ -24,6 +24,7 @@ pub(super) fn observe(look: Look<'_>, wanted: &OsUpdates) -> Observed {
         let needed = wanted.scope != UpdateScope::None;
         Ok(ObservedUpdates {
             file: digest(look.host, Path::new(UPDATES_FILE)).map_err(|error| error.to_string())?,
+            attributes: attributes(look.host, [&UPDATES_FILE.to_owned()])?,
             installed: !needed || installed(look)?,
             timers_off: if needed { timers_off(look.host)? } else { Vec::new() },
             clock: clock(look, wanted),
@@ -81,12 +82,7 @@ pub(super) fn apply(look: Look<'_>, wanted: &OsUpdates, action: Action) -> Resul
             "the package {UPDATES_PACKAGE} is not installed; declare it, and let os_updates depend on it"
         ));
     }
-    let write = |path: &str| {
-        let path = Path::new(path);
-        let content = content.as_bytes();
-        let file = WriteFile { path, content, mode: 0o644, ownership: Ownership::default() };
-        host.write(&file).map_err(|error| error.to_string())
-    };
+    let write = |path: &str| put(host, path, content.as_bytes());
     write(CANDIDATE)?;
     let checked = host.check_apt_configuration(Some(Path::new(CANDIDATE)));
     host.remove(Path::new(CANDIDATE)).map_err(|error| error.to_string())?;
@@ -135,6 +131,7 @@ pub(super) fn diff(look: Look<'_>, wanted: &OsUpdates, observed: &Observed) -> O
     for timer in &observed.timers_off {
         text.push_str(&format!("-{timer} disabled\n+{timer} enabled\n"));
     }
+    text.extend(observed.attributes.iter().map(|difference| format!("{difference}\n")));
     (!text.is_empty()).then_some(text)
 }
 

@@ -65,8 +65,9 @@ pub(crate) fn judge(look: Look<'_>, file: Candidate<'_>, validator: &Validator) 
     }
 }
 
-/// `sshd` wants this folder even for a test; it is made when the daemon is started, which may be at the first connection.
-fn separation_folder(look: Look<'_>) -> Result<(), String> {
+/// `sshd` wants this folder even for a test or a question; it is made when the daemon is started, which may be at the first
+/// connection.
+pub(super) fn separation_folder(look: Look<'_>) -> Result<(), String> {
     let folder = Path::new("/run/sshd");
     let run = look.host.stat(Path::new("/run")).map_err(|error| error.to_string())?;
     if run.is_none() || look.host.stat(folder).map_err(|error| error.to_string())?.is_some() {
@@ -80,8 +81,14 @@ fn preset(look: Look<'_>, file: Candidate<'_>, preset: &Preset) -> Result<(), St
     let Some(program) = look.host.find_program(preset.program) else {
         return not_installed(look, file, preset);
     };
-    let command =
-        CommandLine { program, args: preset.args.clone(), timeout_ms: TIMEOUT_MS, ..CommandLine::default() };
+    let command = CommandLine {
+        program,
+        args: preset.args.clone(),
+        // What it says is read here, and some of them speak the language of the host.
+        env: vec![("LC_ALL".into(), "C".into())],
+        timeout_ms: TIMEOUT_MS,
+        ..CommandLine::default()
+    };
     let shown = WriteFile {
         path: Path::new(file.path),
         content: file.content,

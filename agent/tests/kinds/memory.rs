@@ -1,7 +1,7 @@
 //! On a host in memory: every kind, also when the agent is killed at any change.
 
 use crate::{Node, declare};
-use muster_agent::resources::units_of;
+use muster_agent::resources::{self, Look, units_of};
 use muster_domain::resource::{Command, DesiredState, Ensure, Group, Resource, ResourceKey, User};
 use muster_planning::convergence::{Action, Effort, Verdict, verdict};
 use muster_platform::{
@@ -182,6 +182,76 @@ fn what_is_broken_by_hand_is_healed() {
     node.settle(&gone);
     let group = DesiredState::Group(Group { ensure: Ensure::Absent, ..declare::plain_group("docker") });
     node.settle(&group);
+}
+
+#[test]
+fn the_own_name_and_those_of_others_settle_in_one_run_whichever_comes_first() {
+    let own = declare::hostname("app-1.example.com");
+    let others = declare::hosts(&[("10.0.0.1", &["app-1.example.com", "app-1"]), ("10.0.0.2", &["db"])]);
+    let without = declare::hosts(&[("10.0.0.2", &["db"])]);
+    for own_first in [true, false] {
+        let (_, node) = fake();
+        let assigned = |hosts: &DesiredState| {
+            let hosts = Resource::new(ResourceKey::new("hosts", "x"), vec![], hosts.clone());
+            let own = Resource::new(ResourceKey::new("hostname", "x"), vec![], own.clone());
+            if own_first { [own, hosts] } else { [hosts, own] }
+        };
+        // The name is one of the list, then it is not, then it is again.
+        for hosts in [&others, &without, &others] {
+            let assigned = assigned(hosts);
+            let look = Look { assigned: &assigned, ..node.look() };
+            for resource in &assigned {
+                if let Verdict::Change { actions, .. } = node.verdict(&resource.desired) {
+                    assert!(
+                        resources::diff(look, &resource.desired, &node.observe(&resource.desired)).is_some()
+                    );
+                    for action in actions {
+                        resources::apply(look, &resource.desired, action).unwrap();
+                    }
+                }
+            }
+            for resource in &assigned {
+                assert_eq!(node.verdict(&resource.desired), Verdict::InPlace, "{:?}", resource.key);
+            }
+        }
+        // Taken off the list as a whole, the node still knows its own name.
+        let assigned = assigned(&without);
+        let look = Look { assigned: &assigned[usize::from(!own_first)..][..1], ..node.look() };
+        resources::remove(look, &others).unwrap().unwrap();
+        assert_eq!(node.verdict(&own), Verdict::InPlace);
+    }
+}
+
+#[test]
+fn what_is_for_root_alone_is_not_handed_over_as_a_file_of_keys() {
+    let (host, node) = fake();
+    node.settle(&declare::user(declare::plain_user("deploy")));
+    let keys = declare::keys("deploy", &[KEY], false);
+    let path = Path::new("/home/deploy/.ssh/authorized_keys");
+    // Renamed by the user, into whose home root had put it.
+    host.tamper(path, "-- dump of all\nsecret\n");
+    host.set_attributes(path, 0o600, muster_platform::Ownership::default()).unwrap();
+    assert!(node.refusal(&keys).contains("holds more than keys"));
+    assert_eq!(node.diff(&keys), None);
+    assert!(node.remove(&keys).is_err());
+    assert_eq!(host.read(path, 100).unwrap(), b"-- dump of all\nsecret\n");
+    // Keys that somebody gave to root by mistake are put right.
+    host.tamper(path, format!("# mine\n{OTHER_KEY}\n"));
+    node.settle(&keys);
+    assert!(String::from_utf8(host.read(path, 1000).unwrap()).unwrap().contains(OTHER_KEY));
+}
+
+#[test]
+fn a_password_that_stands_in_the_file_of_a_job_is_not_shown() {
+    let (host, node) = fake();
+    let job = declare::cron("nightly", "root", "@daily", "backup");
+    node.settle(&job);
+    let path = Path::new("/etc/cron.d/muster-nightly");
+    assert_eq!(host.stat(path).unwrap().unwrap().mode, 0o600);
+    host.tamper(path, "RESTIC_PASSWORD='former'\nGREETING=\"hello\"\n@daily root backup\n");
+    let shown = node.diff(&job).unwrap();
+    assert!(shown.contains("-RESTIC_PASSWORD=[redacted]\n"), "{shown}");
+    assert!(shown.contains("-GREETING=\"hello\"\n") && !shown.contains("former"), "{shown}");
 }
 
 #[test]

@@ -36,13 +36,13 @@ pub use accounts::{
 };
 pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
-pub use claims::{claims, paths_of};
+pub use claims::{claims, paths_of, watched_paths};
 pub use commands::Guard;
 pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal};
 pub use firewall::{
     Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
 };
-pub use keys::without_managed_keys;
+pub use keys::{only_keys, without_managed_keys};
 pub use lockout::{Phases, lockout_risk, phases};
 pub use nodejs::{InvalidRange, NodeRange, newest_satisfying};
 pub use observed::{

@@ -231,7 +231,9 @@ impl AccountHost for FakeHost {
             }
             Some(_) => return Err(fail(Fault::NotAFile)),
         };
-        Ok(KeyFile { content, attributes })
+        let roots_own = user.uid != 0
+            && world.tree.get(&file).is_some_and(|entry| entry.uid == 0 && entry.mode & 0o004 == 0);
+        Ok(KeyFile { content, attributes, roots_own })
     }
 
     fn write_key_file(&self, user: &UserEntry, content: &str) -> Result<(), HostError> {

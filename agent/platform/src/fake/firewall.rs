@@ -1,7 +1,7 @@
 //! ufw, as far as the agent talks to it: it keeps its files like the real one, and a kernel that holds what it was told.
 
 use super::{Entry, FakeHost, World};
-use crate::host::{CommandLine, CommandOutput, FileKind};
+use crate::host::{CommandLine, CommandOutput, FileKind, MAX_OUTPUT_BYTES};
 use std::path::Path;
 
 const FILES: [(&str, &str, &str); 2] =
@@ -31,6 +31,13 @@ impl FakeHost {
         world.kernel = Some(Kernel::default());
     }
 
+    /// Puts rules into the kernel before those of ufw, as programs that ban addresses do.
+    pub fn add_kernel_rules(&self, rules: impl IntoIterator<Item = String>) {
+        if let Some(Kernel([v4, _])) = &mut self.world().kernel {
+            v4.splice(0..0, rules);
+        }
+    }
+
     /// Flushes the rules of the kernel, as somebody does by hand.
     pub fn flush_firewall(&self) {
         self.world().kernel = Some(Kernel::default());
@@ -41,7 +48,8 @@ pub(super) fn run(world: &mut World, name: &str, command: &CommandLine) -> Optio
     world.kernel.as_ref()?;
     let words: Vec<&str> = command.args.iter().map(String::as_str).collect();
     let done = match name {
-        "iptables" => Ok(shown(world, 0)),
+        // As it is kept of a real one.
+        "iptables" => Ok(shown(world, 0).chars().take(MAX_OUTPUT_BYTES).collect()),
         "ip6tables" => Ok(shown(world, 1)),
         "ufw-init" => match words.as_slice() {
             ["force-stop"] => {
@@ -242,6 +250,7 @@ fn load(world: &mut World) {
             format!("-P OUTPUT {}", policy("DEFAULT_OUTPUT_POLICY")),
             format!("-N {prefix}-before-input"),
             format!("-A INPUT -j {prefix}-before-input"),
+            format!("-A {prefix}-before-input -i lo -j ACCEPT"),
         ];
         let rules = text(world, path);
         held[family].extend(rules.lines().filter(|line| line.starts_with("-A ")).map(str::to_owned));

@@ -42,6 +42,11 @@ pub(super) fn run(world: &World, name: &str, command: &CommandLine) -> Option<Co
 }
 
 fn values(world: &World, config: Option<&str>) -> Result<SshdValues, String> {
+    // Made when the daemon is started, which a socket does at the first connection.
+    let there = |path: &str| world.tree.contains_key(Path::new(path));
+    if there("/run") && !there("/run/sshd") {
+        return Err("Missing privilege separation directory: /run/sshd\n".to_owned());
+    }
     let text = |path: &Path| {
         let content = world.tree.get(path).map(|entry| entry.content.clone()).unwrap_or_default();
         String::from_utf8_lossy(&content).into_owned()

@@ -161,6 +161,8 @@ pub struct KeyFile {
     pub content: Option<String>,
     /// Owners and modes that are not as sshd wants them, in words.
     pub attributes: Vec<String>,
+    /// It belongs to root, and the user may not read it: whoever owns a folder may have put there what is none of theirs.
+    pub roots_own: bool,
 }
 
 #[cfg(test)]

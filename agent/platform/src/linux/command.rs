@@ -3,7 +3,7 @@
 //! What a program leaves running behind it may hold its output open for days: the end of the program is the end of the
 //! wait, not the end of its output.
 
-use crate::host::{CommandLine, CommandOutput, Fault, HostError};
+use crate::host::{CommandLine, CommandOutput, Fault, HostError, MAX_OUTPUT_BYTES};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::io::Read;
@@ -13,9 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-/// What is kept of each output: enough for a list of versions or a page of errors.
-const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Searched when the agent was started without a search path, and for the tools of the system in any case.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

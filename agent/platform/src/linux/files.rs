@@ -168,8 +168,9 @@ fn explained(place: &Place, fault: Fault) -> Fault {
         return fault;
     }
     let immutable = |folder: &OwnedFd, name: &OsStr, flags: AtFlags| {
-        rustix::fs::statx(folder, name, flags | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
-            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::IMMUTABLE))
+        rustix::fs::statx(folder, name, flags | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).is_ok_and(
+            |found| found.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND),
+        )
     };
     let held = immutable(&place.folder, &place.name, AtFlags::empty())
         || immutable(&place.folder, OsStr::new(""), AtFlags::EMPTY_PATH);
@@ -223,7 +224,8 @@ pub(super) fn make_directory(
     ownership: Ownership,
 ) -> Result<(), HostError> {
     let made = place("create", root, path, Parents::CreateBelowRoot)?;
-    at("create", path, rustix::fs::mkdirat(&made.folder, &made.name, Mode::from_raw_mode(0o700)))?;
+    rustix::fs::mkdirat(&made.folder, &made.name, Mode::from_raw_mode(0o700))
+        .map_err(|errno| HostError::new("create", path, explained(&made, errno.into())))?;
     set_attributes_in("create", path, &made, mode, ownership)?;
     at("create", path, sync_folder(&made))
 }
@@ -253,6 +255,11 @@ fn set_attributes_in(
         let link = path.display().to_string();
         return Err(HostError::new(action, path, Fault::UnsafeLink { link, owner: stat.st_uid }));
     }
+    // Whoever can write to the folder may have put another name of somebody else's file there.
+    let several_names = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink > 1;
+    if several_names && !at(action, path, only_ours(place))? {
+        return Err(HostError::new(action, path, Fault::SeveralNames));
+    }
     let explain = |fault: Fault| HostError::new(action, path, explained(place, fault));
     set_attributes_of(&handle, &stat, mode, ownership).map_err(explain)
 }
@@ -281,7 +288,8 @@ pub(super) fn make_symlink(root: Option<&Path>, path: &Path, target: &str) -> Re
     }
     let temporary = temporary_name(&place.name);
     discard(&place, &temporary);
-    at(ACTION, path, rustix::fs::symlinkat(target, &place.folder, &temporary))?;
+    rustix::fs::symlinkat(target, &place.folder, &temporary)
+        .map_err(|errno| HostError::new(ACTION, path, explained(&place, errno.into())))?;
     if let Err(errno) = rustix::fs::renameat(&place.folder, &temporary, &place.folder, &place.name) {
         discard(&place, &temporary);
         return Err(HostError::new(ACTION, path, explained(&place, errno.into())));

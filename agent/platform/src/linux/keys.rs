@@ -70,7 +70,7 @@ pub(super) fn read(user: &UserEntry) -> Result<KeyFile, HostError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(&folder, FILE, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(KeyFile { content: None, attributes }),
+        Err(Errno::NOENT) => return Ok(KeyFile { attributes, ..KeyFile::default() }),
         Err(Errno::LOOP) => return Err(fail(other("it is a symbolic link; put a file in its place"))),
         Err(errno) => return Err(fail(errno.into())),
     };
@@ -91,7 +91,8 @@ pub(super) fn read(user: &UserEntry) -> Result<KeyFile, HostError> {
         return Err(fail(Fault::TooLarge { max_bytes: MAX_BYTES }));
     }
     let content = String::from_utf8(content).map_err(|_| fail(other("it holds what is no text")))?;
-    Ok(KeyFile { content: Some(content), attributes })
+    let roots_own = found.st_uid == 0 && user.uid != 0 && found.st_mode & 0o004 == 0;
+    Ok(KeyFile { content: Some(content), attributes, roots_own })
 }
 
 fn differences(what: &str, found: &Stat, user: &UserEntry, mode: u32) -> Vec<String> {
@@ -103,6 +104,24 @@ fn differences(what: &str, found: &Stat, user: &UserEntry, mode: u32) -> Vec<Str
         differences.push(format!("{what} belongs to root instead of {}", user.name));
     }
     differences
+}
+
+/// A folder of root's that the user may not look into may have been another one, which the user gave this name: it is handed
+/// over only when nothing else is in it than what belongs there.
+fn only_what_ssh_keeps(folder: &OwnedFd) -> Result<(), Fault> {
+    const NAMES: [&str; 6] = ["authorized_keys", "config", "environment", "id_", "known_hosts", "rc"];
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for entry in rustix::fs::Dir::new(rustix::fs::openat(folder, ".", flags, Mode::empty())?)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let ours = name.starts_with(".muster-") || NAMES.iter().any(|known| name.starts_with(known));
+        if !ours && ![".", ".."].contains(&name.as_str()) {
+            let text = format!(
+                "~/.ssh belongs to root and holds {name:?}, which is not given away; move it elsewhere"
+            );
+            return Err(other(text));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn write(user: &UserEntry, content: &str) -> Result<(), HostError> {
@@ -119,6 +138,9 @@ pub(super) fn write(user: &UserEntry, content: &str) -> Result<(), HostError> {
     }
     let (folder, found) =
         folder(ACTION, user, &home)?.ok_or_else(|| fail(other("~/.ssh was taken away while it was made")))?;
+    if found.st_uid == 0 && user.uid != 0 && found.st_mode & 0o005 != 0o005 {
+        only_what_ssh_keeps(&folder).map_err(fail)?;
+    }
     files::set_attributes_of(&folder, &found, FOLDER_MODE, ownership).map_err(fail)?;
     let held = Place { folder, name: FILE.into() };
     if let Ok(found) = rustix::fs::statat(&held.folder, FILE, AtFlags::SYMLINK_NOFOLLOW)

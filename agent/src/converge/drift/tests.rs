@@ -1,6 +1,9 @@
 use super::*;
 use muster_domain::assignment::{AssignmentContent, Generation};
-use muster_domain::resource::{DesiredState, File, Resource, ResourceKey};
+use muster_domain::resource::{
+    AptRepository, AuthorizedKey, DesiredState, File, Firewall, FirewallPolicy, Hostname, Resource,
+    ResourceKey,
+};
 use muster_platform::LinuxHost;
 
 const REST: Duration = Duration::from_millis(5);
@@ -58,20 +61,25 @@ impl Site {
 }
 
 fn assignment(paths: &[&str], revision: u8) -> Accepted {
-    let resource = |path: &&str| {
-        let file = File {
-            path: (*path).to_owned(),
-            content: vec![],
-            mode: 0o644,
-            owner: None,
-            group: None,
-            sensitive: false,
-            validate: None,
-        };
-        Resource::new(ResourceKey::new("file", path), vec![], DesiredState::File(file))
-    };
-    let content = AssignmentContent { resources: paths.iter().map(resource).collect() };
+    assignment_of(paths.iter().map(|path| (ResourceKey::new("file", path), file(path))), revision)
+}
+
+fn assignment_of(resources: impl IntoIterator<Item = (ResourceKey, DesiredState)>, revision: u8) -> Accepted {
+    let resources = resources.into_iter().map(|(key, desired)| Resource::new(key, vec![], desired)).collect();
+    let content = AssignmentContent { resources };
     Accepted::new(Generation::new(1), Revision::from_bytes([revision; 32]), content)
+}
+
+fn file(path: &str) -> DesiredState {
+    DesiredState::File(File {
+        path: path.to_owned(),
+        content: vec![],
+        mode: 0o644,
+        owner: None,
+        group: None,
+        sensitive: false,
+        validate: None,
+    })
 }
 
 #[tokio::test]
@@ -115,6 +123,51 @@ async fn a_folder_that_appears_later_and_one_that_goes_are_noticed() {
     site.drift.watch(&assignment(&["/etc/nginx/conf.d/site.conf"], site.revision));
     std::fs::create_dir(site.path("/etc/nginx")).unwrap();
     site.noticed().await;
+}
+
+#[tokio::test]
+async fn what_a_firewall_a_source_and_the_keys_of_a_user_are_kept_in_is_watched() {
+    // Everything is below a folder but the list of users, which is that of this machine: root is in every one.
+    let root = muster_platform::AccountHost::accounts(&LinuxHost::system(Path::new("/"))).unwrap();
+    let home = root.user("root").unwrap().home.clone();
+    let keys = format!("{home}/.ssh/authorized_keys");
+    let mut site = Site::new(&[]);
+    for folder in ["/etc/ufw", "/etc/default", "/etc/apt/keyrings", "/etc/apt/sources.list.d"] {
+        std::fs::create_dir_all(site.path(folder)).unwrap();
+    }
+    std::fs::create_dir_all(site.path(&keys).parent().unwrap()).unwrap();
+    let wanted = |user: &str| {
+        let user = user.to_owned();
+        let policy = FirewallPolicy::Deny;
+        [
+            DesiredState::Firewall(Firewall {
+                incoming: policy,
+                outgoing: policy,
+                rules: vec![],
+                exclusive: true,
+            }),
+            DesiredState::AptRepository(AptRepository {
+                name: "pgdg".into(),
+                uris: vec!["https://apt.example.test".into()],
+                suites: vec!["./".into()],
+                components: vec![],
+                architectures: vec![],
+                key: vec![0xc6, 3, 4, 0, 0],
+            }),
+            DesiredState::Hostname(Hostname { name: "app-1".into() }),
+            DesiredState::AuthorizedKey(AuthorizedKey { user, keys: vec![], exclusive: true }),
+        ]
+        .map(|desired| (ResourceKey::new(desired.kind(), "x"), desired))
+    };
+    site.drift.watch(&assignment_of(wanted("root"), 200));
+    for path in ["/etc/ufw/user.rules", "/etc/apt/keyrings/pgdg.gpg", "/etc/hosts", keys.as_str()] {
+        site.write(path, "by hand");
+        site.noticed().await;
+    }
+    assert!(!site.drift.watching.as_ref().unwrap().incomplete);
+    // Whose home nobody knows yet is asked for again.
+    site.drift.watch(&assignment_of(wanted("no-such-user"), 201));
+    assert!(site.drift.watching.as_ref().unwrap().incomplete);
 }
 
 #[tokio::test]

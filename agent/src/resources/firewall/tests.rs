@@ -131,7 +131,7 @@ fn the_kernel_is_compared_in_what_both_spell_alike() {
         -A ufw-user-input -p tcp --dport 22 -s 10.0.0.0/8 -m recent --update -j ufw-user-limit\n\
         -A ufw-user-output -d 10.1.2.3 -j DROP\n\
         -A ufw-user-limit -j REJECT\n";
-    let kernel = "-P INPUT DROP\n-N ufw-before-input\n-A INPUT -j ufw-before-input\n\
+    let kernel = "-P INPUT DROP\n-N ufw-before-input\n-A INPUT -j ufw-before-input\n-A ufw-before-input -i lo -j ACCEPT\n\
         -A ufw-user-input -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -m recent --set --rsource\n\
         -A ufw-user-input -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -m recent --update --rsource -j ufw-user-limit\n\
         -A ufw-user-output -d 10.1.2.3/32 -j DROP\n";
@@ -140,8 +140,75 @@ fn the_kernel_is_compared_in_what_both_spell_alike() {
     assert!(files::holds(kernel, "ufw", rules, Some(FirewallPolicy::Reject)));
     assert!(!files::holds(kernel, "ufw", rules, Some(FirewallPolicy::Allow)));
     assert!(!files::holds(&kernel.replace("-j DROP", "-j ACCEPT"), "ufw", rules, deny));
+    for (was, becomes) in [
+        ("--dport 22", "--dport 23"),
+        ("10.0.0.0/8", "10.0.0.0/7"),
+        ("10.1.2.3/32", "10.1.2.4/32"),
+        ("-p tcp -m tcp", "-p udp -m udp"),
+        ("-A ufw-user-output -d", "-A ufw-user-output -o eth0 -d"),
+        ("-A ufw-before-input -i lo -j ACCEPT\n", ""),
+    ] {
+        assert!(!files::holds(&kernel.replace(was, becomes), "ufw", rules, deny), "{was} -> {becomes}");
+    }
     assert!(!files::holds(&kernel.replace("-A INPUT -j ufw-before-input\n", ""), "ufw", rules, deny));
     assert!(!files::holds("-P INPUT ACCEPT\n", "ufw", rules, deny));
+}
+
+#[test]
+fn what_the_kernel_spells_otherwise_is_the_same_rule() {
+    let hooks = |prefix: &str| {
+        format!(
+            "-N {prefix}-before-input\n-A INPUT -j {prefix}-before-input\n-A {prefix}-before-input -i lo -j ACCEPT\n"
+        )
+    };
+    for (prefix, filed, held) in [
+        (
+            "ufw",
+            "-p tcp -m multiport --dports 80,443 -j ACCEPT -m comment --comment 'dapp_Nginx -j DROP'",
+            "-p tcp -m multiport --dports 80,443 -j ACCEPT",
+        ),
+        (
+            "ufw",
+            "-p tcp -m multiport --dports 80,443 -j ACCEPT -m comment --comment 'dapp_Nginx%20Full'",
+            "-p tcp -m multiport --dports 80,443 -m comment --comment \"\\'dapp_Nginx%20Full\\'\" -j ACCEPT",
+        ),
+        ("ufw", "-j DROP -m comment --comment 'a -j b'", "-m comment --comment \"a -j b\" -j DROP"),
+        (
+            "ufw",
+            "-i eth1 -p udp --sport 53 -s 0.0.0.0/0 -j ACCEPT",
+            "-i eth1 -p udp -m udp --sport 53 -j ACCEPT",
+        ),
+        ("ufw", "-p ipv6 -s 192.0.2.9 -j ACCEPT", "-s 192.0.2.9/32 -p ipencap -j ACCEPT"),
+        (
+            "ufw",
+            "-p tcp --dport 1 -s 192.0.2.9/24 -j ACCEPT",
+            "-s 192.0.2.0/24 -p tcp -m tcp --dport 1 -j ACCEPT",
+        ),
+        (
+            "ufw6",
+            "-p tcp --dport 1 -s 2001:DB8:0::1 -j DROP",
+            "-s 2001:db8::1/128 -p tcp -m tcp --dport 1 -j DROP",
+        ),
+        ("ufw6", "-s fd00::5/8 -j DROP", "-s fd00::/8 -j DROP"),
+    ] {
+        let rules = format!("-A {prefix}-user-input {filed}\n");
+        let kernel = format!("{}-A {prefix}-user-input {held}\n", hooks(prefix));
+        assert!(files::holds(&kernel, prefix, &rules, None), "{filed}");
+        let other = kernel.replace(&format!("-user-input {held}"), "-user-input -j RETURN");
+        assert!(!files::holds(&other, prefix, &rules, None), "{filed}");
+    }
+}
+
+#[test]
+fn more_rules_in_the_kernel_than_are_read_are_no_reason_to_reload_for_ever() {
+    let host = FakeHost::default();
+    host.install_ufw();
+    with_look(&host, |look| {
+        apply(look, &wanted(), Action::ConfigureFirewall).unwrap();
+        let bans = (0..10_000).map(|n| format!("-A f2b-sshd -s 10.{}.{}.1/32 -j REJECT", n / 256, n % 256));
+        host.add_kernel_rules(bans);
+        assert_eq!(decide(look, &wanted()), Verdict::InPlace);
+    });
 }
 
 #[test]

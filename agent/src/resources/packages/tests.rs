@@ -189,6 +189,11 @@ fn a_pin_takes_the_version_that_is_meant_in_both_directions_and_tells_apt() {
     assert!(matches!(decide(&host, &sixteen), Verdict::Change { .. }));
     run(&host, std::slice::from_ref(&sixteen));
     assert_eq!(decide(&host, &sixteen), Verdict::InPlace);
+    // Whoever can write to it decides which version is installed.
+    host.set_attributes(pin, 0o666, muster_platform::Ownership::default()).unwrap();
+    assert!(matches!(decide(&host, &sixteen), Verdict::Change { .. }));
+    run(&host, std::slice::from_ref(&sixteen));
+    assert_eq!(decide(&host, &sixteen), Verdict::InPlace);
 
     let back = version("postgresql", "16.3-1");
     assert_eq!(run(&host, &[back])["postgresql"], Ok(Some("installed 16.3-1 in the place of 16.4-1".into())));

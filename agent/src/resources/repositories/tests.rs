@@ -100,6 +100,38 @@ fn what_was_changed_by_hand_is_put_back_and_a_former_key_goes() {
 }
 
 #[test]
+fn files_that_somebody_else_could_write_to_or_apt_could_not_read_are_put_right() {
+    let host = host();
+    bring(&host, &repository()).unwrap();
+    let key = Path::new("/etc/apt/keyrings/pgdg.gpg");
+    let theirs = Ownership { uid: Some(1000), gid: None };
+    for (mode, ownership, reason) in [
+        (0o600, Ownership::default(), "mode of /etc/apt/keyrings/pgdg.gpg is 0600 instead of 0644"),
+        (0o644, theirs, "owner of /etc/apt/keyrings/pgdg.gpg is 1000 instead of 0"),
+    ] {
+        host.set_attributes(key, mode, ownership).unwrap();
+        let Verdict::Change { reason: said, .. } = decide(&host, &repository()) else {
+            panic!("it is taken as good")
+        };
+        assert_eq!(said, reason);
+        let shown = with(&host, |look| diff(look, &repository(), &observe(look, &repository())));
+        assert_eq!(shown, Some(format!("{reason}\n")));
+        bring(&host, &repository()).unwrap();
+        assert_eq!(decide(&host, &repository()), Verdict::InPlace);
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_replaced() {
+    let host = host();
+    let path = "/etc/apt/sources.list.d/pgdg.sources";
+    host.tamper(path, vec![b'#'; 17 * 1024 * 1024]);
+    let reason = bring(&host, &repository()).unwrap_err();
+    assert!(reason.contains("larger than"), "{reason}");
+    assert_eq!(host.stat(Path::new(path)).unwrap().unwrap().size_bytes, 17 * 1024 * 1024);
+}
+
+#[test]
 fn a_lock_is_waited_for() {
     let host = host();
     let holder = LockHolder { pid: Some(7), command: "apt-get update".into() };

@@ -123,6 +123,29 @@ fn a_server_that_does_not_read_the_folder_is_made_to_read_our_file_only() {
 }
 
 #[test]
+fn a_server_that_a_socket_starts_is_managed_before_anybody_connected() {
+    let world = World::with_key();
+    world.host.make_directory(Path::new("/run"), 0o755, Ownership::default()).unwrap();
+    assert!(matches!(world.decide(&hardened()), Verdict::Change { .. }), "{:?}", world.decide(&hardened()));
+    apply(world.look(), &hardened(), Action::ConfigureSshd).unwrap();
+    // As when the last connection ended.
+    world.host.tamper_delete("/run/sshd");
+    assert_eq!(world.decide(&hardened()), Verdict::InPlace);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_written_leaves_nothing_behind() {
+    let world = World::with_key();
+    world.host.tamper(CONFIG, "X11Forwarding yes\n");
+    world.host.set_faults(|faults| {
+        faults.denied.insert(CONFIG.into());
+    });
+    let error = apply(world.look(), &hardened(), Action::ConfigureSshd).unwrap_err();
+    assert!(error.contains("permission denied"), "{error}");
+    assert_eq!(world.host.stat(Path::new(FILE)).unwrap(), None);
+}
+
+#[test]
 fn what_stands_before_our_file_is_named() {
     let world = World::with_key();
     world.host.tamper(CONFIG, "# x\nx11forwarding yes\nInclude /etc/ssh/sshd_config.d/*.conf\n");

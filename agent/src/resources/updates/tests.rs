@@ -3,7 +3,7 @@ use crate::config::StateDir;
 use muster_domain::resource::DesiredState;
 use muster_domain::window::Window;
 use muster_planning::convergence::{Effort, Verdict, verdict};
-use muster_platform::{CommandOutput, FakeHost, PackageRecord};
+use muster_platform::{CommandOutput, FakeHost, Ownership, PackageRecord};
 
 fn wanted(scope: UpdateScope) -> OsUpdates {
     OsUpdates { scope, reboot: None }
@@ -55,6 +55,16 @@ fn upgrades_are_configured_and_put_back() {
     assert_eq!(host.stat(Path::new(CANDIDATE)), Ok(None));
     host.tamper(UPDATES_FILE, "APT::Periodic::Enable \"0\";\n");
     assert!(matches!(decide(&host, &security), Verdict::Change { .. }));
+    bring(&host, &security).unwrap();
+    assert_eq!(decide(&host, &security), Verdict::InPlace);
+    // Whoever can write to it decides what runs as root.
+    let theirs = Ownership { uid: Some(1000), gid: Some(1000) };
+    host.set_attributes(Path::new(UPDATES_FILE), 0o666, theirs).unwrap();
+    let Verdict::Change { reason, .. } = decide(&host, &security) else { panic!("it is taken as good") };
+    assert!(
+        reason.contains("is 0666 instead of 0644") && reason.contains("is 1000 instead of 0"),
+        "{reason}"
+    );
     bring(&host, &security).unwrap();
     assert_eq!(decide(&host, &security), Verdict::InPlace);
     let removed = with(&host, |look| remove(look, &security)).unwrap();

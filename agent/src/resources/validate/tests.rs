@@ -57,6 +57,19 @@ fn a_bad_file_is_refused_in_the_words_of_the_daemon_and_nothing_is_touched() {
 }
 
 #[test]
+fn programs_are_asked_in_the_language_that_their_answers_are_read_in() {
+    let host = FakeHost::default();
+    host.tamper("/etc/sudoers.d/broken", "bad");
+    // Of each file it says what it thinks; elsewhere it would say "Analyse OK" of the good ones.
+    host.set_judge("visudo", |_, command| {
+        let english = command.env.iter().any(|(name, value)| name == "LC_ALL" && value == "C");
+        let fine = if english { "parsed OK" } else { "Analyse OK" };
+        failed(&format!("/etc/sudoers.d/broken:1:4: syntax error\n/etc/sudoers.d/ops: {fine}\n"))
+    });
+    on(&host, &[], &file("/etc/sudoers.d/ops", "good", Validator::Sudoers)).unwrap();
+}
+
+#[test]
 fn two_files_that_were_broken_by_hand_do_not_wait_for_each_other() {
     let host = FakeHost::default();
     nginx(&host);

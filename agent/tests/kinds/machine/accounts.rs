@@ -190,6 +190,25 @@ fn a_user_cannot_have_its_keys_written_or_read_elsewhere() {
     );
     assert!(node.converge(&wanted).unwrap_err().contains("file of the user number 0"));
     assert_eq!(out("stat -c '%U %a' /home/shared"), "root 600");
+    // What root put into the home, and its owner gave another name.
+    out(
+        "rm -rf /home/ttrick/.ssh; install -d -m 700 /home/ttrick/backup; echo secret > /home/ttrick/backup/dump",
+    );
+    out(&format!("{} 'mv ~/backup ~/.ssh'", as_user("ttrick")));
+    assert!(node.converge(&wanted).unwrap_err().contains("which is not given away"));
+    assert_eq!(out("stat -c '%U %a' /home/ttrick/.ssh"), "root 700");
+    out(
+        "rm -rf /home/ttrick/.ssh; install -d -o ttrick /home/ttrick/.ssh; echo secret > /home/ttrick/dump; chmod 600 /home/ttrick/dump",
+    );
+    out(&format!("{} 'mv ~/dump ~/.ssh/authorized_keys'", as_user("ttrick")));
+    assert!(node.converge(&wanted).unwrap_err().contains("holds more than keys"));
+    assert_eq!(out("stat -c '%U %a' /home/ttrick/.ssh/authorized_keys"), "root 600");
+    // Keys that were given to root by mistake are put right.
+    out(
+        "rm -rf /home/ttrick/.ssh; install -d -m 700 /home/ttrick/.ssh; install -m 600 /dev/null /home/ttrick/.ssh/authorized_keys",
+    );
+    node.settle(&wanted);
+    assert_eq!(out("stat -c '%U %a' /home/ttrick/.ssh/authorized_keys"), "ttrick 600");
     assert_eq!(
         out("stat -c '%U %a %Y' /root/victim /root/victim/authorized_keys; cat /root/victim/authorized_keys"),
         before

@@ -13,7 +13,7 @@ fn cron_runs_what_was_declared_with_every_character_of_it() {
     let command = r#"printf '%s|' 'a%b' 'c\d' 'e\\f' 'g\%h' "$GREETING" "$PATH" "$(id -un)" > /var/tmp/tcron/out.new && mv /var/tmp/tcron/out.new /var/tmp/tcron/out"#;
     let job = declare::cron("texact", "games", "* * * * *", command);
     assert_eq!(node.settle(&job), [Action::WriteFile]);
-    assert_eq!(out("stat -c '%U:%G %a' /etc/cron.d/muster-texact"), "root:root 644");
+    assert_eq!(out("stat -c '%U:%G %a' /etc/cron.d/muster-texact"), "root:root 600");
     eventually("cron ran it", Duration::from_secs(150), || sh("ls /var/tmp/tcron/out").success());
     assert_eq!(
         out("cat /var/tmp/tcron/out"),

@@ -174,7 +174,9 @@ fn a_service_that_never_starts_fails_with_what_it_wrote_and_starts_once_it_can()
     }
     // One that is restarted for ever is one that is stopped when it should not run.
     node.settle(&declare::service("tloops.service", None, false));
-    assert_eq!(out("systemctl show -P ActiveState tloops"), "inactive");
+    // What it counts as depends on where in its round the stop met it.
+    let stopped = out("systemctl show -P ActiveState tloops");
+    assert!(["inactive", "failed"].contains(&stopped.as_str()), "{stopped}");
     out("touch /run/tfails-ok");
     node.settle(&declare::service("tfails.service", None, true));
     // Started too often: systemd would not try again by itself.

@@ -1,8 +1,11 @@
 //! What a resource has for itself: no other resource of the assignment may want it to be something else, and what is
 //! removed must not take it away from another that came to have it.
 
-use super::{UPDATES_FILE, cron_path, logrotate_file, sysctl_file, unit_file};
-use muster_domain::resource::{AptRepository, Certificate, DesiredState, Directory, File, Symlink};
+use super::{
+    UPDATES_FILE, UPDATES_TIMERS, cron_path, logrotate_file, pin_file, repository_files, sysctl_file,
+    unit_file,
+};
+use muster_domain::resource::{Certificate, DesiredState, Directory, File, Symlink};
 
 /// The paths that a resource makes or rewrites as a whole, known from its declaration alone. Not among them: what lies
 /// in the home of a user, and what a package brings.
@@ -22,15 +25,17 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
                 .cloned()
                 .collect()
         }
-        DesiredState::AptRepository(AptRepository { name, .. }) => {
-            vec![format!("/etc/apt/sources.list.d/{name}.sources")]
-        }
+        DesiredState::AptRepository(wanted) => match repository_files(wanted) {
+            Ok(files) => vec![files.sources_path, files.key_path, files.other_key_path],
+            // What is wrong with it the verdict says.
+            Err(_) => vec![format!("/etc/apt/sources.list.d/{}.sources", wanted.name)],
+        },
         DesiredState::Sysctl(sysctl) => vec![sysctl_file(sysctl).path],
         DesiredState::Sshd(_) => vec!["/etc/ssh/sshd_config.d/00-muster.conf".to_owned()],
         DesiredState::OsUpdates(_) => vec![UPDATES_FILE.to_owned()],
         DesiredState::Hostname(_) => vec!["/etc/hostname".to_owned()],
         DesiredState::Hosts(_) => vec!["/etc/hosts".to_owned()],
-        DesiredState::Timezone(_) => vec!["/etc/localtime".to_owned()],
+        DesiredState::Timezone(_) => vec!["/etc/localtime".to_owned(), "/etc/timezone".to_owned()],
         DesiredState::Package(_)
         | DesiredState::Group(_)
         | DesiredState::User(_)
@@ -41,6 +46,30 @@ pub fn paths_of(desired: &DesiredState) -> Vec<String> {
         | DesiredState::Command(_)
         | DesiredState::Application(_) => Vec::new(),
     }
+}
+
+/// The paths where a change shows that somebody touched a resource: its own, and what it shares with others. The files of keys
+/// are not among them, because only the node knows where the home of a user is.
+pub fn watched_paths(desired: &DesiredState) -> Vec<String> {
+    let mut paths = paths_of(desired);
+    let shared: &[&str] = match desired {
+        DesiredState::Firewall(_) => {
+            &["/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/etc/ufw/ufw.conf", "/etc/default/ufw"]
+        }
+        DesiredState::Hostname(_) => &["/etc/hosts"],
+        DesiredState::Sshd(_) => &["/etc/ssh/sshd_config"],
+        DesiredState::User(_) | DesiredState::AuthorizedKey(_) => &["/etc/passwd", "/etc/group"],
+        DesiredState::Group(_) => &["/etc/group"],
+        _ => &[],
+    };
+    paths.extend(shared.iter().map(|path| (*path).to_owned()));
+    match desired {
+        DesiredState::OsUpdates(_) => paths
+            .extend(UPDATES_TIMERS.map(|timer| format!("/etc/systemd/system/timers.target.wants/{timer}"))),
+        DesiredState::Package(wanted) => paths.push(pin_file(wanted).0),
+        _ => {}
+    }
+    paths
 }
 
 /// Everything that it has for itself: its paths, and whatever of the node goes by a name. Two resources with a claim in

@@ -255,7 +255,8 @@ fn job(schedule: &str, command: &str, env: &[(&str, &str)]) -> CronJob {
 fn a_job_of_cron_says_to_cron_what_was_declared() {
     let file = cron_file(&job("30  4 * * mon-fri", r"date +%F \d", &[("PATH", "/x"), ("A", "it's \"ok")]));
     let file = file.unwrap();
-    assert_eq!(file.path, "/etc/cron.d/muster-nightly");
+    assert_eq!((file.path.as_str(), file.mode), ("/etc/cron.d/muster-nightly", 0o600));
+    assert_eq!(cron_file(&job("@daily", "x", &[])).unwrap().mode, 0o644);
     assert_eq!(
         String::from_utf8(file.content).unwrap(),
         "# Managed by Muster (cron_job nightly); changes are undone.\nSHELL=/bin/sh\nPATH=\"/x\"\nA=it's \"ok\n30 4 * * mon-fri deploy date +\\%F \\\\d\n"

@@ -68,6 +68,13 @@ pub(super) fn merged(text: &str, keys: &[String], exclusive: bool) -> String {
     blocks::with_block(&others, BLOCK, &lines)
 }
 
+/// Whether a text could be a file of keys: each line holds one, or says nothing.
+pub fn only_keys(text: &str) -> bool {
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || identity(line).is_some())
+}
+
 /// The file without the keys that were put there.
 pub fn without_managed_keys(text: &str) -> String {
     blocks::with_block(text, BLOCK, &[])

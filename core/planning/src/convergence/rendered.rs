@@ -74,7 +74,12 @@ pub fn cron_file(job: &CronJob) -> Result<File, String> {
     let command = command.replace('\\', "\\\\").replace('%', "\\%");
     lines.push(format!("{schedule} {user} {command}"));
     lines.push(String::new());
-    Ok(root_file(cron_path(job), lines.join("\n").into_bytes(), Some(Validator::Cron)))
+    let mut file = root_file(cron_path(job), lines.join("\n").into_bytes(), Some(Validator::Cron));
+    if !env.is_empty() {
+        // Variables are where people put passwords. cron reads it as root; nobody else has to.
+        file.mode = 0o600;
+    }
+    Ok(file)
 }
 
 /// A value as cron reads it back: in quotes that it does not hold, or bare, where everything up to the end of the line

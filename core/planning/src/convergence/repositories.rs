@@ -27,6 +27,8 @@ pub struct ObservedRepository {
     pub key: Option<Digest>,
     /// A key in the other form is there.
     pub other_key: bool,
+    /// How owners and modes differ from those of files that root writes and everybody reads.
+    pub attributes: Vec<String>,
     /// Who fetches lists or changes packages at this moment, in words.
     pub locked_by: Option<String>,
 }
@@ -263,7 +265,7 @@ pub(super) fn verdict(wanted: &AptRepository, observed: &Observed) -> Verdict {
         Ok(files) => files,
         Err(error) => return Verdict::Impossible { reason: error.to_string() },
     };
-    let ObservedRepository { sources, key, other_key, locked_by } = observed;
+    let ObservedRepository { sources, key, other_key, attributes, locked_by } = observed;
     let digest = |content: &[u8]| Digest::from_bytes(*blake3::hash(content).as_bytes());
     let mut reasons = Vec::new();
     for (what, wanted, found) in [
@@ -279,6 +281,7 @@ pub(super) fn verdict(wanted: &AptRepository, observed: &Observed) -> Verdict {
     if *other_key {
         reasons.push("a former key is still there".to_owned());
     }
+    reasons.extend(attributes.iter().cloned());
     let reason = reasons.join(", ");
     match locked_by {
         _ if reasons.is_empty() => Verdict::InPlace,

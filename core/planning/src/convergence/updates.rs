@@ -20,6 +20,8 @@ pub const UPDATES_TIMERS: [&str; 2] = ["apt-daily.timer", "apt-daily-upgrade.tim
 pub struct ObservedUpdates {
     /// What our file holds; absent when there is none.
     pub file: Option<Digest>,
+    /// How its owner and mode differ from those of a file that root writes and everybody reads.
+    pub attributes: Vec<String>,
     /// The package that installs them is there.
     pub installed: bool,
     /// Timers that are not enabled.
@@ -74,7 +76,7 @@ pub fn updates_file(wanted: &OsUpdates) -> String {
 
 pub(super) fn verdict(wanted: &OsUpdates, observed: &Observed) -> Verdict {
     let Observed::OsUpdates(observed) = observed else { return mismatch() };
-    let ObservedUpdates { file, installed, timers_off, clock } = observed;
+    let ObservedUpdates { file, attributes, installed, timers_off, clock } = observed;
     let content = updates_file(wanted);
     let digest = Digest::from_bytes(*blake3::hash(content.as_bytes()).as_bytes());
     let mut reasons = Vec::new();
@@ -83,6 +85,7 @@ pub(super) fn verdict(wanted: &OsUpdates, observed: &Observed) -> Verdict {
         Some(found) if *found != digest => reasons.push("its configuration differs".to_owned()),
         Some(_) => {}
     }
+    reasons.extend(attributes.iter().cloned());
     if wanted.scope != UpdateScope::None {
         if !installed {
             // Not impossible: the package may be on its way in this very run.
@@ -115,6 +118,7 @@ mod tests {
         let content = updates_file(&wanted(scope));
         ObservedUpdates {
             file: Some(Digest::from_bytes(*blake3::hash(content.as_bytes()).as_bytes())),
+            attributes: vec![],
             installed: true,
             timers_off: vec![],
             clock: None,
@@ -154,8 +158,19 @@ mod tests {
         let off = || vec!["apt-daily.timer".to_owned()];
         check(
             UpdateScope::Security,
-            ObservedUpdates { file: None, installed: false, timers_off: off(), clock: None },
+            ObservedUpdates {
+                file: None,
+                attributes: vec![],
+                installed: false,
+                timers_off: off(),
+                clock: None,
+            },
             "its configuration is missing, the package unattended-upgrades is not installed, not enabled: apt-daily.timer",
+        );
+        check(
+            UpdateScope::Security,
+            ObservedUpdates { attributes: vec!["mode of /x is 0666 instead of 0644".into()], ..security() },
+            "mode of /x is 0666 instead of 0644",
         );
         // Nothing is installed by itself, so nothing is needed for it.
         check(

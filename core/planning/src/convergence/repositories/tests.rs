@@ -107,19 +107,32 @@ fn differences_are_named_and_none_is_none() {
         sources: digest(files.sources.as_bytes()),
         key: digest(&wanted.key),
         other_key: false,
+        attributes: vec![],
         locked_by: Some("apt-get update (process 7)".into()),
     };
     assert_eq!(verdict(&wanted, &Observed::Repository(good.clone())), Verdict::InPlace);
-    let bad = ObservedRepository { sources: None, key: digest(b"x"), other_key: true, locked_by: None };
+    let bad = ObservedRepository {
+        sources: None,
+        key: digest(b"x"),
+        other_key: true,
+        attributes: vec!["mode of /k is 0600 instead of 0644".into()],
+        locked_by: None,
+    };
     assert_eq!(
         verdict(&wanted, &Observed::Repository(bad.clone())),
         Verdict::Change {
             actions: vec![Action::WriteRepository],
-            reason: "its file of sources is missing, its key differs, a former key is still there".into()
+            reason: "its file of sources is missing, its key differs, a former key is still there, mode of /k is 0600 instead of 0644".into()
         }
     );
-    let locked = ObservedRepository { locked_by: good.locked_by, ..bad };
+    let locked = ObservedRepository { locked_by: good.locked_by.clone(), ..bad };
     assert!(matches!(verdict(&wanted, &Observed::Repository(locked)), Verdict::Waiting { .. }));
+    let open = ObservedRepository {
+        attributes: vec!["owner of /k is 1000 instead of 0".into()],
+        locked_by: None,
+        ..good
+    };
+    assert!(matches!(verdict(&wanted, &Observed::Repository(open)), Verdict::Change { .. }));
 }
 
 proptest! {
