@@ -142,6 +142,36 @@ test("a plan of an environment names the nodes that could not be asked, and what
   await page.getByText("This plan is not kept any more").waitFor();
 });
 
+test("a plan of files that are not applied says so, and which nodes have no host yet", async () => {
+  const page = await fleet.visit("/");
+  await page.getByText("things need a person").waitFor();
+  const id = await page.evaluate(async () => {
+    const answer = await fetch("/api/v1/plans", { method: "POST", headers: { "Content-Type": "application/json", "X-Muster-CSRF": "1" }, body: JSON.stringify({ files: [] }) });
+    return (await answer.json()).id;
+  });
+  await page.goto(`/plans/${id}`);
+  await page.getByText("What the nodes would change if these files were applied: they are not.").waitFor();
+  await page.getByText(/; 1 node without a host yet\.$/).waitFor();
+  await page.getByText("app-3", { exact: true }).click();
+  await page.getByText("no host has joined as it: everything would be made when one does").waitFor();
+  assert.equal(await page.getByRole("link", { name: "app-3" }).count(), 0, "there is no page of it");
+  assert.equal(await page.getByRole("button", { name: "Plan again" }).count(), 0, "the files are not here");
+});
+
+test("a change is told with its reason, which is not the state after it", async () => {
+  const page = await fleet.visit("/nodes/app-1?resource=file:/etc/motd");
+  const drawer = page.getByRole("dialog");
+  await drawer.getByRole("list", { name: "Changes of file:/etc/motd" }).getByText("because: content differs").waitFor();
+  assert.equal(await drawer.getByText("content differs", { exact: true }).count(), 0, "it is as it should be");
+});
+
+test("sentences of agents show commands as such, and times as those of the reader", async () => {
+  const page = await fleet.visit("/nodes/app-2", { timezoneId: "Asia/Tokyo" });
+  const when = row(page, /shop.conf/).locator("time[datetime='2026-11-22T22:21:14Z']");
+  assert.match(await when.getAttribute("title"), /2026-11-23 07:21:14 UTC\+09:00/);
+  assert.match(await when.innerText(), /07:21:14/);
+});
+
 test("a rollout says which node waits for its turn, and why", async () => {
   const page = await fleet.visit("/", {
     prepare: ({ state }) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeDetail, NodePlan, PlannedResource, ResourceState, Turn } from "../api/types";
-import { countConvergence, countStatus, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, sortTurns, splitKey, strictest } from "./convergence";
+import { countConvergence, countStatus, detailOf, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, resourcesNote, sortTurns, splitKey, strictest } from "./convergence";
 import { reportedLines } from "./diff";
 import { eventWord } from "./events";
 import { nodePlanStatus, turnStatus } from "./status";
@@ -33,6 +33,20 @@ describe("resources", () => {
   it("counts the words that occur, the worst first", () => {
     expect(countStatus(RESOURCES)).toEqual([{ status: "drifted", count: 1 }, { status: "converged", count: 3 }]);
     expect(countConvergence({ converged: 2, pending: 0, waiting: 1, drifted: 0, failed: 3 }).map((each) => each.convergence)).toEqual(["failed", "waiting", "converged"]);
+  });
+  it("does not give what was found before a change as the state after it", () => {
+    const changed = { detail: "content differs", change_detail: "content differs" };
+    expect(detailOf(resource("file:/etc/motd", changed))).toBe("");
+    expect(detailOf(resource("nodejs:22", { detail: "22.11.0 satisfies 22" }))).toBe("22.11.0 satisfies 22");
+    // It differs again in the same way, and this time it is left alone.
+    expect(detailOf(resource("file:/etc/motd", { ...changed, status: "drifted" }))).toBe("content differs");
+  });
+  it("calls nothing as it should be that the agent does not manage", () => {
+    const unsupported = resource("package:nginx", { status: "unsupported" });
+    expect(resourcesNote([])).toBe("");
+    expect(resourcesNote([resource("a:b")])).toBe("1 resource, all as they should be");
+    expect(resourcesNote([resource("a:b"), unsupported])).toBe("1 of 2 as they should be, 1 not managed by its agent");
+    expect(resourcesNote([...RESOURCES, unsupported])).toBe("1 of 5 not as they should be, 1 not managed by its agent");
   });
   it.each([
     [{ show: "problems" }, ["file:/etc/issue"]],
@@ -69,6 +83,9 @@ describe("restarts", () => {
     expect(text[1]).toBe("3 processes of web and api stop and are started again when it is back.");
     expect(text[2]).toContain("It waits for its turn, so that not too many nodes (app server) of production");
     expect(text[3]).toContain("1 resource is not converged now");
+    // What its agent cannot manage does not keep it from coming back as it was.
+    const partly = node({ resources: [resource("file:/etc/motd"), resource("package:nginx", { status: "unsupported" })] });
+    expect(rebootConsequences(partly, false).join(" ")).not.toContain("not converged");
     expect(rebootConsequences(busy, true)[2]).toContain("It does not wait for its turn");
   });
 });
@@ -90,6 +107,8 @@ describe("plans", () => {
     const restart = plan({ node: "b", change_count: 2, resources: [planned("a", "change"), planned("b", "restart", { disruptive: true })] });
     expect(planSentence([plan(), restart, plan({ state: "problem", problem: "it is down" })])).toBe("2 changes on b, 1 of them disruptive; 1 node without an answer.");
     expect(planSentence([plan({ state: "problem" })])).toBe("No node has answered; 1 node without an answer.");
+    expect(planSentence([plan(), plan({ node: "c", state: "missing" })])).toBe("Nothing would change on a; 1 node without a host yet.");
+    expect(nodePlanStatus(plan({ state: "missing" })).word).toBe("no host yet");
   });
   it("does not call a node well of which something could not be told", () => {
     expect(nodePlanStatus(plan()).look).toBe("ok");

@@ -9,11 +9,12 @@ import { Changes } from "../../components/Changes";
 import { Facts } from "../../components/Facts";
 import { CauseLabel, ModeWord } from "../../components/Labels";
 import { Loaded, SkeletonBlock } from "../../components/Loaded";
+import { Prose } from "../../components/Prose";
 import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { useSession } from "../../hooks/contexts";
 import { nodeCan } from "../../util/can";
-import { overrideOf } from "../../util/convergence";
+import { detailOf, overrideOf } from "../../util/convergence";
 import { resourceStatus } from "../../util/status";
 import { ModeDialog } from "./ModeDialog";
 import { OverrideText } from "./NodeNotices";
@@ -48,6 +49,7 @@ export function ResourceDrawer({ node, resource, close }: { node: NodeDetail; re
 function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceDetail; setMode: () => void }): JSX.Element {
   const session = useSession();
   const set = overrideOf(node.mode_overrides, detail.key) ?? overrideOf(node.mode_overrides, null);
+  const said = detailOf(detail);
   return (
     <div className={classes.drawer}>
       <div className="stack" style={{ gap: 8 }}>
@@ -57,7 +59,11 @@ function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceD
             Set the mode
           </ActionButton>
         </div>
-        {detail.detail !== "" && <p style={{ overflowWrap: "anywhere" }}>{detail.detail}</p>}
+        {said !== "" && (
+          <p style={{ overflowWrap: "anywhere" }}>
+            <Prose text={said} />
+          </p>
+        )}
       </div>
       <div className={classes.facts}>
       <Facts

@@ -25,7 +25,7 @@ export function PlanPage(): JSX.Element {
       <PageHeader
         title={environments.length === 1 ? `Plan of ${environments[0]}` : "Plan"}
         parent={{ label: "Fleet", to: "/" }}
-        meta={<span>What the nodes would change now. Plans are kept for ten minutes.</span>}
+        meta={<span>{plan?.candidate ? "What the nodes would change if these files were applied: they are not." : "What the nodes would change now."} Plans are kept for ten minutes.</span>}
       />
       <PlanPanel id={id} again={sameAgain} made={(made) => void navigate({ to: "/plans/$id", params: { id: made.id }, replace: true })} />
     </>
