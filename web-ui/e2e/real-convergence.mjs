@@ -136,6 +136,7 @@ export async function convergence({ page, step, node, hostDir }) {
     await step("plan files that are not applied, without their secrets", async () => {
       const { id } = await api("POST", "/plans", { files: [...before, extra(`9s\n      key = ${SECRET_VALUE}`)], node });
       await page.goto(`/plans/${id}`);
+      await page.getByRole("heading", { name: `Plan of ${node}` }).waitFor();
       await page.getByText("What the nodes would change if these files were applied: they are not.").waitFor();
       await page.getByText(`1 change on ${node}.`).waitFor();
       await page.getByRole("region", { name: `Would change on ${node}` }).getByText(`file:${PRICES}`).click();

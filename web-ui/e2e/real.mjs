@@ -28,7 +28,7 @@ if (!values.url || !password) {
 
 const { browser, close } = await launch();
 // The certificate of a new controller is issued by the fleet's own authority, which the browser does not know.
-const { page, mistakes, settled } = await open(browser, values.url, { ignoreHTTPSErrors: true });
+const { page, mistakes, settled } = await open(browser, values.url, { ignoreHTTPSErrors: true, reducedMotion: "reduce" });
 page.setDefaultTimeout(20_000);
 const step = async (what, run) => {
   await run();
