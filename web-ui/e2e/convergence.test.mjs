@@ -75,6 +75,12 @@ test("holding a node back says what that means in numbers, wants a reason, and i
   await notice.waitFor({ state: "detached" });
 });
 
+test("a mode whose time is over is being lifted, not overdue", async () => {
+  const set = { resource: null, mode: "report", reason: "for a moment", set_by: "amara", set_at: new Date(Date.now() - 9000).toISOString(), expires_at: new Date(Date.now() - 1000).toISOString() };
+  const page = await fleet.visit("/nodes/lb-1", { prepare: ({ state }) => void (state.overrides["lb-1"] = [set]) });
+  await page.getByRole("group", { name: "Modes" }).getByText("for a moment (is being lifted)").waitFor();
+});
+
 test("one resource is held back from its drawer, without closing it", async () => {
   const page = await fleet.visit("/nodes/lb-1?resource=file:/etc/motd");
   await page.getByRole("button", { name: "Set the mode" }).click();
