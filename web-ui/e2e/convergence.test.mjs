@@ -9,7 +9,7 @@ const row = (page, name) => page.getByRole("region", { name: "Resources" }).getB
 
 test("every resource shows its kind, state, mode and last change; the worst first, filters in the address", async () => {
   const page = await fleet.visit("/nodes/app-1");
-  await row(page, /drifted sysctl 60-muster.*report.*intentional/).waitFor();
+  await row(page, /drifted sysctl net.core.somaxconn.*report.*intentional/).waitFor();
   const first = await page.getByRole("region", { name: "Resources" }).getByRole("row").nth(1).innerText();
   assert.match(first, /drifted/);
   await row(page, /converged file .*motd.*corrective/).waitFor();
@@ -141,7 +141,7 @@ test("a plan of an environment names the nodes that could not be asked, and what
   await page.getByRole("heading", { name: "Plan of production" }).waitFor();
   await page.getByText("it is down: it was not asked").waitFor();
   await page.getByText("app-1", { exact: true }).first().click();
-  await page.getByRole("region", { name: "Not in force on app-1" }).getByText("sysctl:60-muster").waitFor();
+  await page.getByRole("region", { name: "Not in force on app-1" }).getByText("sysctl:net.core.somaxconn").waitFor();
   const address = page.url();
   fleet.world.state.plans = {};
   await page.goto(address);

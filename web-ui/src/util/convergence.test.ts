@@ -135,11 +135,18 @@ describe("reportedLines", () => {
     expect(lines.map((line) => line.kind)).toEqual(["head", "head", "head", "same", "removed", "added", "head"]);
     expect(lines[4]?.text).toBe("-- a rule of dashes");
   });
-  it("leaves facts as they are", () => {
-    expect(reportedLines("mode: 0644 -> 0600\n- not a diff\n")).toEqual([
-      { kind: "same", text: "mode: 0644 -> 0600" },
-      { kind: "same", text: "- not a diff" },
-    ]);
+  const shown = (text: string): string[] => reportedLines(text).map((line) => `${line.kind}:${line.text}`);
+  it("leaves facts as they are, also before a unified diff", () => {
+    expect(shown("mode: 0644 -> 0600\n")).toEqual(["same:mode: 0644 -> 0600"]);
+    expect(shown("hostname: a -> b\n--- /etc/hosts\n+++ /etc/hosts\n@@ -1 +1 @@\n-127.0.1.1 a\n+127.0.1.1 b\n")).toEqual(["same:hostname: a -> b", "head:--- /etc/hosts", "head:+++ /etc/hosts", "head:@@ -1 +1 @@", "removed:127.0.1.1 a", "added:127.0.1.1 b"]);
+  });
+  it("knows lines with a sign, as of sshd and of certificates", () => {
+    expect(shown("- PermitRootLogin yes\n+ PermitRootLogin no\n")).toEqual(["removed:PermitRootLogin yes", "added:PermitRootLogin no"]);
+  });
+  it("knows the heads of a second file, and of one that only goes", () => {
+    const text = "--- /etc/apt/a.sources\n+++ /etc/apt/a.sources\n-URIs: a\n+URIs: b\n--- /etc/apt/a.asc\n+++ /etc/apt/a.asc\n-no key\n+the declared key\n--- /etc/apt/a.gpg\n-a former key\n";
+    expect(reportedLines(text).map((line) => line.kind)).toEqual(["head", "head", "removed", "added", "head", "head", "removed", "added", "head", "removed"]);
+    expect(shown("--- /a\n+++ /a\n@@ -1 +1 @@\n-x\n+y\n--- /b\n+++ /b\n@@ -0,0 +1 @@\n+--- z\n").slice(5)).toEqual(["head:--- /b", "head:+++ /b", "head:@@ -0,0 +1 @@", "added:--- z"]);
   });
 });
 
