@@ -169,6 +169,10 @@ test("a change is told with its reason, which is not the state after it", async 
   const drawer = page.getByRole("dialog");
   await drawer.getByRole("list", { name: "Changes of file:/etc/motd" }).getByText("because: content differs").waitFor();
   assert.equal(await drawer.getByText("content differs", { exact: true }).count(), 0, "it is as it should be");
+  await page.goto("/nodes/app-1?resource=user:amara");
+  const reasons = drawer.getByText("because: is missing");
+  // The last change, of which there is no difference to show, and both of the history.
+  await until(async () => (await reasons.count()) === 3, "each change has its reason");
 });
 
 test("sentences of agents show commands as such, and times as those of the reader", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeDetail, NodePlan, PlannedResource, ResourceState, Turn } from "../api/types";
-import { countConvergence, countStatus, detailOf, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, resourcesNote, sortTurns, splitKey, strictest } from "./convergence";
+import { countConvergence, countStatus, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, resourcesNote, sortTurns, splitKey, strictest } from "./convergence";
 import { reportedLines } from "./diff";
 import { eventWord } from "./events";
 import { nodePlanStatus, turnStatus } from "./status";
@@ -33,13 +33,6 @@ describe("resources", () => {
   it("counts the words that occur, the worst first", () => {
     expect(countStatus(RESOURCES)).toEqual([{ status: "drifted", count: 1 }, { status: "converged", count: 3 }]);
     expect(countConvergence({ converged: 2, pending: 0, waiting: 1, drifted: 0, failed: 3 }).map((each) => each.convergence)).toEqual(["failed", "waiting", "converged"]);
-  });
-  it("does not give what was found before a change as the state after it", () => {
-    const changed = { detail: "content differs", change_detail: "content differs" };
-    expect(detailOf(resource("file:/etc/motd", changed))).toBe("");
-    expect(detailOf(resource("nodejs:22", { detail: "22.11.0 satisfies 22" }))).toBe("22.11.0 satisfies 22");
-    // It differs again in the same way, and this time it is left alone.
-    expect(detailOf(resource("file:/etc/motd", { ...changed, status: "drifted" }))).toBe("content differs");
   });
   it("calls nothing as it should be that the agent does not manage", () => {
     const unsupported = resource("package:nginx", { status: "unsupported" });

@@ -36,9 +36,6 @@ export function passesFilter(resource: ResourceState, { kind, show }: ResourceFi
   return show === "held" ? resource.mode !== "enforce" : resource.status === show;
 }
 
-/** What to say of a resource beside its state. Of one that is as it should be, why it was changed is history. */
-export const detailOf = (resource: ResourceState): string => (resource.status === "converged" && resource.detail === resource.change_detail ? "" : resource.detail);
-
 /** All resources of a node in a few words. What its agent cannot manage is not wrong, and not as it should be either. */
 export function resourcesNote(resources: readonly ResourceState[]): string {
   if (resources.length === 0) return "";

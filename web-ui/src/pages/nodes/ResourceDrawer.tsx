@@ -14,7 +14,7 @@ import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { useSession } from "../../hooks/contexts";
 import { nodeCan } from "../../util/can";
-import { detailOf, overrideOf } from "../../util/convergence";
+import { overrideOf } from "../../util/convergence";
 import { resourceStatus } from "../../util/status";
 import { ModeDialog } from "./ModeDialog";
 import { OverrideText } from "./NodeNotices";
@@ -49,7 +49,6 @@ export function ResourceDrawer({ node, resource, close }: { node: NodeDetail; re
 function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceDetail; setMode: () => void }): JSX.Element {
   const session = useSession();
   const set = overrideOf(node.mode_overrides, detail.key) ?? overrideOf(node.mode_overrides, null);
-  const said = detailOf(detail);
   return (
     <div className={classes.drawer}>
       <div className="stack" style={{ gap: 8 }}>
@@ -59,9 +58,9 @@ function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceD
             Set the mode
           </ActionButton>
         </div>
-        {said !== "" && (
+        {detail.detail !== "" && (
           <p style={{ overflowWrap: "anywhere" }}>
-            <Prose text={said} />
+            <Prose text={detail.detail} />
           </p>
         )}
       </div>

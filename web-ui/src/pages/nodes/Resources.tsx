@@ -12,7 +12,7 @@ import { Prose } from "../../components/Prose";
 import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { useSearchState } from "../../hooks/useSearchState";
-import { countStatus, detailOf, passesFilter, resourcesNote, splitKey } from "../../util/convergence";
+import { countStatus, passesFilter, resourcesNote, splitKey } from "../../util/convergence";
 import { rank, resourceStatus } from "../../util/status";
 import { matches } from "../../util/table";
 import { ResourceDiffs } from "./ResourceDiffs";
@@ -110,7 +110,6 @@ function chips(resources: readonly ResourceState[]): Chip[] {
 
 function Name({ resource, open, toggle }: { resource: ResourceState; open: boolean; toggle: () => void }): JSX.Element {
   const { name } = splitKey(resource.key);
-  const detail = detailOf(resource);
   const differs = resource.differs;
   return (
     <>
@@ -121,9 +120,9 @@ function Name({ resource, open, toggle }: { resource: ResourceState; open: boole
         {resource.change !== null && <CauseLabel cause={resource.change} />}
         <Ago at={resource.changed_at} none="unchanged" />
       </div>
-      {detail !== "" && (
+      {resource.detail !== "" && (
         <div className="small soft" style={{ overflowWrap: "anywhere" }}>
-          <Prose text={detail} />
+          <Prose text={resource.detail} />
         </div>
       )}
       {(differs || resource.change_detail !== null) && (
