@@ -9,7 +9,7 @@ const PAGES = {
   "/": "things need a person",
   "/nodes": "Invite a node",
   "/nodes/app-2": "What changed last",
-  "/nodes/app-1?resource=sysctl:60-muster": "net.core.somaxconn",
+  "/nodes/app-1?resource=sysctl:net.core.somaxconn": "somaxconn: 4096",
   "/nodes/lb-1?resource=file:/etc/nginx/sites-available/shop": "Show all",
   "/nodes/stage-1": "The whole node is set to report",
   "/nodes?convergence=failed": "app-2",

@@ -9,7 +9,7 @@ const row = (page, name) => page.getByRole("region", { name: "Resources" }).getB
 
 test("every resource shows its kind, state, mode and last change; the worst first, filters in the address", async () => {
   const page = await fleet.visit("/nodes/app-1");
-  await row(page, /drifted sysctl 60-muster.*report.*intentional/).waitFor();
+  await row(page, /drifted sysctl net.core.somaxconn.*report.*intentional/).waitFor();
   const first = await page.getByRole("region", { name: "Resources" }).getByRole("row").nth(1).innerText();
   assert.match(first, /drifted/);
   await row(page, /converged file .*motd.*corrective/).waitFor();
@@ -75,6 +75,12 @@ test("holding a node back says what that means in numbers, wants a reason, and i
   await notice.waitFor({ state: "detached" });
 });
 
+test("a mode whose time is over is being lifted, not overdue", async () => {
+  const set = { resource: null, mode: "report", reason: "for a moment", set_by: "amara", set_at: new Date(Date.now() - 9000).toISOString(), expires_at: new Date(Date.now() - 1000).toISOString() };
+  const page = await fleet.visit("/nodes/lb-1", { prepare: ({ state }) => void (state.overrides["lb-1"] = [set]) });
+  await page.getByRole("group", { name: "Modes" }).getByText("for a moment (is being lifted)").waitFor();
+});
+
 test("one resource is held back from its drawer, without closing it", async () => {
   const page = await fleet.visit("/nodes/lb-1?resource=file:/etc/motd");
   await page.getByRole("button", { name: "Set the mode" }).click();
@@ -135,11 +141,45 @@ test("a plan of an environment names the nodes that could not be asked, and what
   await page.getByRole("heading", { name: "Plan of production" }).waitFor();
   await page.getByText("it is down: it was not asked").waitFor();
   await page.getByText("app-1", { exact: true }).first().click();
-  await page.getByRole("region", { name: "Not in force on app-1" }).getByText("sysctl:60-muster").waitFor();
+  await page.getByRole("region", { name: "Not in force on app-1" }).getByText("sysctl:net.core.somaxconn").waitFor();
   const address = page.url();
   fleet.world.state.plans = {};
   await page.goto(address);
   await page.getByText("This plan is not kept any more").waitFor();
+});
+
+test("a plan of files that are not applied says so, and which nodes have no host yet", async () => {
+  const page = await fleet.visit("/");
+  await page.getByText("things need a person").waitFor();
+  const id = await page.evaluate(async () => {
+    const answer = await fetch("/api/v1/plans", { method: "POST", headers: { "Content-Type": "application/json", "X-Muster-CSRF": "1" }, body: JSON.stringify({ files: [] }) });
+    return (await answer.json()).id;
+  });
+  await page.goto(`/plans/${id}`);
+  await page.getByText("What the nodes would change if these files were applied: they are not.").waitFor();
+  await page.getByText(/; 1 node without a host yet\.$/).waitFor();
+  await page.getByText("app-3", { exact: true }).click();
+  await page.getByText("no host has joined as it: everything would be made when one does").waitFor();
+  assert.equal(await page.getByRole("link", { name: "app-3" }).count(), 0, "there is no page of it");
+  assert.equal(await page.getByRole("button", { name: "Plan again" }).count(), 0, "the files are not here");
+});
+
+test("a change is told with its reason, which is not the state after it", async () => {
+  const page = await fleet.visit("/nodes/app-1?resource=file:/etc/motd");
+  const drawer = page.getByRole("dialog");
+  await drawer.getByRole("list", { name: "Changes of file:/etc/motd" }).getByText("because: content differs").waitFor();
+  assert.equal(await drawer.getByText("content differs", { exact: true }).count(), 0, "it is as it should be");
+  await page.goto("/nodes/app-1?resource=user:amara");
+  const reasons = drawer.getByText("because: is missing");
+  // The last change, of which there is no difference to show, and both of the history.
+  await until(async () => (await reasons.count()) === 3, "each change has its reason");
+});
+
+test("sentences of agents show commands as such, and times as those of the reader", async () => {
+  const page = await fleet.visit("/nodes/app-2", { timezoneId: "Asia/Tokyo" });
+  const when = row(page, /shop.conf/).locator("time[datetime='2026-11-22T22:21:14Z']");
+  assert.match(await when.getAttribute("title"), /2026-11-23 07:21:14 UTC\+09:00/);
+  assert.match(await when.innerText(), /07:21:14/);
 });
 
 test("a rollout says which node waits for its turn, and why", async () => {

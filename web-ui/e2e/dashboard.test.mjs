@@ -252,7 +252,7 @@ test("the theme is kept over a reload, without a flash", async () => {
 
 for (const [path, ready] of [
   ["/", (page) => page.getByRole("region", { name: "Nodes" }).getByRole("link", { name: "lb-1" })],
-  ["/nodes/app-1", (page) => page.getByRole("region", { name: "Resources" }).getByRole("link", { name: "60-muster" })],
+  ["/nodes/app-1", (page) => page.getByRole("region", { name: "Resources" }).getByRole("link", { name: "net.core.somaxconn" })],
 ]) {
   test(`the page does not move while it loads: ${path}`, async () => {
     const page = await fleet.visit(path, { prepare: (world) => void (world.latencyMs = 300) });

@@ -1,9 +1,12 @@
 // A thin look at a dashboard that a real controller serves:
-//   npm run e2e:real -- --url https://127.0.0.1:8443 --username admin --password-file FILE [--nodes 3] [--application web]
+//   npm run e2e:real -- --url https://127.0.0.1:8443 --username admin --password-file FILE [--nodes 3] [--application web] [--node app-1 --host-dir DIR]
+// With --host-dir, the folder that stands for / of a node whose agent runs without root, things are broken there and have to heal.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { SCREENSHOTS, launch, open } from "./browser.mjs";
+import { follow } from "./live.mjs";
+import { convergence } from "./real-convergence.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -13,17 +16,19 @@ const { values } = parseArgs({
     "password-file": { type: "string" },
     nodes: { type: "string", default: "3" },
     application: { type: "string", default: "web" },
+    node: { type: "string", default: "app-1" },
+    "host-dir": { type: "string" },
   },
 });
 const password = values.password ?? (values["password-file"] ? readFileSync(values["password-file"], "utf8").trim() : undefined);
 if (!values.url || !password) {
-  console.error("usage: npm run e2e:real -- --url URL --password-file FILE [--username admin] [--nodes 3] [--application web]");
+  console.error("usage: npm run e2e:real -- --url URL --password-file FILE [--username admin] [--nodes 3] [--application web] [--node app-1 --host-dir DIR]");
   process.exit(2);
 }
 
 const { browser, close } = await launch();
 // The certificate of a new controller is issued by the fleet's own authority, which the browser does not know.
-const { page, mistakes } = await open(browser, values.url, { ignoreHTTPSErrors: true });
+const { page, mistakes, settled } = await open(browser, values.url, { ignoreHTTPSErrors: true, reducedMotion: "reduce" });
 page.setDefaultTimeout(20_000);
 const step = async (what, run) => {
   await run();
@@ -75,6 +80,12 @@ try {
     await page.getByRole("heading", { name: "Time axis" }).waitFor();
     await page.locator("main li time").first().waitFor();
   });
+  if (values["host-dir"] !== undefined) {
+    const live = await follow(page.context(), values.url);
+    await convergence({ page, step, node: values.node, hostDir: values["host-dir"] });
+    mistakes.push(...(await live.stop()));
+  }
+  await settled();
   assert.deepEqual(mistakes, [], "the page made no mistakes");
 } catch (error) {
   failed = true;

@@ -53,7 +53,7 @@ await shoot("fleet-wide", "/", { width: 2560, height: 1300 });
 await shoot("node-wide", "/nodes/app-1?range=24h", { width: 2560, height: 1300, colorScheme: "dark" });
 await shoot("deploy-dialog", `${WEB}?deploy=2.4.1`, {});
 await shoot("revoke-dialog", "/nodes/app-1", {}, (page) => page.getByRole("button", { name: "Revoke" }).click().then(() => page.waitForTimeout(300)));
-const RESOURCE = "/nodes/app-1?resource=sysctl:60-muster";
+const RESOURCE = "/nodes/app-1?resource=sysctl:net.core.somaxconn";
 for (const [look, options] of Object.entries({ light: {}, dark: { colorScheme: "dark" }, narrow: { width: 360, height: 780 } })) {
   await shoot(`resource-${look}`, RESOURCE, options);
   await shoot(`resource-diff-${look}`, "/nodes/lb-1?resource=file:/etc/nginx/sites-available/shop", options);

@@ -33,7 +33,11 @@ function startPlan(world, body) {
   const nodes = state.nodes.filter((node) => node.liveness !== "revoked" && (!body.node || node.name === body.node) && (!body.environment || node.environment === body.environment));
   if (body.node && nodes.length === 0) throw notFound(`node "${body.node}"`);
   const answers = nodes.map((node) => planOf(node, state.resources[node.name] ?? []));
-  const waiting = answers.map((each) => (each.state === "problem" ? each : { ...each, state: "waiting", change_count: 0, unchanged_count: 0, resources: [], generation: null, reboot_required: null }));
+  // Only a candidate is compiled for nodes that no host has joined as.
+  if (body.files !== undefined && body.node === undefined) {
+    for (const name of state.missing) answers.push({ node: name, environment: "production", state: "missing", problem: null, change_count: 0, generation: null, reboot_required: null, resources: [], unchanged_count: 0 });
+  }
+  const waiting = answers.map((each) => (each.state !== "planned" ? each : { ...each, state: "waiting", change_count: 0, unchanged_count: 0, resources: [], generation: null, reboot_required: null }));
   const plan = { id: randomUUID(), created_by: state.session.username, created_at: soon(0), candidate: body.files !== undefined, finished: false, nodes: waiting };
   state.plans[plan.id] = plan;
   world.later(PLAN_MS, () => Object.assign(plan, { nodes: answers, finished: true }));

@@ -84,7 +84,7 @@ export function summary(name, environment, roles, over = {}) {
     process_count: 0,
     process_ready_count: 0,
     cpu_percent: 12.5,
-    memory_used_bytes: 1.9 * GIB,
+    memory_used_bytes: Math.round(1.9 * GIB),
     memory_total_bytes: 4 * GIB,
     disk_used_bytes: 21 * GIB,
     disk_total_bytes: 80 * GIB,
@@ -124,7 +124,7 @@ function release(application, version, seconds, over = {}) {
     version,
     artifact_digest: hex(application + version, 64),
     file_count: 2318,
-    total_bytes: 41.7 * MIB,
+    total_bytes: Math.round(41.7 * MIB),
     git: { commit: hex(version + application, 40), branch: "main", dirty: false },
     build_command: "npm ci && npm run build && npm prune --omit=dev",
     created_by: "ci",
@@ -254,9 +254,9 @@ export function full() {
   });
   const old = rolloutOf("web", "production", "2.4.0", "2.3.2", web, { created_at: ago(6 * DAY), finished_at: ago(6 * DAY - 52) });
   const nodes = [
-    summary("lb-1", "production", ["load_balancer"], { reboot_required: "linux-image-6.1.0-29-amd64 is installed, 6.1.0-28-amd64 runs", cpu_percent: 4.1, load_1: 0.08, memory_used_bytes: 0.6 * GIB, memory_total_bytes: 2 * GIB, disk_used_bytes: 6 * GIB, disk_total_bytes: 40 * GIB }),
+    summary("lb-1", "production", ["load_balancer"], { reboot_required: "linux-image-6.1.0-29-amd64 is installed, 6.1.0-28-amd64 runs", cpu_percent: 4.1, load_1: 0.08, memory_used_bytes: Math.round(0.6 * GIB), memory_total_bytes: 2 * GIB, disk_used_bytes: 6 * GIB, disk_total_bytes: 40 * GIB }),
     summary("app-1", "production", ["app_server"], { converged: false, convergence: "drifted", mode_override_count: 1, process_count: 6, process_ready_count: 6, cpu_percent: 34.2, load_1: 1.21 }),
-    summary("app-2", "production", ["app_server"], { process_count: 6, process_ready_count: 5, cpu_percent: 86.4, load_1: 3.9, converged: false, convergence: "failed", disk_used_bytes: 79.1 * GIB, memory_used_bytes: 3.3 * GIB }),
+    summary("app-2", "production", ["app_server"], { process_count: 6, process_ready_count: 5, cpu_percent: 86.4, load_1: 3.9, converged: false, convergence: "failed", disk_used_bytes: Math.round(79.1 * GIB), memory_used_bytes: Math.round(3.3 * GIB) }),
     summary("data-1", "production", ["datastore"], { liveness: "down", liveness_changed_at: ago(11 * MIN), last_heartbeat_at: ago(12 * MIN), converged: true, memory_total_bytes: 16 * GIB, memory_used_bytes: 9 * GIB }),
     summary("stage-1", "staging", ["load_balancer", "app_server", "datastore"], { process_count: 3, process_ready_count: 3, generation: 43, converged: false, convergence: "pending", mode: "report", mode_override_count: 1, cpu_percent: 21 }),
   ];
@@ -324,7 +324,7 @@ export function full() {
     ],
     releases: {
       web: [release("web", "2.5.0-rc.1", 95, { target_of: ["staging"], file_count: 2322 }), release("web", "2.4.1", 2 * DAY + HOUR, { target_of: ["production"] }), release("web", "2.4.0", 6 * DAY + HOUR), release("web", "2.3.2", 14 * DAY, { created_by: "jonas", git: { commit: hex("x", 40), branch: "fix/cart", dirty: true } })],
-      api: [release("api", "1.9.0", 28 * HOUR, { target_of: ["staging"], total_bytes: 12.2 * MIB, file_count: 812 }), release("api", "1.8.3", 5 * DAY, { target_of: ["production"], total_bytes: 12.1 * MIB, file_count: 809, git: null })],
+      api: [release("api", "1.9.0", 28 * HOUR, { target_of: ["staging"], total_bytes: Math.round(12.2 * MIB), file_count: 812 }), release("api", "1.8.3", 5 * DAY, { target_of: ["production"], total_bytes: Math.round(12.1 * MIB), file_count: 809, git: null })],
       reports: [],
     },
     rollouts: [active, failed, completed, old],

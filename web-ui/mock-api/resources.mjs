@@ -8,7 +8,7 @@ const later = (seconds) => new Date(Date.now() + seconds * 1000).toISOString();
 
 const MOTD = "--- /etc/motd\n+++ /etc/motd\n@@ -1 +1 @@\n-Welcome to app-1, do not reboot on Fridays\n+Managed by Muster. Changes here are put back.\n";
 const NGINX = `--- /etc/nginx/sites-available/shop\n+++ /etc/nginx/sites-available/shop\n@@ -1,64 +1,66 @@\n server {\n-    listen 80;\n+    listen 443 ssl http2;\n+    ssl_certificate /etc/muster/certificates/shop.example/fullchain.pem;\n+    ssl_certificate_key /etc/muster/certificates/shop.example/key.pem;\n     server_name shop.example;\n${Array.from({ length: 58 }, (_, i) => `     location /p${i} { proxy_pass http://web; }`).join("\n")}\n }\n`;
-const SYSCTL = "net.core.somaxconn: 4096 -> 1024\nvm.swappiness: 60 -> 10\n";
+const SYSCTL = "net.core.somaxconn: 4096 -> 1024\n--- /dev/null\n+++ /etc/sysctl.d/60-muster-net.core.somaxconn.conf\n@@ -0,0 +1 @@\n+net.core.somaxconn = 1024\n";
 
 const one = (key, detail, seconds, over = {}) => ({
   key,
@@ -38,34 +38,34 @@ export function resources(node) {
     ...["nginx", "stunnel4", "unattended-upgrades", "chrony", "logrotate", "htop"].map((name) => one(`package:${name}`, `${name} is installed`, 9 * DAY, { changed_at: null, change: null })),
     one("os_updates:security", "security updates, daily", 9 * DAY),
     one("group:deploy", "", 9 * DAY, { changed_at: null, change: null }),
-    one("user:amara", "", 9 * DAY, { change_detail: "created with shell /bin/bash, groups sudo, deploy" }),
-    one("authorized_key:amara/laptop", "ssh-ed25519, amara@laptop", 9 * DAY),
+    one("user:amara", "", 9 * DAY, { change_detail: "is missing" }),
+    one("authorized_key:amara", "ssh-ed25519, amara@laptop", 9 * DAY),
     one("directory:/srv/web", "", 9 * DAY),
-    one("file:/etc/motd", "", 3 * HOUR, { change: "corrective", change_detail: "content", change_diff: MOTD }),
-    one("file:/etc/security/limits.d/shop.conf", "", 9 * DAY, { change_detail: "created, 44 bytes, mode 0644" }),
+    one("file:/etc/motd", "", 3 * HOUR, { change: "corrective", change_detail: "content differs", change_diff: MOTD }),
+    one("file:/etc/security/limits.d/shop.conf", "", 9 * DAY, { change_detail: "is missing" }),
     one("symlink:/srv/web/shared", "", 9 * DAY),
-    one("sysctl:60-muster", "", 9 * DAY),
+    one("sysctl:net.core.somaxconn", "", 9 * DAY),
     one("logrotate:shop", "", 9 * DAY),
     one("cron_job:vacuum", "0 3 * * *", 9 * DAY),
-    one("sshd:sshd", "", 9 * DAY, { change_detail: "PasswordAuthentication: yes -> no" }),
-    one("firewall:firewall", "default deny, 4 rules", 2 * DAY, { change_detail: "allow tcp 443 from anywhere", change_diff: "rule: + allow tcp 443 from anywhere\n" }),
+    one("sshd:sshd", "", 9 * DAY, { change_detail: "the server does not read its file" }),
+    one("firewall:firewall", "default deny, 4 rules", 2 * DAY, { change_detail: "1 rule is missing", change_diff: "+ allow 443/tcp\n" }),
     one("service:chrony", "enabled and running", 9 * DAY, { changed_at: null, change: null }),
     one("service:ssh", "enabled and running", 9 * DAY, { changed_at: null, change: null }),
     one("nodejs:22", "22.11.0 of the host satisfies 22", 9 * DAY),
   ];
   if (node.startsWith("app")) {
-    all.push(one("application:web", "", 2 * DAY, { change_detail: "release 2.4.0 -> 2.4.1, 4 instances, start-first" }), one("application:api", "", 5 * DAY));
+    all.push(one("application:web", "", 2 * DAY, { change_detail: "release 2.4.1 is not on this node" }), one("application:api", "", 5 * DAY));
   }
   if (node === "app-1") {
     set(all, "package:nginx", { status: "waiting", differs: true, diff: "version: 1.22.1-9 -> 1.22.1-9+deb12u1\n", detail: "waits for its turn: app-2 keeps its place" });
-    set(all, "sysctl:60-muster", { status: "drifted", mode: "report", differs: true, diff: SYSCTL, detail: "2 values differ; left alone, because its mode is report" });
+    set(all, "sysctl:net.core.somaxconn", { status: "drifted", mode: "report", differs: true, diff: SYSCTL, detail: "is \"4096\" instead of \"1024\"" });
   }
   if (node === "app-2") {
-    set(all, "file:/etc/security/limits.d/shop.conf", { status: "failed", differs: true, diff: "content: nothing -> 44 bytes\n", detail: "could not write /etc/security/limits.d/shop.conf: no space left on device (os error 28)", changed_at: null, change: null, change_detail: null });
+    set(all, "file:/etc/security/limits.d/shop.conf", { status: "failed", differs: true, diff: "content: nothing -> 44 bytes\n", detail: "could not write /etc/security/limits.d/shop.conf: no space left on device (os error 28); attempt 3, next try at 2026-11-22T22:21:14Z", changed_at: null, change: null, change_detail: null });
     set(all, "application:api", { status: "skipped", detail: "needs file:/etc/security/limits.d/shop.conf, which failed" });
   }
   if (node === "lb-1") {
-    all.push(one("file:/etc/nginx/sites-available/shop", "", 5 * HOUR, { change_detail: "content; nginx took it and was reloaded", change_diff: NGINX }), one("service:nginx", "enabled and running", 5 * HOUR, { change_detail: "reloaded" }));
+    all.push(one("file:/etc/nginx/sites-available/shop", "", 5 * HOUR, { change_detail: "content differs", change_diff: NGINX }), one("service:nginx", "enabled and running", 5 * HOUR, { change_detail: "file:/etc/nginx/sites-available/shop changed" }));
   }
   if (node === "stage-1") {
     set(all, "directory:/srv/web", { status: "unsupported", detail: "the agent runs without root: owner root cannot be set", changed_at: null, change: null });
@@ -97,14 +97,14 @@ export function changesOf(list, key) {
     .filter((each) => each.changed_at !== null && (key === undefined || each.key === key))
     .flatMap((each, index) => [
       { id: 900 - index, key: each.key, at: each.changed_at, generation: 42, cause: each.change, detail: each.change_detail ?? "", diff: each.change_diff },
-      { id: 400 - index, key: each.key, at: new Date(Date.parse(each.changed_at) - 6 * DAY * 1000).toISOString(), generation: 31, cause: "intentional", detail: "made", diff: null },
+      { id: 400 - index, key: each.key, at: new Date(Date.parse(each.changed_at) - 6 * DAY * 1000).toISOString(), generation: 31, cause: "intentional", detail: "is missing", diff: null },
     ]);
   return all.toSorted((a, b) => b.at.localeCompare(a.at));
 }
 
 export const overrides = () => ({
   "stage-1": [{ resource: null, mode: "report", reason: "load test until tonight, hands off", set_by: "jonas", set_at: ago(40 * MIN), expires_at: later(3 * HOUR) }],
-  "app-1": [{ resource: "sysctl:60-muster", mode: "report", reason: "trying other values by hand", set_by: "amara", set_at: ago(26 * HOUR), expires_at: null }],
+  "app-1": [{ resource: "sysctl:net.core.somaxconn", mode: "report", reason: "trying other values by hand", set_by: "amara", set_at: ago(26 * HOUR), expires_at: null }],
 });
 
 export function turns(rollout) {

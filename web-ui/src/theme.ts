@@ -16,7 +16,12 @@ export const theme = createTheme({
   focusRing: "auto",
   respectReducedMotion: true,
   components: {
-    Button: Button.extend({ defaultProps: { size: "xs" }, styles: { label: { fontWeight: 550 } } }),
+    Button: Button.extend({
+      defaultProps: { size: "xs" },
+      styles: { label: { fontWeight: 550 } },
+      // The smallest is 22px high otherwise, which is too small to be hit (WCAG 2.5.8).
+      vars: (_, { size }) => ({ root: size === "compact-xs" ? { "--button-height": "24px" } : {} }),
+    }),
     TextInput: TextInput.extend({ defaultProps: { size: "sm" } }),
     PasswordInput: PasswordInput.extend({ defaultProps: { size: "sm" } }),
     Textarea: Textarea.extend({ defaultProps: { size: "sm" } }),

@@ -186,11 +186,13 @@ pub async fn delete(conn: &mut Conn, node: NodeId) -> Result<bool, DbError> {
         == 1)
 }
 
-/// Takes away the place of a node whose change failed and that is converged now, at that generation or a later one;
-/// `false` when it had none.
-pub async fn delete_failed(conn: &mut Conn, node: NodeId, converged_at: Generation) -> Result<bool, DbError> {
+/// Takes away the turn of a node that is converged now, at the generation of the turn or a later one: the place of one whose
+/// change failed, and the wait of one that has nothing left to change. A node may wait for its restart although it is
+/// converged. `false` when there was nothing to take away.
+pub async fn delete_ended(conn: &mut Conn, node: NodeId, converged_at: Generation) -> Result<bool, DbError> {
     Ok(sqlx::query!(
-        "DELETE FROM turns WHERE node_id = $1 AND state = 'failed' AND generation <= $2",
+        "DELETE FROM turns WHERE node_id = $1 AND generation <= $2
+             AND (state = 'failed' OR (state = 'waiting' AND kind = 'change'))",
         node.as_uuid(),
         decode::bigint(converged_at.get())
     )

@@ -165,9 +165,15 @@ async fn turns_are_kept_per_node_and_read_per_environment(pool: PgPool) {
     let failed = turn(one, TurnState::Failed);
     turns::put(conn, &failed).await.unwrap();
     assert!(turns::list(conn, None).await.unwrap().contains(&failed));
-    assert!(!turns::delete_failed(conn, one, Generation::new(3)).await.unwrap(), "that was before it failed");
-    assert!(!turns::delete_failed(conn, two, Generation::new(4)).await.unwrap(), "it only waits");
-    assert!(turns::delete_failed(conn, one, Generation::new(4)).await.unwrap());
+    turns::put(conn, &Turn { kind: TurnKind::Change, ..turn(two, TurnState::Waiting) }).await.unwrap();
+    for each in [one, two] {
+        assert!(!turns::delete_ended(conn, each, Generation::new(3)).await.unwrap(), "that was before");
+        assert!(turns::delete_ended(conn, each, Generation::new(4)).await.unwrap());
+    }
+    for (kind, state) in [(TurnKind::Change, TurnState::Granted), (TurnKind::Reboot, TurnState::Waiting)] {
+        turns::put(conn, &Turn { kind, ..turn(two, state) }).await.unwrap();
+        assert!(!turns::delete_ended(conn, two, Generation::new(4)).await.unwrap(), "{kind:?} {state:?}");
+    }
     assert!(turns::delete(conn, two).await.unwrap() && !turns::delete(conn, two).await.unwrap());
 
     let endless = Turn { expires_at: None, ..turn(one, TurnState::Granted) };

@@ -11,6 +11,7 @@ import { CauseLabel } from "./Labels";
 import { Loaded, SkeletonRows } from "./Loaded";
 import { ResourceLink } from "./links";
 import { Empty } from "./Notice";
+import { Prose } from "./Prose";
 import { Ago } from "./Time";
 
 /** A node page has other things to show. */
@@ -55,7 +56,11 @@ function Change({ change, named }: { change: ResourceChange; named: boolean }): 
             <ResourceLink resource={change.key} />
           </span>
         )}
-        {change.detail !== "" && <span className="soft" style={{ overflowWrap: "anywhere" }}>{change.detail}</span>}
+        {change.detail !== "" && (
+          <span className="soft" style={{ overflowWrap: "anywhere" }}>
+            because: <Prose text={change.detail} />
+          </span>
+        )}
         <CauseLabel cause={change.cause} />
         <span className="softer small num" title="The generation that was in force">
           generation {change.generation}

@@ -4,6 +4,7 @@ import { eventWord } from "../util/events";
 import { severityStatus } from "../util/status";
 import classes from "./EventList.module.css";
 import { ApplicationLink, NodeLink, RolloutLink } from "./links";
+import { Prose } from "./Prose";
 import { StatusMark } from "./Status";
 import { Ago } from "./Time";
 
@@ -18,7 +19,9 @@ export function EventList({ events, brief = false }: { events: readonly FleetEve
             <span className={classes.mark}>
               <StatusMark look={status.look} label={status.word} size={15} />
             </span>
-            <span className={classes.message}>{event.message}</span>
+            <span className={classes.message}>
+              <Prose text={event.message} />
+            </span>
             <span className={classes.when}>
               <Ago at={event.at} />
             </span>

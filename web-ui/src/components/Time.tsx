@@ -25,13 +25,13 @@ export function Elapsed({ from, to }: { from: string; to?: string | null }): JSX
   );
 }
 
-/** What is left until a deadline. */
-export function Left({ until }: { until: string }): JSX.Element {
+/** What is left until a deadline; `over` says what it means that it has passed. */
+export function Left({ until, over = "overdue" }: { until: string; over?: string }): JSX.Element {
   const now = useNow();
   const ms = Date.parse(until) - now.getTime();
   return (
     <span className="num" title={exact(new Date(until))}>
-      {ms > 0 ? `${duration(ms)} left` : "overdue"}
+      {ms > 0 ? `${duration(ms)} left` : over}
     </span>
   );
 }

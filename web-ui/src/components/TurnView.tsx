@@ -9,13 +9,18 @@ import { nodeCan } from "../util/can";
 import { ActionButton } from "./ActionButton";
 import { ConfirmDialog } from "./ConfirmDialog";
 import { RolloutLink } from "./links";
+import { Prose } from "./Prose";
 import { Elapsed } from "./Time";
 import { toast } from "./Toasts";
 
 export function TurnText({ turn }: { turn: Turn }): JSX.Element {
   return (
     <>
-      {turn.detail !== "" && <p>{turn.detail}</p>}
+      {turn.detail !== "" && (
+        <p style={{ overflowWrap: "anywhere" }}>
+          <Prose text={turn.detail} />
+        </p>
+      )}
       <p className="small soft">
         {turn.reason || "a change"}, {turn.cause}, for <Elapsed from={turn.since} />
         {turn.rollout !== null && (

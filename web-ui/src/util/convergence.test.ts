@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeDetail, NodePlan, PlannedResource, ResourceState, Turn } from "../api/types";
-import { countConvergence, countStatus, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, sortTurns, splitKey, strictest } from "./convergence";
+import { countConvergence, countStatus, groupPlan, modeConsequences, passesFilter, planSentence, rebootConsequences, resourcesNote, sortTurns, splitKey, strictest } from "./convergence";
 import { reportedLines } from "./diff";
 import { eventWord } from "./events";
 import { nodePlanStatus, turnStatus } from "./status";
@@ -33,6 +33,13 @@ describe("resources", () => {
   it("counts the words that occur, the worst first", () => {
     expect(countStatus(RESOURCES)).toEqual([{ status: "drifted", count: 1 }, { status: "converged", count: 3 }]);
     expect(countConvergence({ converged: 2, pending: 0, waiting: 1, drifted: 0, failed: 3 }).map((each) => each.convergence)).toEqual(["failed", "waiting", "converged"]);
+  });
+  it("calls nothing as it should be that the agent does not manage", () => {
+    const unsupported = resource("package:nginx", { status: "unsupported" });
+    expect(resourcesNote([])).toBe("");
+    expect(resourcesNote([resource("a:b")])).toBe("1 resource, all as they should be");
+    expect(resourcesNote([resource("a:b"), unsupported])).toBe("1 of 2 as they should be, 1 not managed by its agent");
+    expect(resourcesNote([...RESOURCES, unsupported])).toBe("1 of 5 not as they should be, 1 not managed by its agent");
   });
   it.each([
     [{ show: "problems" }, ["file:/etc/issue"]],
@@ -69,6 +76,9 @@ describe("restarts", () => {
     expect(text[1]).toBe("3 processes of web and api stop and are started again when it is back.");
     expect(text[2]).toContain("It waits for its turn, so that not too many nodes (app server) of production");
     expect(text[3]).toContain("1 resource is not converged now");
+    // What its agent cannot manage does not keep it from coming back as it was.
+    const partly = node({ resources: [resource("file:/etc/motd"), resource("package:nginx", { status: "unsupported" })] });
+    expect(rebootConsequences(partly, false).join(" ")).not.toContain("not converged");
     expect(rebootConsequences(busy, true)[2]).toContain("It does not wait for its turn");
   });
 });
@@ -90,6 +100,8 @@ describe("plans", () => {
     const restart = plan({ node: "b", change_count: 2, resources: [planned("a", "change"), planned("b", "restart", { disruptive: true })] });
     expect(planSentence([plan(), restart, plan({ state: "problem", problem: "it is down" })])).toBe("2 changes on b, 1 of them disruptive; 1 node without an answer.");
     expect(planSentence([plan({ state: "problem" })])).toBe("No node has answered; 1 node without an answer.");
+    expect(planSentence([plan(), plan({ node: "c", state: "missing" })])).toBe("Nothing would change on a; 1 node without a host yet.");
+    expect(nodePlanStatus(plan({ state: "missing" })).word).toBe("no host yet");
   });
   it("does not call a node well of which something could not be told", () => {
     expect(nodePlanStatus(plan()).look).toBe("ok");
@@ -116,11 +128,18 @@ describe("reportedLines", () => {
     expect(lines.map((line) => line.kind)).toEqual(["head", "head", "head", "same", "removed", "added", "head"]);
     expect(lines[4]?.text).toBe("-- a rule of dashes");
   });
-  it("leaves facts as they are", () => {
-    expect(reportedLines("mode: 0644 -> 0600\n- not a diff\n")).toEqual([
-      { kind: "same", text: "mode: 0644 -> 0600" },
-      { kind: "same", text: "- not a diff" },
-    ]);
+  const shown = (text: string): string[] => reportedLines(text).map((line) => `${line.kind}:${line.text}`);
+  it("leaves facts as they are, also before a unified diff", () => {
+    expect(shown("mode: 0644 -> 0600\n")).toEqual(["same:mode: 0644 -> 0600"]);
+    expect(shown("hostname: a -> b\n--- /etc/hosts\n+++ /etc/hosts\n@@ -1 +1 @@\n-127.0.1.1 a\n+127.0.1.1 b\n")).toEqual(["same:hostname: a -> b", "head:--- /etc/hosts", "head:+++ /etc/hosts", "head:@@ -1 +1 @@", "removed:127.0.1.1 a", "added:127.0.1.1 b"]);
+  });
+  it("knows lines with a sign, as of sshd and of certificates", () => {
+    expect(shown("- PermitRootLogin yes\n+ PermitRootLogin no\n")).toEqual(["removed:PermitRootLogin yes", "added:PermitRootLogin no"]);
+  });
+  it("knows the heads of a second file, and of one that only goes", () => {
+    const text = "--- /etc/apt/a.sources\n+++ /etc/apt/a.sources\n-URIs: a\n+URIs: b\n--- /etc/apt/a.asc\n+++ /etc/apt/a.asc\n-no key\n+the declared key\n--- /etc/apt/a.gpg\n-a former key\n";
+    expect(reportedLines(text).map((line) => line.kind)).toEqual(["head", "head", "removed", "added", "head", "head", "removed", "added", "head", "removed"]);
+    expect(shown("--- /a\n+++ /a\n@@ -1 +1 @@\n-x\n+y\n--- /b\n+++ /b\n@@ -0,0 +1 @@\n+--- z\n").slice(5)).toEqual(["head:--- /b", "head:+++ /b", "head:@@ -0,0 +1 @@", "added:--- z"]);
   });
 });
 

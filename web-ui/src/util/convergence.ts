@@ -36,6 +36,16 @@ export function passesFilter(resource: ResourceState, { kind, show }: ResourceFi
   return show === "held" ? resource.mode !== "enforce" : resource.status === show;
 }
 
+/** All resources of a node in a few words. What its agent cannot manage is not wrong, and not as it should be either. */
+export function resourcesNote(resources: readonly ResourceState[]): string {
+  if (resources.length === 0) return "";
+  const unmanaged = resources.filter((each) => each.status === "unsupported").length;
+  const wrong = resources.filter((each) => each.status !== "converged").length - unmanaged;
+  const rest = unmanaged > 0 ? `, ${unmanaged} not managed by its agent` : "";
+  if (wrong > 0) return `${wrong} of ${resources.length} not as they should be${rest}`;
+  return unmanaged > 0 ? `${resources.length - unmanaged} of ${resources.length} as they should be${rest}` : `${plural(resources.length, "resource")}, all as they should be`;
+}
+
 const STRICTNESS: Record<Mode, number> = { enforce: 0, report: 1, ignore: 2 };
 
 /** Mirrors `muster_planning::modes`: an override only ever holds the agent back. */
@@ -86,7 +96,7 @@ export function modeConsequences(node: NodeDetail, resource: string | null, mode
 export function rebootConsequences(node: NodeDetail, now: boolean): string[] {
   const applications = [...new Set(node.processes.map((process) => process.application))];
   const roles = node.roles.map((role) => role.replaceAll("_", " "));
-  const missing = Math.max(0, node.resource_count - node.resources.filter((each) => each.status === "converged").length);
+  const missing = node.resources.filter((each) => each.status !== "converged" && each.status !== "unsupported").length;
   return [
     `The host ${node.facts.hostname || node.name} is restarted: it is away for a minute or so.`,
     node.processes.length > 0 ? `${plural(node.processes.length, "process", "processes")} of ${list(applications)} ${node.processes.length === 1 ? "stops and is" : "stop and are"} started again when it is back.` : "It runs no processes.",
@@ -142,13 +152,14 @@ export function planSentence(nodes: readonly NodePlan[]): string {
   const changes = changing.reduce((sum, node) => sum + node.change_count, 0);
   const disruptive = answered.reduce((sum, node) => sum + node.resources.filter((each) => each.disruptive && each.mode === "enforce" && each.change !== "none").length, 0);
   const problems = nodes.filter((node) => node.state === "problem").length;
+  const hostless = nodes.filter((node) => node.state === "missing").length;
   const head =
     answered.length === 0
       ? "No node has answered"
       : changes === 0
         ? answered.length === 1 ? `Nothing would change on ${answered[0]?.node}` : `Nothing would change on ${plural(answered.length, "node")}`
         : `${plural(changes, "change")} on ${changing.length === 1 ? changing[0]?.node : plural(changing.length, "node")}`;
-  return `${head}${disruptive > 0 ? `, ${disruptive} of them disruptive` : ""}${problems > 0 ? `; ${plural(problems, "node")} without an answer` : ""}.`;
+  return `${head}${disruptive > 0 ? `, ${disruptive} of them disruptive` : ""}${problems > 0 ? `; ${plural(problems, "node")} without an answer` : ""}${hostless > 0 ? `; ${plural(hostless, "node")} without a host yet` : ""}.`;
 }
 
 /** The worst first, then in the order of the fleet: failed turns hold the others up. */

@@ -104,16 +104,25 @@ export interface ReportedLine {
   text: string;
 }
 
-/** The lines of a difference as an agent reports it: a unified diff, or a line for each fact, which is left as it is. */
+const HUNK = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/;
+
+/**
+ * The lines of a difference as an agent reports it: unified diffs, lines with a sign, and a line for each fact, which is left as it
+ * is, one after the other. Within a hunk, whose length is known, what looks like a head is content.
+ */
 export function reportedLines(text: string): ReportedLine[] {
-  let head = -1;
+  let [old, fresh] = [0, 0];
   return split(text).map((line, index, lines) => {
-    if (head === -1 && line.startsWith("--- ") && lines[index + 1]?.startsWith("+++ ")) head = index;
-    if (head === -1) return { kind: "same", text: line };
-    // Past the head, a line that begins like one is content.
-    if (index <= head + 1 || line.startsWith("@@ ") || line.startsWith("\\ ")) return { kind: "head", text: line };
-    if (line.startsWith("+")) return { kind: "added", text: line.slice(1) };
-    if (line.startsWith("-")) return { kind: "removed", text: line.slice(1) };
-    return { kind: "same", text: line.replace(/^ /, "") };
+    if (line.startsWith("\\ ")) return { kind: "head", text: line };
+    const kind = line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : "same";
+    if (old > 0 || fresh > 0) {
+      if (kind !== "added") old -= 1;
+      if (kind !== "removed") fresh -= 1;
+      return { kind, text: kind === "same" ? line.replace(/^ /, "") : line.slice(1) };
+    }
+    const hunk = HUNK.exec(line);
+    if (hunk !== null) [old, fresh] = [Number(hunk[1] ?? 1), Number(hunk[2] ?? 1)];
+    if (hunk !== null || line.startsWith("--- ") || (line.startsWith("+++ ") && lines[index - 1]?.startsWith("--- "))) return { kind: "head", text: line };
+    return { kind, text: kind === "same" ? line : line.slice(1).replace(/^ /, "") };
   });
 }

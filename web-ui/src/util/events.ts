@@ -4,7 +4,7 @@ import { words } from "./format";
 const KINDS: Record<string, string> = {
   "node.turn_waiting": "waits for its turn",
   "node.turn_failed": "turn: change failed",
-  "node.turn_lost": "turn: fell silent",
+  "node.turn_lost": "turn: not given back",
   "node.turn_released": "turn: others may go on",
   "node.mode_set": "mode set",
   "node.changed": "node changed",

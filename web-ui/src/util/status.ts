@@ -158,6 +158,7 @@ export function turnStatus(turn: Turn): StatusWord {
 export function nodePlanStatus(plan: NodePlan): StatusWord {
   if (plan.state === "waiting") return { look: "busy", word: "asking" };
   if (plan.state === "problem") return { look: "error", word: "no answer" };
+  if (plan.state === "missing") return { look: "off", word: "no host yet" };
   const stuck = plan.resources.filter((each) => each.change === "unknown" || each.change === "skip").length;
   if (plan.change_count > 0) return { look: "info", word: plan.change_count === 1 ? "1 change" : `${plan.change_count} changes` };
   return stuck > 0 ? { look: "warning", word: `${stuck} not known` } : { look: "ok", word: "nothing would change" };

@@ -1,8 +1,9 @@
-//! The dashboard of the running demo in a real browser: sign in, read, as a person would.
+//! The dashboard of the running demo in a real browser: sign in, read, break things on a node and see them heal, as a person
+//! would.
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::proof::seconds;
 use super::report::Row;
@@ -31,6 +32,8 @@ fn look(stage: &Stage) -> Result<usize> {
     web_ui::install(&node)?;
     let password = stage.password_file();
     let nodes = stage.hosts.len().to_string();
+    let host = stage.hosts.iter().find(|host| host.application.is_some()).context("no application server")?;
+    let host_dir = host.state_dir.join("host");
     let arguments = [
         "run",
         "e2e:real",
@@ -43,6 +46,10 @@ fn look(stage: &Stage) -> Result<usize> {
         &nodes,
         "--application",
         APPLICATION,
+        "--node",
+        host.name,
+        "--host-dir",
+        &host_dir.to_string_lossy(),
     ];
     let (status, out, err) = node.npm(&web_ui::dir(), &arguments).outcome()?;
     if !status.success() {

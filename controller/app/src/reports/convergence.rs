@@ -61,7 +61,7 @@ impl App {
         muster_db::reports::convergence_append(conn, node.id, &report, CONVERGENCE_RUNS_KEPT).await?;
         muster_db::reports::node_set_convergence(conn, node.id, &report, now).await?;
         self.convergence_tell(conn, announcements, node, &known, &report).await?;
-        if report.converged() && muster_db::turns::delete_failed(conn, node.id, report.generation).await? {
+        if report.converged() && muster_db::turns::delete_ended(conn, node.id, report.generation).await? {
             self.turns_freed(conn, announcements, &node.environment).await?;
         }
         node.reported_generation = report.generation;

@@ -133,6 +133,18 @@ async fn a_failure_holds_the_others_up_until_it_is_mended(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_node_that_has_nothing_left_to_change_does_not_wait_any_more(pool: PgPool) {
+    let (world, one, two) = two_nodes(pool).await;
+    assert!(world.granted(one).await);
+    assert!(!world.granted(two).await);
+    // What it was to change is declared no more.
+    world.converges(two, 1, 3).await;
+    assert_eq!(world.turns().await, [("web-1".to_owned(), TurnState::Granted)]);
+    world.gives_back(one, TurnOutcome::Done).await;
+    assert!(world.granted(one).await, "nobody asked first");
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_node_that_falls_silent_in_its_turn_counts_as_failed(pool: PgPool) {
     let (world, one, two) = two_nodes(pool).await;
     assert!(world.granted(one).await);

@@ -97,6 +97,9 @@ pub(crate) fn resource(record: ResourceRecord) -> api::ResourceState {
         change,
         change_detail,
     } = record;
+    // Of one that is as it should be, what was found before it was changed is history.
+    let put_right = status == observed::ResourceStatus::Converged && change_detail.as_ref() == Some(&detail);
+    let detail = if put_right { String::new() } else { detail };
     api::ResourceState {
         kind: key.split_once(':').map_or("", |(kind, _)| kind).to_owned(),
         key,
@@ -180,5 +183,34 @@ fn metrics_point(point: metrics::NodeMetrics) -> api::MetricsPoint {
         load_15,
         network_rx_bytes_per_s,
         network_tx_bytes_per_s,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+    use muster_domain::resource::Mode;
+
+    #[test]
+    fn what_was_put_right_is_not_how_it_is() {
+        let shown = |status, detail: &str, change_detail: Option<&str>| {
+            let record = ResourceRecord {
+                key: "file:/etc/motd".to_owned(),
+                status,
+                mode: Mode::Enforce,
+                detail: detail.to_owned(),
+                differs: false,
+                reported_at: DateTime::UNIX_EPOCH,
+                changed_at: None,
+                change: None,
+                change_detail: change_detail.map(str::to_owned),
+            };
+            resource(record).detail
+        };
+        let (converged, drifted) = (observed::ResourceStatus::Converged, observed::ResourceStatus::Drifted);
+        assert_eq!(shown(converged, "is missing", Some("is missing")), "");
+        assert_eq!(shown(converged, "22.11.0 satisfies 22", None), "22.11.0 satisfies 22");
+        assert_eq!(shown(drifted, "content differs", Some("content differs")), "content differs");
     }
 }

@@ -4,6 +4,7 @@ import { useState, type JSX } from "react";
 import type { Attention, Overview } from "../../api/types";
 import { ApplicationLink, NodeLink } from "../../components/links";
 import { Panel } from "../../components/Panel";
+import { Prose } from "../../components/Prose";
 import { StatusMark } from "../../components/Status";
 import { plural } from "../../util/format";
 import { severityStatus, type Look } from "../../util/status";
@@ -69,8 +70,12 @@ function AttentionList({ items }: { items: readonly Attention[] }): JSX.Element 
               <StatusMark look={status.look} label={status.word} />
             </span>
             <span>
-              <p className={classes.message}>{item.message}</p>
-              <p className={classes.hint}>{item.hint}</p>
+              <p className={classes.message}>
+                <Prose text={item.message} />
+              </p>
+              <p className={classes.hint}>
+                <Prose text={item.hint} />
+              </p>
             </span>
             <span>
               {item.node !== null && <NodeLink name={item.node} />}

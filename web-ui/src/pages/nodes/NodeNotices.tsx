@@ -118,7 +118,7 @@ export function OverrideText({ set }: { set: ModeOverride }): JSX.Element {
   return (
     <p className="small soft" style={{ overflowWrap: "anywhere" }}>
       {set.resource === null ? "The whole node is" : "It is"} set to <b>{modeStatus(set.mode).word}</b> by {set.set_by} <Ago at={set.set_at} />: {set.reason || "no reason given"} (
-      {set.expires_at === null ? "until somebody lifts it" : <Left until={set.expires_at} />})
+      {set.expires_at === null ? "until somebody lifts it" : <Left until={set.expires_at} over="is being lifted" />})
     </p>
   );
 }

@@ -5,6 +5,7 @@ import type { ResourceDetail } from "../../api/types";
 import { ChangeText } from "../../components/Code";
 import { CauseLabel } from "../../components/Labels";
 import { Loaded, SkeletonRows } from "../../components/Loaded";
+import { Prose } from "../../components/Prose";
 import { Ago } from "../../components/Time";
 import classes from "./Resources.module.css";
 
@@ -19,7 +20,7 @@ export function ResourceDiffs({ node, resource }: { node: string; resource: stri
 }
 
 export function Diffs({ detail }: { detail: ResourceDetail }): JSX.Element {
-  const last = detail.change_diff ?? detail.change_detail;
+  const changed = (detail.change_diff ?? detail.change_detail) !== null && detail.changed_at !== null;
   return (
     <div className={classes.diffs}>
       {detail.diff !== null && (
@@ -28,16 +29,22 @@ export function Diffs({ detail }: { detail: ResourceDetail }): JSX.Element {
           <ChangeText text={detail.diff} label={`What differs now of ${detail.key}`} />
         </div>
       )}
-      {last !== null && detail.changed_at !== null && (
+      {changed && (
         <div>
           <div className={classes.caption}>
             The last change <Ago at={detail.changed_at} />
             {detail.change !== null && <CauseLabel cause={detail.change} />}
           </div>
-          <ChangeText text={last} label={`The last change of ${detail.key}`} />
+          {detail.change_diff !== null ? (
+            <ChangeText text={detail.change_diff} label={`The last change of ${detail.key}`} />
+          ) : (
+            <p className="small soft" style={{ overflowWrap: "anywhere" }}>
+              because: <Prose text={detail.change_detail ?? ""} />
+            </p>
+          )}
         </div>
       )}
-      {detail.diff === null && last === null && <p className="small soft">Nothing differs, and no change of it is known.</p>}
+      {detail.diff === null && !changed && <p className="small soft">Nothing differs, and no change of it is known.</p>}
     </div>
   );
 }

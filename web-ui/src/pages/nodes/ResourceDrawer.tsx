@@ -9,6 +9,7 @@ import { Changes } from "../../components/Changes";
 import { Facts } from "../../components/Facts";
 import { CauseLabel, ModeWord } from "../../components/Labels";
 import { Loaded, SkeletonBlock } from "../../components/Loaded";
+import { Prose } from "../../components/Prose";
 import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { useSession } from "../../hooks/contexts";
@@ -57,7 +58,11 @@ function Detail({ node, detail, setMode }: { node: NodeDetail; detail: ResourceD
             Set the mode
           </ActionButton>
         </div>
-        {detail.detail !== "" && <p style={{ overflowWrap: "anywhere" }}>{detail.detail}</p>}
+        {detail.detail !== "" && (
+          <p style={{ overflowWrap: "anywhere" }}>
+            <Prose text={detail.detail} />
+          </p>
+        )}
       </div>
       <div className={classes.facts}>
       <Facts

@@ -8,11 +8,11 @@ import { CauseLabel, Chips, ModeWord, type Chip } from "../../components/Labels"
 import { ResourceLink } from "../../components/links";
 import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
+import { Prose } from "../../components/Prose";
 import { Status } from "../../components/Status";
 import { Ago } from "../../components/Time";
 import { useSearchState } from "../../hooks/useSearchState";
-import { countStatus, passesFilter, splitKey } from "../../util/convergence";
-import { plural } from "../../util/format";
+import { countStatus, passesFilter, resourcesNote, splitKey } from "../../util/convergence";
 import { rank, resourceStatus } from "../../util/status";
 import { matches } from "../../util/table";
 import { ResourceDiffs } from "./ResourceDiffs";
@@ -61,7 +61,7 @@ export function Resources({ node }: { node: NodeDetail }): JSX.Element {
   return (
     <Panel
       title="Resources"
-      note={note(resources)}
+      note={resourcesNote(resources)}
       actions={
         resources.length > 0 && (
           <>
@@ -98,12 +98,6 @@ export function Resources({ node }: { node: NodeDetail }): JSX.Element {
   );
 }
 
-function note(resources: readonly ResourceState[]): string {
-  const wrong = resources.filter((resource) => resource.status !== "converged" && resource.status !== "unsupported").length;
-  if (resources.length === 0) return "";
-  return wrong > 0 ? `${wrong} of ${resources.length} not as they should be` : `${plural(resources.length, "resource")}, all as they should be`;
-}
-
 function chips(resources: readonly ResourceState[]): Chip[] {
   const corrective = resources.filter((resource) => resource.change === "corrective").length;
   const held = resources.filter((resource) => resource.mode !== "enforce").length;
@@ -126,7 +120,11 @@ function Name({ resource, open, toggle }: { resource: ResourceState; open: boole
         {resource.change !== null && <CauseLabel cause={resource.change} />}
         <Ago at={resource.changed_at} none="unchanged" />
       </div>
-      {resource.detail !== "" && resource.detail !== resource.change_detail && <div className="small soft" style={{ overflowWrap: "anywhere" }}>{resource.detail}</div>}
+      {resource.detail !== "" && (
+        <div className="small soft" style={{ overflowWrap: "anywhere" }}>
+          <Prose text={resource.detail} />
+        </div>
+      )}
       {(differs || resource.change_detail !== null) && (
         <div>
           <Button variant="subtle" size="compact-xs" ml={-8} aria-expanded={open} leftSection={<Icon name={open ? "down" : "chevron"} size={11} />} onClick={toggle}>

@@ -19,13 +19,13 @@ export function PlanPage(): JSX.Element {
   const { id } = useParams({ from: "/shell/plans/$id" });
   const navigate = useNavigate();
   const plan = useQuery(planQuery(id)).data;
-  const environments = [...new Set(plan?.nodes.map((node) => node.environment))];
+  const about = [...new Set(plan?.nodes.map((node) => (plan.nodes.length === 1 ? node.node : node.environment)))];
   return (
     <>
       <PageHeader
-        title={environments.length === 1 ? `Plan of ${environments[0]}` : "Plan"}
+        title={about.length === 1 ? `Plan of ${about[0]}` : "Plan"}
         parent={{ label: "Fleet", to: "/" }}
-        meta={<span>What the nodes would change now. Plans are kept for ten minutes.</span>}
+        meta={<span>{plan?.candidate ? "What the nodes would change if these files were applied: they are not." : "What the nodes would change now."} Plans are kept for ten minutes.</span>}
       />
       <PlanPanel id={id} again={sameAgain} made={(made) => void navigate({ to: "/plans/$id", params: { id: made.id }, replace: true })} />
     </>

@@ -11,6 +11,7 @@ import { NodeLink, NodeResourceLink } from "../../components/links";
 import { Loaded, SkeletonRows } from "../../components/Loaded";
 import { Empty } from "../../components/Notice";
 import { Panel } from "../../components/Panel";
+import { Prose } from "../../components/Prose";
 import { Status, StatusMark } from "../../components/Status";
 import { Ago, Elapsed } from "../../components/Time";
 import type { Can } from "../../util/can";
@@ -65,7 +66,8 @@ export function PlanPanel({ id, again, made, can, actions }: Props): JSX.Element
 }
 
 function PlanBody({ plan }: { plan: Plan }): JSX.Element {
-  const answered = plan.nodes.filter((node) => node.state !== "waiting").length;
+  const asked = plan.nodes.filter((node) => node.state !== "missing");
+  const answered = asked.filter((node) => node.state !== "waiting").length;
   const nodes = plan.finished ? plan.nodes.toSorted((a, b) => rank(nodePlanStatus(a).look) - rank(nodePlanStatus(b).look) || a.node.localeCompare(b.node)) : plan.nodes;
   return (
     <>
@@ -79,7 +81,7 @@ function PlanBody({ plan }: { plan: Plan }): JSX.Element {
           <>
             <StatusMark look="busy" size={18} />
             <span className={classes.sentence}>
-              {answered} of {plural(plan.nodes.length, "node")} answered
+              {answered} of {plural(asked.length, "node")} answered
             </span>
             <span className="small soft">
               <Elapsed from={plan.created_at} />, at most 45 s
@@ -115,7 +117,7 @@ function NodeView({ plan, open }: { plan: NodePlan; open: boolean }): JSX.Elemen
         <span className={`${classes.name} mono`}>{plan.node}</span>
         <span className="softer small">{plan.environment}</span>
         <Status status={status} />
-        {plan.problem !== null && <span style={{ overflowWrap: "anywhere" }}>{plan.problem}</span>}
+        {plan.problem !== null && <span style={{ overflowWrap: "anywhere" }}><Prose text={plan.problem} /></span>}
         {plan.state === "planned" && plan.unchanged_count > 0 && <span className="softer small num">{plural(plan.unchanged_count, "resource")} as {plan.unchanged_count === 1 ? "it" : "they"} should be</span>}
       </summary>
       <div className={classes.body}>
@@ -137,10 +139,14 @@ function NodeView({ plan, open }: { plan: NodePlan; open: boolean }): JSX.Elemen
             </section>
           );
         })}
-        <p className={classes.foot}>
-          <NodeLink name={plan.node} />
-          {plan.generation !== null && <span className="num"> has generation {plan.generation} in force</span>}
-        </p>
+        {plan.state === "missing" ? (
+          <p className={`${classes.problem} soft`}>It is declared, and no host has joined as it: everything would be made when one does.</p>
+        ) : (
+          <p className={classes.foot}>
+            <NodeLink name={plan.node} />
+            {plan.generation !== null && <span className="num"> has generation {plan.generation} in force</span>}
+          </p>
+        )}
       </div>
     </details>
   );
@@ -163,7 +169,7 @@ function Planned({ node, resource }: { node: string; resource: PlannedResource }
           <NodeResourceLink node={node} resource={resource.key} />
         </span>
         {labels}
-        {resource.detail !== "" && <span className={classes.detail}>{resource.detail}</span>}
+        {resource.detail !== "" && <span className={classes.detail}><Prose text={resource.detail} /></span>}
       </div>
     );
   }
@@ -176,7 +182,7 @@ function Planned({ node, resource }: { node: string; resource: PlannedResource }
         <Status status={status} />
         <span className={`${classes.key} mono`}>{resource.key}</span>
         {labels}
-        {resource.detail !== "" && <span className={classes.detail}>{resource.detail}</span>}
+        {resource.detail !== "" && <span className={classes.detail}><Prose text={resource.detail} /></span>}
       </summary>
       <div className={classes.diff}>
         <ChangeText text={resource.diff} label={`What would change of ${resource.key}`} />
