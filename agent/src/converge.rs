@@ -19,6 +19,7 @@ mod sight;
 mod told;
 mod transaction;
 mod turns;
+mod way_in;
 
 pub use noop::Planner;
 pub use nudges::Nudges;
@@ -132,6 +133,8 @@ impl Converger {
     /// Converges until it is dropped.
     pub async fn run(mut self) {
         let mut drift = Drift::new(self.host.clone(), self.config.intervals.drift_rest);
+        let state = self.config.state_dir.clone();
+        crate::blocking(move || crate::resources::validate::clear(&state)).await;
         self.recover().await;
         loop {
             let asked = self.nudges.take_asked();

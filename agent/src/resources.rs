@@ -37,7 +37,7 @@ pub(crate) use certificates::issue as issue_certificate;
 pub use certificates::{CertificateRequest, CertificateSource};
 pub(crate) use kinds::{Assessment, Builtin, Kinds};
 pub use look::View;
-pub(crate) use sshd::FILE as SSHD_FILE;
+pub(crate) use sshd::{FILE as SSHD_FILE, last_way_in, of_use_to_admins};
 
 use crate::config::StateDir;
 use muster_domain::resource::{DesiredState, Package, Resource};

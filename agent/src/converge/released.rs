@@ -1,6 +1,7 @@
 //! What is no longer declared: it stays and is told, or is taken away, as its last declaration said.
 
 use super::run::{Run, same};
+use super::way_in::lets_in;
 use crate::ledger::{QueuedReport, Released};
 use muster_domain::{
     Digest,
@@ -44,9 +45,15 @@ impl Run<'_> {
         }
         let claimed: BTreeSet<String> =
             self.assignment.content.resources.iter().flat_map(|resource| claims(&resource.desired)).collect();
+        let needed = self.last_way_in(&released, &claimed).await;
         for entry in released.into_iter().rev() {
             let key = entry.resource.key.clone();
-            let dealt_with = match fate(&entry, &claimed) {
+            let fate = fate(&entry, &claimed);
+            if let Some(reason) = needed.as_ref().filter(|_| lets_in(&entry, fate)) {
+                self.removed.push(self.stays_as_the_last(&entry, reason));
+                continue;
+            }
+            let dealt_with = match fate {
                 Fate::TakenOver => true,
                 Fate::Stays => {
                     let message = format!("{key} is no longer declared and was left as it is");

@@ -9,8 +9,11 @@ mod accounts;
 use super::Look;
 use super::validate::{Candidate, judge, separation_folder};
 use crate::durable;
-use muster_domain::resource::{Sshd, Validator};
-use muster_planning::convergence::{Action, Observed, ObservedSshd, Overruled, SignInChange, SshdSettings};
+use muster_domain::fleet::declared::ADMINS_SUDOERS;
+use muster_domain::resource::{DesiredState, Sshd, Validator};
+use muster_planning::convergence::{
+    Action, Observed, ObservedSshd, Overruled, SignInChange, SshdSettings, shut_out,
+};
 use muster_platform::{CommandLine, Fault, HostError, Ownership, SshdValues, TrialNetwork, WriteFile};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +60,7 @@ fn found(look: Look<'_>, wanted: &Sshd) -> Result<ObservedSshd, String> {
         // What the server does not accept is said when it is applied, in its words.
         let after = after(look, &text, &config, included).ok();
         let keys = after.as_ref().unwrap_or(&before).get("authorizedkeysfile").cloned().unwrap_or_default();
-        let admins = accounts::admins(host, &keys)?;
+        let admins = accounts::admins(host, &keys, &[])?;
         (Vec::new(), after.map(|after| SignInChange { before, after, admins }))
     };
     Ok(ObservedSshd { file, included, overruled, reload_pending: reload_pending(look)?, sign_in })
@@ -139,6 +142,27 @@ pub(super) fn remove(look: Look<'_>, wanted: &Sshd) -> Result<Option<String>, St
     reload(look, wanted)?;
     durable::remove(&marker(look)).map_err(|error| format!("cannot note that it was reloaded: {error}"))?;
     Ok(Some(format!("removed {FILE}, and had the server read its settings")))
+}
+
+/// Whether it can be of use to somebody who administers the node: an account, its keys, the right to become root.
+pub(crate) fn of_use_to_admins(desired: &DesiredState) -> bool {
+    match desired {
+        DesiredState::User(_) | DesiredState::AuthorizedKey(_) => true,
+        DesiredState::File(file) => file.path == ADMINS_SUDOERS,
+        _ => false,
+    }
+}
+
+/// Why nobody who administers the node could sign in any more without these.
+pub(crate) fn last_way_in(look: Look<'_>, gone: &[DesiredState]) -> Result<Option<String>, String> {
+    if !look.host.privileged() || look.host.find_program("sshd").is_none() {
+        return Ok(None);
+    }
+    let now = settings(look.host.sshd_values().map_err(|error| error.to_string())?);
+    let keys = now.get("authorizedkeysfile").cloned().unwrap_or_default();
+    let (before, after) =
+        (accounts::admins(look.host, &keys, &[])?, accounts::admins(look.host, &keys, gone)?);
+    Ok(shut_out(&now, &before, &after))
 }
 
 fn rendered(wanted: &Sshd) -> String {

@@ -9,6 +9,7 @@ mod presets;
 mod stunnel;
 
 use super::Look;
+use crate::config::StateDir;
 use crate::durable;
 use muster_domain::resource::{DesiredState, File, PackageEnsure, Validator};
 use muster_platform::{CommandLine, CommandOutput, Ownership, TrialNetwork, WriteFile};
@@ -135,6 +136,18 @@ fn not_installed(look: Look<'_>, file: Candidate<'_>, preset: &Preset) -> Result
         preset.program,
         preset.packages.first().unwrap_or(&preset.program),
     ))
+}
+
+/// Takes away what a former life of the agent was about to have judged when it was killed: it may be a secret.
+pub(crate) fn clear(state: &StateDir) {
+    let folder = state.candidates();
+    match std::fs::remove_dir_all(&folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), "cannot remove what was left to be judged: {error}");
+        }
+    }
 }
 
 fn own_command(look: Look<'_>, file: Candidate<'_>, line: &str) -> Result<(), String> {

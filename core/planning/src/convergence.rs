@@ -60,7 +60,7 @@ pub use repositories::{
     InvalidKey, InvalidRepository, ObservedRepository, RepositoryFiles, check_key, repository_files,
 };
 pub use services::{Activity, Enablement, ObservedService, UnitLoad};
-pub use sshd::{Admin, ObservedSshd, Overruled, SignInChange, SshdSettings};
+pub use sshd::{Admin, ObservedSshd, Overruled, SignInChange, SshdSettings, shut_out};
 pub use system::{
     ObservedHostname, ObservedSysctl, ObservedTimezone, hostname_hosts, hosts_file, sysctl_value,
 };

@@ -306,7 +306,13 @@ fn why(ctx: &TurnCtx<'_>, turns: &[Turn], blocked: &Blocked) -> String {
         }
         let Some(turn) = turns.iter().find(|turn| turn.node == *node) else { return name };
         let since = turn.since.format("%H:%M:%SZ");
+        let silent = !ctx.members.get(node).is_some_and(|member| member.reachable);
         match (turn.state, turn.kind) {
+            // A node that restarts is silent for a while.
+            (TurnState::Granted, TurnKind::Change) if silent => format!(
+                "{name} is not heard from, and was changing since {since} ({}; `muster node release-turn {name}` lets others change)",
+                turn.reason
+            ),
             (TurnState::Granted, TurnKind::Change) => {
                 format!("{name} is changing since {since} ({})", turn.reason)
             }

@@ -43,13 +43,18 @@ impl Scene {
 
     /// The same for what failed before: asks the node to try it again at once instead of when it would by itself.
     pub(crate) fn mend(&self, sections: &str) -> Result<()> {
+        self.attempt(sections)?;
+        self.fleet.look(NODE)?;
+        self.fleet.converged(&[NODE])
+    }
+
+    /// Puts sections of a fleet file in force, and waits until the node has tried them, whatever came of it.
+    pub(crate) fn attempt(&self, sections: &str) -> Result<()> {
         self.apply(sections)?;
         wait_for("the node to try what it has now", BOUND, || {
             let node = self.fleet.node(NODE)?;
             Ok((node["generation"] == node["reported_generation"]).then_some(()))
-        })?;
-        self.fleet.look(NODE)?;
-        self.fleet.converged(&[NODE])
+        })
     }
 
     /// Waits until a resource failed with a reason that holds this text.

@@ -37,6 +37,8 @@ pub struct Fleet {
     cli: Cli,
     people: SocketAddr,
     programs: PathBuf,
+    /// Further options of the controller.
+    options: Vec<String>,
     dir: PathBuf,
     lab: Lab,
 }
@@ -44,18 +46,28 @@ pub struct Fleet {
 impl Fleet {
     /// A lab with a running controller and an operator who is signed in, of the programs that were built beside this one.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options of the controller, such as `--heartbeat-interval=2`.
+    pub fn start_with(options: &[&str]) -> Result<Self> {
         let beside = lab::program()?;
-        Self::start_of(beside.parent().unwrap_or(Path::new("/")))
+        Self::start_as(beside.parent().unwrap_or(Path::new("/")), options)
     }
 
     /// The same with the programs of another folder.
     pub fn start_of(programs: &Path) -> Result<Self> {
+        Self::start_as(programs, &[])
+    }
+
+    fn start_as(programs: &Path, options: &[&str]) -> Result<Self> {
         let lab = Lab::new()?;
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
         let programs = programs.to_owned();
         let dir = lab.scratch("fleet")?;
         let people = free_address()?;
         let cli = Cli::new(program(&programs, "muster")?, &dir.join("config"));
-        let mut fleet = Self { controller: None, cli, people, programs, dir, lab };
+        let mut fleet = Self { controller: None, cli, people, programs, options, dir, lab };
         fleet.start_controller()?;
         let password = fleet.dir.join("admin-password");
         let password =
@@ -83,7 +95,7 @@ impl Fleet {
             ("--admin-password-file", self.dir.join("admin-password").display().to_string()),
         ];
         let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-        let args = std::iter::once("serve".to_owned()).chain(options);
+        let args = std::iter::once("serve".to_owned()).chain(options).chain(self.options.clone());
         let log = self.dir.join("controller.log");
         let mut controller = self.lab.daemon(&program(&self.programs, "muster-controller")?, args, &log)?;
         wait_for("the controller to serve", START_BOUND, || {
@@ -225,6 +237,12 @@ impl Fleet {
             }
             Ok(Some(resource))
         })
+    }
+
+    /// Who is changing, who waits for that and why, as `muster node turns` tells.
+    pub fn turns(&self) -> Result<Vec<Value>> {
+        let answer = self.cli.json(&["node", "turns"])?;
+        answer.as_array().cloned().with_context(|| format!("`muster node turns` answered {answer}"))
     }
 
     /// Asks a node to look now.

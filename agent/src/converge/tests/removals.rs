@@ -121,3 +121,41 @@ async fn what_comes_back_before_it_was_removed_stays_and_its_readers_notice_when
     bench.settled().await;
     assert_eq!(bench.read_by("web"), "/etc/common.conf=x\n");
 }
+
+#[tokio::test]
+async fn the_last_key_with_which_somebody_can_sign_in_stays() {
+    use muster_domain::resource::{AuthorizedKey, Sshd};
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0Qy1Zk5Zs1b2n3m4c5v6b7n8m9q0w1e2r3t4y5u6i7 amara";
+    let keys = |user: &str| {
+        let keys = AuthorizedKey { user: user.into(), keys: vec![KEY.into()], exclusive: true };
+        removable(Resource::new(key("authorized_key", user), vec![], DesiredState::AuthorizedKey(keys)))
+    };
+    let sshd = |root: &str| {
+        let settings =
+            [("PasswordAuthentication", "no"), ("PermitRootLogin", root)].map(|(a, b)| (a.into(), b.into()));
+        Resource::new(key("sshd", "node"), vec![], DesiredState::Sshd(Sshd { settings: settings.into() }))
+    };
+    let mut bench = Bench::new();
+    bench.host.install_sshd();
+    bench.host.tamper("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\namara:x:1000:1000::/home/amara:/bin/bash\nbo:x:1001:1001::/home/bo:/bin/bash\n");
+    bench.host.tamper("/etc/group", "root:x:0:\nsudo:x:27:amara,bo\namara:x:1000:\nbo:x:1001:\n");
+    for home in ["/root", "/home/amara", "/home/bo"] {
+        bench.host.tamper(&format!("{home}/.profile"), "");
+    }
+    bench.assign_and_run(&[keys("amara"), keys("bo"), sshd("no")]).await;
+    let path = |user: &str| format!("/home/{user}/.ssh/authorized_keys");
+    assert!(bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)));
+    // One of two may go, the last may not.
+    bench.assign_and_run(&[keys("amara"), sshd("no")]).await;
+    assert!(!bench.content(&path("bo")).is_some_and(|content| content.contains(KEY)));
+    let reports = bench.assign_and_run(&[sshd("no")]).await;
+    let report = &reports["authorized_key:amara"];
+    assert_eq!(report.status, ResourceStatus::Failed);
+    assert!(report.detail.contains("only amara can"), "{}", report.detail);
+    assert!(bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)));
+    // Once somebody else can come in, it goes.
+    bench.host.tamper("/root/.ssh/authorized_keys", KEY);
+    bench.assign_and_run(&[sshd("prohibit-password")]).await;
+    assert!(!bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)));
+}

@@ -1,24 +1,30 @@
 //! Who administers this host, and with what they could sign in.
 
-use muster_planning::convergence::Admin;
+use muster_domain::fleet::declared::ADMINS_SUDOERS;
+use muster_domain::resource::DesiredState;
+use muster_planning::convergence::{Admin, without_managed_keys};
 use muster_platform::{Fault, Host, HostError};
 use std::path::{Path, PathBuf};
 
 /// Whoever is in one of these may become root, as Debian and Ubuntu set up sudo.
 const ADMIN_GROUPS: [&str; 3] = ["sudo", "admin", "wheel"];
-/// Where the base role says who may become root without being in one of them.
-const ADMINS: &str = "/etc/sudoers.d/90-muster-admins";
 
 /// What a key is called in `authorized_keys`.
 const KEY_KINDS: [&str; 5] = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
 
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Root, and the members of its groups. `keys` is where the server looks for keys.
-pub(super) fn admins(host: &dyn Host, keys: &[String]) -> Result<Vec<Admin>, String> {
+/// Root, and whoever may become root, once these resources are gone. `keys` is where the server looks for keys.
+pub(super) fn admins(host: &dyn Host, keys: &[String], gone: &[DesiredState]) -> Result<Vec<Admin>, String> {
+    let without = |holds: &dyn Fn(&DesiredState) -> bool| gone.iter().any(holds);
     let (passwd, group, shadow) =
         (read(host, "/etc/passwd")?, read(host, "/etc/group")?, read(host, "/etc/shadow")?);
-    let sudoers = read(host, ADMINS)?;
+    // Where the base role says who may become root without being in one of the groups.
+    let sudoers =
+        match without(&|gone| matches!(gone, DesiredState::File(file) if file.path == ADMINS_SUDOERS)) {
+            true => String::new(),
+            false => read(host, ADMINS_SUDOERS)?,
+        };
     let named = |name: &str| sudoers.lines().any(|line| line.split_whitespace().next() == Some(name));
     let mut admins = Vec::new();
     for line in passwd.lines() {
@@ -31,10 +37,15 @@ pub(super) fn admins(host: &dyn Host, keys: &[String]) -> Result<Vec<Admin>, Str
         if !administers || shell.ends_with("/nologin") || shell.ends_with("/false") {
             continue;
         }
+        if without(&|gone| matches!(gone, DesiredState::User(user) if user.name == name)) {
+            continue;
+        }
+        let ours_too =
+            !without(&|gone| matches!(gone, DesiredState::AuthorizedKey(keys) if keys.user == name));
         admins.push(Admin {
             name: name.to_owned(),
             root,
-            key: has_key(host, keys, name, uid, home),
+            key: has_key(host, keys, (name, uid, home), ours_too),
             password: has_password(&shadow, name),
             groups,
         });
@@ -67,12 +78,14 @@ fn has_password(shadow: &str, name: &str) -> bool {
 }
 
 /// Whether a key lies where the server looks, and nobody else could have put it there: the server does not take it then.
-fn has_key(host: &dyn Host, files: &[String], name: &str, uid: u32, home: &str) -> bool {
+/// Those that the agent put there count only with `ours_too`.
+fn has_key(host: &dyn Host, files: &[String], (name, uid, home): (&str, u32, &str), ours_too: bool) -> bool {
     let files = files.iter().flat_map(|line| line.split_whitespace()).filter(|file| *file != "none");
     files.map(|file| place(file, name, home)).any(|path| {
-        let holds = host
-            .read(&path, MAX_FILE_BYTES)
-            .is_ok_and(|content| String::from_utf8_lossy(&content).lines().any(key));
+        let holds = host.read(&path, MAX_FILE_BYTES).is_ok_and(|content| {
+            let content = String::from_utf8_lossy(&content);
+            if ours_too { content.lines().any(key) } else { without_managed_keys(&content).lines().any(key) }
+        });
         holds
             && path.ancestors().take_while(|part| part.starts_with(home)).all(|part| private(host, part, uid))
             && private(host, &path, uid)

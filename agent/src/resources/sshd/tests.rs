@@ -49,7 +49,7 @@ fn who_may_become_root_by_the_base_role_is_an_administrator() {
     let world = World::new();
     world.host.tamper("/etc/group", "root:x:0:\namara:x:1000:\n");
     let names = |world: &World| -> Vec<String> {
-        let admins = accounts::admins(&world.host, &[]).unwrap();
+        let admins = accounts::admins(&world.host, &[], &[]).unwrap();
         admins.into_iter().map(|admin| admin.name).collect()
     };
     assert_eq!(names(&world), ["root"]);

@@ -133,6 +133,18 @@ fn a_command_of_ones_own_finds_the_content_under_the_name_of_the_file() {
 }
 
 #[test]
+fn what_a_killed_agent_was_about_to_have_judged_is_taken_away_by_the_next() {
+    let state = tempfile::tempdir().unwrap();
+    let state = StateDir::new(state.path());
+    let left = state.candidates().join("some");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("token"), "secret").unwrap();
+    clear(&state);
+    assert!(!state.candidates().exists());
+    clear(&state);
+}
+
+#[test]
 fn the_words_of_a_program_about_a_secret_are_not_told() {
     let host = FakeHost::default();
     host.set_judge("nginx", |_, _| failed("unexpected \"s3cret\" in /etc/nginx/a:1"));

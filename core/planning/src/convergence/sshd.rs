@@ -135,6 +135,20 @@ fn locked_out(change: &SignInChange) -> Option<String> {
     ))
 }
 
+/// Why those who administer the node could not sign in any more once something is taken away: nobody of those `after` it gets
+/// in, and somebody of those `before` it did.
+pub fn shut_out(settings: &SshdSettings, before: &[Admin], after: &[Admin]) -> Option<String> {
+    let last: Vec<&str> =
+        before.iter().filter(|admin| gets_in(settings, admin)).map(|admin| admin.name.as_str()).collect();
+    if last.is_empty() || after.iter().any(|admin| gets_in(settings, admin)) {
+        return None;
+    }
+    Some(format!(
+        "without it nobody who administers this node could sign in: only {} can; declare a key for another administrator first, or let root sign in with one",
+        last.join(", ")
+    ))
+}
+
 fn gets_in(settings: &SshdSettings, admin: &Admin) -> bool {
     let is = |keyword: &str, value: &str| {
         settings
@@ -266,6 +280,21 @@ mod tests {
             let after = [("passwordauthentication", "no"), (keyword, pattern)];
             assert_eq!(refused(&after, amara()), out, "{keyword} {pattern}");
         }
+    }
+
+    #[test]
+    fn the_last_who_gets_in_is_not_taken_away() {
+        let no_root = settings(&[("passwordauthentication", "no"), ("permitrootlogin", "no")]);
+        let (root, amara) = (admin("root", true, true), admin("amara", true, false));
+        let before = [root.clone(), amara.clone()];
+        let told = shut_out(&no_root, &before, std::slice::from_ref(&root)).unwrap();
+        assert!(told.contains("only amara can"), "{told}");
+        let without_key = [root.clone(), admin("amara", false, false)];
+        assert!(shut_out(&no_root, &before, &without_key).is_some());
+        assert_eq!(shut_out(&no_root, &before, &[admin("bo", true, false)]), None);
+        assert_eq!(shut_out(&settings(&OPEN), &before, std::slice::from_ref(&root)), None);
+        // Nobody gets in as it is: nothing is held back for that.
+        assert_eq!(shut_out(&no_root, &without_key, &[]), None);
     }
 
     #[test]

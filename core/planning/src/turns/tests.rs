@@ -234,6 +234,21 @@ fn a_turn_that_is_not_asked_for_again_is_lost_by_the_living_and_failed_by_the_si
 }
 
 #[test]
+fn whoever_waits_for_a_silent_node_is_told_so_and_what_to_do() {
+    let mut world = World::new(2, None);
+    assert!(world.ask(1));
+    let why = |world: &mut World| match world.ask_for(2, TurnKind::Change, ChangeCause::Intentional) {
+        TurnAnswer::Waiting { reason, .. } => reason,
+        TurnAnswer::Granted { .. } => panic!("the other one has its turn"),
+    };
+    assert!(why(&mut world).starts_with("app-1 is changing since "));
+    world.nodes.get_mut(&node_id(1)).unwrap().2 = false;
+    let told = why(&mut world);
+    assert!(told.starts_with("app-1 is not heard from, and was changing since "), "{told}");
+    assert!(told.contains("`muster node release-turn app-1` lets others change"), "{told}");
+}
+
+#[test]
 fn a_restart_has_longer_and_time_without_a_controller_does_not_count() {
     let mut world = World::new(2, None);
     let answer = world.ask_for(1, TurnKind::Reboot, ChangeCause::Intentional);
