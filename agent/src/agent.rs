@@ -110,6 +110,7 @@ impl Agent {
         let reach = FreshConnection::new(config.clone(), ledger.clone());
         let (state, clock) = (config.state_dir.clone(), config.clock.clone());
         let safe = SafeApply::new(host.clone(), state, Arc::new(reach), clock);
+        let safe = safe.with_window(config.confirm_within);
         let converger = Converger::new(Parts {
             safe: Some(safe),
             config: config.clone(),

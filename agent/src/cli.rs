@@ -19,6 +19,7 @@ use muster_platform::{Host, LinuxHost};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
@@ -83,7 +84,14 @@ struct Run {
     /// The unit of systemd that the supervisor is, where it is one: started by systemd, not by the agent.
     #[arg(long, env = "MUSTER_SUPERVISOR_UNIT")]
     supervisor_unit: Option<String>,
+    /// How many seconds changes of the firewall, the SSH server and the network may be unproven before they are reverted.
+    #[arg(long, env = "MUSTER_CONFIRM_WITHIN", default_value_t = muster_agent::safe_apply::WINDOW.as_secs())]
+    #[arg(value_parser = clap::value_parser!(u64).range(CONFIRM_WITHIN))]
+    confirm_within: u64,
 }
+
+/// Long enough for a connection over a bad line, and shorter than a turn lasts.
+const CONFIRM_WITHIN: std::ops::RangeInclusive<u64> = 10..=300;
 
 #[derive(Debug, Args)]
 struct Status {
@@ -243,7 +251,9 @@ async fn run_agent(arguments: Run) -> ExitCode {
     let supervisor = arguments.supervisor_bin.unwrap_or_else(beside_this_program);
     let runner =
         Arc::new(SupervisorRunner::new(state.clone(), supervisor).as_unit(arguments.supervisor_unit));
-    let agent = match Agent::new(AgentConfig::new(state.root()), host, runner) {
+    let confirm_within = Duration::from_secs(arguments.confirm_within);
+    let config = AgentConfig { confirm_within, ..AgentConfig::new(state.root()) };
+    let agent = match Agent::new(config, host, runner) {
         Ok(agent) => agent,
         Err(error @ StartError::Lock(LockError::Taken { .. })) => return fail(REFUSED, &error),
         Err(error) => return fail(1, &error),

@@ -17,6 +17,8 @@ pub struct AgentConfig {
     pub keep_releases: usize,
     /// What must stay free on the disk when a release is assembled.
     pub free_space_floor_bytes: u64,
+    /// How long changes that can cut the node off may be unproven before they are reverted.
+    pub confirm_within: Duration,
     /// Whose time it is.
     pub clock: Clock,
 }
@@ -30,6 +32,7 @@ impl AgentConfig {
             // One in use, one to return to, three to look back at.
             keep_releases: 5,
             free_space_floor_bytes: muster_artifact::limits::FREE_SPACE_FLOOR_BYTES,
+            confirm_within: crate::safe_apply::WINDOW,
             clock: Clock::system(),
         }
     }

@@ -1,5 +1,6 @@
 //! What only a real host can prove: the daemons' own judgement, ufw and its kernel, the server of SSH, timers that outlive the
-//! agent. They change the host that they run on, so they run on throw-away ones only: `agent/tests/lab/host.sh` makes one.
+//! agent. They change the host that they run on, and so are ignored but on throw-away ones: `tests/lab/hosts/on_host.rs` runs
+//! them there, one after the other.
 
 mod firewall;
 mod safe_apply;
@@ -9,10 +10,9 @@ mod validators;
 use crate::config::StateDir;
 use crate::resources::Look;
 use muster_platform::{CommandLine, CommandOutput, Host, LinuxHost};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A host that says of itself that it may be thrown away, and a caller who means it.
+/// The throw-away host.
 struct World {
     host: LinuxHost,
     state: StateDir,
@@ -20,16 +20,11 @@ struct World {
 }
 
 impl World {
-    /// `None`, said aloud, anywhere but on a throw-away host.
-    fn here() -> Option<Self> {
-        let meant = std::env::var_os("MUSTER_TEST_HOST").is_some_and(|value| value == "1");
-        if !meant || !Path::new("/etc/muster-test-host").exists() {
-            println!("skipped, because this is no throw-away host (see agent/tests/lab/host.sh)");
-            return None;
-        }
+    fn here() -> Self {
+        crate::on_host::insist_on_a_throwaway_host();
         let folder = tempfile::tempdir_in("/var/lib").expect("a folder for the agent's state");
         let state = StateDir::new(folder.path());
-        Some(Self { host: LinuxHost::system(state.root()), state, _folder: folder })
+        Self { host: LinuxHost::system(state.root()), state, _folder: folder }
     }
 
     fn look(&self) -> Look<'_> {

@@ -1,7 +1,5 @@
-//! Tests with the real apt, dpkg and systemd. They change the machine that they run on, and so run nowhere but on a
-//! throw-away host: with `MUSTER_TEST_HOST=1`, one after the other (`--test-threads=1`), as root.
-//!
-//! Elsewhere each checks that it would leave the machine alone, and nothing else.
+//! Tests with the real apt, dpkg and systemd. They change the machine that they run on, and so are ignored but on a
+//! throw-away host, where `tests/lab/hosts/on_host.rs` runs them one after the other.
 
 mod archive;
 mod nodejs;
@@ -27,7 +25,17 @@ const AS_AGENT: &str = "MUSTER_TEST_AS_AGENT";
 /// dpkg has one lock.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The throw-away host, or `None` where this is another machine.
+/// Panics on any machine that does not say of itself that it may be thrown away.
+pub(crate) fn insist_on_a_throwaway_host() {
+    let marked = std::path::Path::new("/etc/muster-test-host").is_file();
+    assert!(
+        marked,
+        "this is no throw-away host; `cargo xtask test --only lab` makes one and runs this there"
+    );
+    assert!(rustix::process::geteuid().is_root(), "it takes root to change a host");
+}
+
+/// The throw-away host.
 struct Throwaway {
     host: LinuxHost,
     state: StateDir,
@@ -36,18 +44,15 @@ struct Throwaway {
 }
 
 impl Throwaway {
-    fn get() -> Option<Self> {
-        if std::env::var_os("MUSTER_TEST_HOST").is_none_or(|value| value != "1") {
-            return None;
-        }
-        assert!(rustix::process::geteuid().is_root(), "it takes root to change a host");
+    fn get() -> Self {
+        insist_on_a_throwaway_host();
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         if std::env::var_os(AS_AGENT).is_none() {
             clear();
         }
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::new(dir.path());
-        Some(Self { host: LinuxHost::system(dir.path()), state, _alone: alone, _dir: dir })
+        Self { host: LinuxHost::system(dir.path()), state, _alone: alone, _dir: dir }
     }
 
     fn look(&self) -> Look<'_> {

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long changes may be unproven.
+/// How long changes may be unproven, unless the agent is told otherwise.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// The agent gives up by this part of it before the timer, which then finds nothing to do.
@@ -115,7 +115,7 @@ impl SafeApply {
         Self { program, ..self }
     }
 
-    /// The same with another bound, for tests.
+    /// The same with another bound.
     #[must_use]
     pub fn with_window(self, window: Duration) -> Self {
         Self { window, ..self }

@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Only these parts
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Only tests whose names hold this; for the parts `rust` and `lab`
+    #[arg(long, requires = "only")]
+    name: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
@@ -44,12 +47,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // First, because the controller embeds it.
     web_ui::build(&node, false)?;
     let mut summary = Summary::default();
+    let name = options.name.as_deref();
     let mut broken = Vec::new();
-    for part in parts {
+    for part in &parts {
         let outcome = match part {
             Part::Check => check::run(&check::Options::all()),
-            Part::Rust => rust(&mut summary),
-            Part::Lab => lab::run(&mut summary),
+            Part::Rust => rust(name, &mut summary),
+            Part::Lab => lab::run(name, &mut summary),
             Part::Ui => script(&node, "test", Runner::Vitest, &mut summary),
             Part::Browser => script(&node, "e2e", Runner::Node, &mut summary),
             Part::Demo => demo::run(&demo::Options::test()),
@@ -59,6 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             broken.push(format!("{part:?}").to_lowercase());
         }
     }
+    if parts.contains(&Part::Rust) {
+        summary.count_once();
+    }
     summary.print();
     if broken.is_empty() && summary.failed() == 0 {
         return Ok(());
@@ -66,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     bail!("failed: {}", broken.join(", "))
 }
 
-fn rust(summary: &mut Summary) -> Result<()> {
+fn rust(name: Option<&str>, summary: &mut Summary) -> Result<()> {
     let database = Temporary::start("test-db")?;
     let nodes = node::tested()?;
     let cargo = || {
@@ -82,21 +89,17 @@ fn rust(summary: &mut Summary) -> Result<()> {
     cargo().args(["build", "--workspace", "--bins"]).run()?;
     let nextest = cargo().args(["nextest", "--version"]).outcome()?.0.success();
     let (program, runner) = if nextest {
-        (
-            cargo().args(["nextest", "run", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"]),
-            Runner::Nextest,
-        )
+        let args = ["nextest", "run", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"];
+        (cargo().args(args).args(name), Runner::Nextest)
     } else {
         note("cargo-nextest is not installed; running `cargo test`");
-        (
-            cargo().args(["test", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"]),
-            Runner::CargoTest,
-        )
+        let args = ["test", "--workspace", "--exclude", lab::PACKAGE, "--no-fail-fast"];
+        (cargo().args(args).args(name), Runner::CargoTest)
     };
     count(program, runner, summary)?;
     if nextest {
         // nextest does not run the examples in the documentation.
-        count(cargo().args(["test", "--workspace", "--doc"]), Runner::CargoTest, summary)?;
+        count(cargo().args(["test", "--workspace", "--doc"]).args(name), Runner::CargoTest, summary)?;
     }
     Ok(())
 }

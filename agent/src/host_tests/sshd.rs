@@ -31,8 +31,9 @@ fn apply(world: &World, desired: &DesiredState) -> Result<Option<String>, String
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn settings_are_in_force_in_the_server_that_runs_and_nobody_is_locked_out() {
-    let Some(world) = World::here() else { return };
+    let world = World::here();
     let keys = Path::new("/root/.ssh/authorized_keys");
     let (kept_keys, kept_config) = (std::fs::read(keys).ok(), std::fs::read_to_string(CONFIG).unwrap());
     world.said(&["systemctl", "restart", "ssh.service"]);

@@ -21,8 +21,9 @@ fn wait_until_slow_is_at_it() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn what_is_read_is_what_dpkg_says() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let states = on.host.packages().unwrap();
     assert_eq!(states.architecture, sh("dpkg --print-architecture"));
     let said = sh("dpkg-query -W -f '${binary:Package} ${Version} ${db:Status-Status} ${Essential}\n'");
@@ -51,8 +52,9 @@ fn what_is_read_is_what_dpkg_says() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn packages_are_installed_pinned_held_and_removed() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let of = |version| Deb {
         name: "muster-one",
         version,
@@ -87,8 +89,9 @@ fn packages_are_installed_pinned_held_and_removed() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn what_people_changed_in_configuration_stays() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let of = |version| Deb {
         name: "muster-one",
         version,
@@ -103,8 +106,9 @@ fn what_people_changed_in_configuration_stays() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn packages_that_cannot_be_had_fail_alone() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let debs = [
         Deb { name: "muster-one", ..Deb::default() },
         Deb { name: "muster-clash", fields: "Conflicts: muster-one\n", ..Deb::default() },
@@ -145,16 +149,18 @@ fn packages_that_cannot_be_had_fail_alone() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_version_that_nobody_offers_is_told_with_those_that_are() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let results = on.packages(&[version("jq", "0.1")]);
     let reason = results["jq"].as_ref().unwrap_err();
     assert!(reason.starts_with("no repository of this node has version 0.1 of jq; there is 1."), "{reason}");
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_lock_is_named_and_not_waited_for() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let archive = Archive::declared(&on, "lock", &[SLOW]);
     let mut apt = Command::new("apt-get").args(["-qq", "-y", "install", "muster-slow"]).spawn().unwrap();
     wait_until_slow_is_at_it();
@@ -179,8 +185,9 @@ fn processes(name: &str) -> Vec<u32> {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn an_apt_that_was_killed_half_way_is_repaired() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let plain = Deb { name: "muster-one", fields: "Depends: muster-slow\n", ..Deb::default() };
     let _archive = Archive::declared(&on, "killed", &[SLOW, plain]);
     let wanted = [present("muster-one"), present("muster-slow")];
@@ -213,15 +220,16 @@ fn an_apt_that_was_killed_half_way_is_repaired() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn apt_outlives_an_agent_that_is_killed() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     if std::env::var_os(AS_AGENT).is_some() {
         on.packages(&[present("muster-slow")]);
         return;
     }
     let _archive = Archive::declared(&on, "outlive", &[SLOW]);
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["on_host::packages::apt_outlives_an_agent_that_is_killed", "--exact"])
+        .args(["on_host::packages::apt_outlives_an_agent_that_is_killed", "--exact", "--ignored"])
         .env(AS_AGENT, "1")
         .spawn()
         .unwrap();
@@ -242,8 +250,9 @@ fn apt_outlives_an_agent_that_is_killed() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_disk_that_fills_up_in_the_middle_is_told_and_made_good() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let big = Deb { name: "muster-big", files: &[("/opt/muster-full/data", 3_000_000)], ..Deb::default() };
     let _archive = Archive::declared(&on, "full", &[big, Deb { name: "muster-one", ..Deb::default() }]);
     sh("mkdir -p /opt/muster-full; mount -t tmpfs -o size=1m tmpfs /opt/muster-full");
@@ -256,8 +265,9 @@ fn a_disk_that_fills_up_in_the_middle_is_told_and_made_good() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn lists_that_are_behind_are_fetched_again() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     let of = |version| Deb { name: "muster-one", version, ..Deb::default() };
     let archive = Archive::declared(&on, "behind", &[of("1.0")]);
     archive.lose("muster-one_1.0_all.deb");

@@ -8,8 +8,9 @@ fn updates(scope: UpdateScope) -> DesiredState {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn upgrades_by_themselves_do_what_is_declared() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     sh("systemctl unmask apt-daily.timer apt-daily-upgrade.timer");
     on.bring(&[purged("unattended-upgrades")]);
     let reason = on.apply(&updates(UpdateScope::Security)).unwrap_err();
@@ -36,8 +37,9 @@ fn upgrades_by_themselves_do_what_is_declared() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn what_asks_for_a_restart_is_read() {
-    let Some(on) = Throwaway::get() else { return };
+    let on = Throwaway::get();
     sh("rm -f /run/reboot-required /run/reboot-required.pkgs");
     assert_eq!(on.host.reboot_requested(), None);
     sh("touch /run/reboot-required");
@@ -48,12 +50,10 @@ fn what_asks_for_a_restart_is_read() {
     sh("rm -f /run/reboot-required /run/reboot-required.pkgs");
 }
 
-/// Named apart, because the host is gone after it.
+/// Run by itself, because the host is gone after it.
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn last_the_host_restarts() {
-    let Some(on) = Throwaway::get() else { return };
-    if std::env::var_os("MUSTER_TEST_REBOOTS").is_none() {
-        return;
-    }
+    let on = Throwaway::get();
     on.host.reboot().unwrap();
 }

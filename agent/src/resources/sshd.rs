@@ -56,7 +56,12 @@ fn found(look: Look<'_>, wanted: &Sshd) -> Result<ObservedSshd, String> {
         let defaults = host.sshd_values_of("\n").map_err(say)?;
         (overruled(wanted, &host.sshd_values().map_err(say)?, &alone, &defaults, &config), None)
     } else {
-        let before = settings(host.sshd_values().map_err(say)?);
+        let before = match host.sshd_values() {
+            Ok(values) => settings(values),
+            // Somebody broke our file, and nothing is in force with it: whether people get in afterwards decides alone.
+            Err(_) if !file.is_empty() && included => SshdSettings::new(),
+            Err(error) => return Err(say(error)),
+        };
         // What the server does not accept is said when it is applied, in its words.
         let after = after(look, &text, &config, included).ok();
         let keys = after.as_ref().unwrap_or(&before).get("authorizedkeysfile").cloned().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! On a real machine, as root, with systemd: what these tests do to it, only a throw-away host should go through. They
-//! run when `MUSTER_TEST_HOST=1` says that this is one, and then insist on it: systemd as the first process, and the file
-//! `/etc/muster-test-host`. `agent/tests/lab/kinds.sh` makes such a host and runs them.
+//! On a real machine, as root, with systemd: what these tests do to it, only a throw-away host should go through. So they
+//! are ignored elsewhere, and insist on `/etc/muster-test-host`. `tests/lab/hosts/on_host.rs` makes such a host and runs
+//! them there.
 
 mod accounts;
 mod files;
@@ -20,20 +20,16 @@ fn accounts_alone() -> MutexGuard<'static, ()> {
     ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The machine, if it is one to be tested on.
-fn machine() -> Option<Node> {
-    if std::env::var("MUSTER_TEST_HOST").as_deref() != Ok("1") {
-        // Said, so that nobody takes the silence for a proof.
-        eprintln!("skipped, because this is no throw-away host (MUSTER_TEST_HOST is not 1)");
-        return None;
-    }
-    assert!(Path::new("/run/systemd/system").is_dir(), "this machine was not started by systemd");
+/// The machine, which has to be one to be tested on.
+fn machine() -> Node {
+    let marked = Path::new("/etc/muster-test-host").is_file();
     assert!(
-        Path::new("/etc/muster-test-host").is_file(),
-        "this is no throw-away host: /etc/muster-test-host is missing"
+        marked,
+        "this is no throw-away host; `cargo xtask test --only lab` makes one and runs this there"
     );
+    assert!(Path::new("/run/systemd/system").is_dir(), "this machine was not started by systemd");
     assert!(rustix::process::geteuid().is_root(), "this needs root");
-    Some(Node::new(Arc::new(LinuxHost::system(Path::new("/var/lib")))))
+    Node::new(Arc::new(LinuxHost::system(Path::new("/var/lib"))))
 }
 
 /// Runs a shell's command line on the machine itself.

@@ -1,9 +1,12 @@
 //! Every kind of resource on a real host: as it is declared, as it is declared otherwise, and broken by hand.
 
+use std::fs;
+
 use anyhow::{Context as _, Result, bail};
-use muster_lab::{Host, wait_for};
+use muster_lab::{Host, Lab, wait_for};
 
 use crate::BOUND;
+use crate::programs::npm_registry;
 use crate::scene::{NODE, Scene};
 
 /// A resource: its key, a line of shell that succeeds when the host has version `$V` of it, and one that breaks it.
@@ -13,7 +16,11 @@ struct Kind {
     breaks: &'static str,
 }
 
-const KINDS: [Kind; 18] = [
+/// What the kinds need, and what looks at them.
+const INSTALLED: &str = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; \
+    apt-get -qq install --yes --no-install-recommends ufw openssl unattended-upgrades > /dev/null";
+
+const KINDS: [Kind; 24] = [
     Kind {
         key: "directory:/srv/kinds",
         holds: "test $(stat -c %a /srv/kinds) = 75$V",
@@ -96,14 +103,60 @@ const KINDS: [Kind; 18] = [
         breaks: "ln -sf /usr/share/zoneinfo/Etc/UTC /etc/localtime",
     },
     Kind { key: "command:kinds", holds: "grep -qx $V /srv/kinds-ran", breaks: "rm /srv/kinds-ran" },
+    Kind {
+        key: "certificate:kinds",
+        holds: "cd /etc/ssl/muster && openssl verify -CAfile ca.crt -untrusted kinds.crt kinds.crt && \
+            openssl x509 -in kinds.crt -noout -checkhost kinds-$V.internal | grep -q 'does match' && \
+            test \"$(openssl x509 -in kinds.crt -noout -pubkey)\" = \"$(openssl pkey -in kinds.key -pubout)\" && \
+            test $(stat -c %a kinds.key) = 600",
+        breaks: "cd /etc/ssl/muster && openssl req -x509 -newkey ed25519 -nodes -days 30 -subj /CN=kinds \
+            -addext subjectAltName=DNS:kinds-2.internal -keyout kinds.key -out kinds.crt 2> /dev/null; chmod 644 kinds.key",
+    },
+    Kind {
+        key: "firewall:node",
+        holds: "ufw status > /run/rules && grep -q '^Status: active' /run/rules && \
+            grep -q \"^910$V/tcp .*ALLOW\" /run/rules && ! grep -q \"^910$((3 - V))\" /run/rules && ! grep -q 4444 /run/rules && \
+            iptables -S | grep -q \"dport 910$V .*ACCEPT\"",
+        breaks: "ufw delete allow 9102/tcp; ufw allow 4444/tcp",
+    },
+    Kind {
+        key: "sshd:node",
+        holds: "sshd -t && sshd -T | grep -qx \"maxauthtries $V\" && systemctl is-active --quiet ssh",
+        breaks: "echo nonsense > /etc/ssh/sshd_config.d/00-muster.conf; ! sshd -t 2> /dev/null",
+    },
+    Kind {
+        key: "os_updates:node",
+        holds: "systemctl is-enabled --quiet apt-daily-upgrade.timer && apt-config dump > /run/settings && \
+            grep -q 'APT::Periodic::Unattended-Upgrade \"1\"' /run/settings && \
+            test $(grep -c 'Origins-Pattern.*origin=\\*' /run/settings) = $((V - 1))",
+        breaks: "rm /etc/apt/apt.conf.d/90muster-updates; systemctl disable --quiet --now apt-daily-upgrade.timer",
+    },
+    Kind {
+        key: "nodejs:20.19.4",
+        holds: "test $(/var/lib/muster/nodejs/20.19.4/bin/node --version) = v20.19.4",
+        breaks: "rm -r /var/lib/muster/nodejs/20.19.4",
+    },
+    Kind {
+        key: "application:kinds",
+        holds: "curl --silent --fail http://127.0.0.1:3000/ | grep -qx \"version $V\"",
+        breaks: "muster-supervisor stop kinds --state-dir /var/lib/muster/supervisor > /dev/null",
+    },
 ];
 
 fn sections(version: u8, mirror: &str, key: &str) -> String {
     let zone = if version == 1 { "Europe/Berlin" } else { "Europe/Paris" };
     let hello = if version == 1 { "present" } else { "absent" };
+    let updates = if version == 1 { "never" } else { "daily" };
     let key = key.trim().lines().map(|line| format!("      {line}\n")).collect::<String>();
     format!(
-        r#"base: {{ssh: false, firewall: false, updates: false, time_sync: false, journal: false, logrotate: false, timezone: {zone}}}
+        r#"base:
+  ssh: {{settings: {{MaxAuthTries: {version}}}}}
+  updates: {{other: {updates}}}
+  firewall: false
+  time_sync: false
+  journal: false
+  logrotate: false
+  timezone: {zone}
 files:
   folder: {{path: /srv/kinds, directory: true, mode: "075{version}"}}
   file: {{path: /srv/kinds/file, content: "version {version}\n", mode: "064{version}"}}
@@ -143,6 +196,12 @@ hosts:
   kinds.internal: {{address: 10.9.9.{version}}}
 commands:
   kinds: {{run: "echo {version} > /srv/kinds-ran", unless: "grep -qx {version} /srv/kinds-ran"}}
+firewall:
+  kinds: {{allow: 910{version}/tcp}}
+certificates:
+  kinds: {{dns_names: [kinds-{version}.internal], ca_path: /etc/ssl/muster/ca.crt}}
+applications:
+  kinds: {{nodejs: 20.19.4, script: server.js, port: 3000, health: {{http: /}}}}
 "#
     )
 }
@@ -166,6 +225,16 @@ fn declare(scene: &Scene, version: u8, mirror: &str, key: &str) -> Result<()> {
     );
     let sections = sections(version, mirror, key);
     scene.fleet.apply(&format!("environments: {{production: {{}}}}\nnodes:\n{node}{sections}"))?;
+    scene.fleet.converged(&[NODE])?;
+    let app = scene.fleet.lab().scratch("app")?;
+    let server = format!(
+        "require('http').createServer((_, answer) => answer.end('version {version}\\n')).listen(process.env.PORT);\n"
+    );
+    fs::write(app.join("server.js"), server)?;
+    let (dir, version) = (app.to_string_lossy().into_owned(), version.to_string());
+    let cli = scene.fleet.cli();
+    cli.ok(&["release", "create", "kinds", "--dir", &dir, "--version", &version])?;
+    cli.ok(&["deploy", "kinds", "--release", &version, "--environment", "production", "--wait"])?;
     scene.fleet.converged(&[NODE])
 }
 
@@ -179,10 +248,24 @@ fn causes(scene: &Scene) -> Result<Vec<(&'static str, String)>> {
 }
 
 #[test]
+fn no_kind_is_left_out() {
+    let source = include_str!("../../../core/domain/src/resource.rs");
+    let word = |line: &'static str| line.trim().split_once("(_) => \"")?.1.strip_suffix("\",");
+    let words: Vec<&str> = source.lines().filter_map(word).collect();
+    assert!(words.contains(&"application"), "{words:?}");
+    for word in words {
+        assert!(KINDS.iter().any(|kind| kind.key.split(':').next() == Some(word)), "{word}");
+    }
+}
+
+#[test]
 fn every_kind_of_resource_is_made_changed_and_healed() -> Result<()> {
-    let scene = Scene::set()?;
+    let image = Lab::new()?.prepared(INSTALLED)?;
+    let scene = Scene::set_on(|host| host.image(&image))?;
     let host = &scene.host;
-    host.sh("apt-get -qq update && apt-get -qq install --yes openssl > /dev/null")?;
+    if let Some(registry) = npm_registry() {
+        host.write_file("/etc/npmrc", format!("registry={registry}\n").as_bytes())?;
+    }
     // Those of this machine, in either of the forms that apt reads.
     let mirror = host.sh("{ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null || true; } | awk '$1 == \"URIs:\" || $1 == \"deb\" {print $2}' | sed -n 1p")?;
     let key = host.sh("cat /etc/apt/trusted.gpg.d/debian-archive-bookworm-automatic.asc")?;

@@ -2,34 +2,29 @@
 //!
 //! `cargo xtask test --only lab` names the built tests in `MUSTER_LAB_SUPERVISOR_TESTS`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use muster_lab::{Host, HostBuilder, Lab, wait_for};
 
+use crate::programs::{built, with_build};
 use crate::{BOUND, skip};
+
+const TESTS: &str = "MUSTER_LAB_SUPERVISOR_TESTS";
 
 /// What nothing enforces is said to be so.
 const UNENFORCED: &str = "rlimits and polling; cpu not enforced; pids not enforced";
 
-fn tests() -> Result<PathBuf> {
-    let path = std::env::var_os("MUSTER_LAB_SUPERVISOR_TESTS");
-    let path = path.context("MUSTER_LAB_SUPERVISOR_TESTS is not set; run `cargo xtask test --only lab`")?;
-    Ok(PathBuf::from(path))
-}
-
 fn up(builder: HostBuilder<'_>) -> Result<Host> {
-    let tests = tests()?;
-    let build = tests.ancestors().nth(2).context("the tests are in a folder of a build")?;
     let node =
         std::process::Command::new("sh").args(["-c", "readlink -f \"$(command -v node)\""]).output()?.stdout;
     let node = String::from_utf8(node)?;
-    builder.bind(build, &build.to_string_lossy()).bind(Path::new(node.trim()), "/usr/local/bin/node").up()
+    with_build(builder, &built(TESTS)?)?.bind(Path::new(node.trim()), "/usr/local/bin/node").up()
 }
 
 /// Runs the tests whose names begin with this; `before` comes in front of the command.
 fn run(host: &Host, before: &[&str], variable: &str, filter: &str) -> Result<()> {
-    let tests = tests()?.to_string_lossy().into_owned();
+    let tests = built(TESTS)?.to_string_lossy().into_owned();
     let command = ["env", variable, "timeout", "300", &tests, filter, "--test-threads=2"];
     let output = host.run([before, &command].concat())?;
     assert!(output.contains("test result: ok.") && !output.contains("running 0 tests"), "{output}");

@@ -22,6 +22,8 @@ struct Counts {
 pub(super) struct Summary {
     lines: Vec<String>,
     sum: Counts,
+    /// Tests of other parts that throw-away hosts were there for.
+    on_hosts: u64,
 }
 
 impl Summary {
@@ -45,6 +47,25 @@ impl Summary {
     /// Tests that were not even started.
     pub(super) fn add_skipped(&mut self, number: usize) {
         self.sum.skipped += u64::try_from(number).unwrap_or(u64::MAX);
+    }
+
+    /// Takes what was counted by tests that a throw-away host ran: the closing line of cargo's own runner.
+    pub(super) fn add_on_host(&mut self, name: &str, line: &str) {
+        let counted = self.sum;
+        let shown = format!("{line} (on a throw-away host: {name})");
+        self.add(Runner::CargoTest, &[shown]);
+        self.on_hosts += self.sum.passed + self.sum.failed - counted.passed - counted.failed;
+    }
+
+    /// Tests for throw-away hosts that were not even started.
+    pub(super) fn add_skipped_on_host(&mut self, number: usize) {
+        self.add_skipped(number);
+        self.on_hosts += u64::try_from(number).unwrap_or(u64::MAX);
+    }
+
+    /// Where tests for throw-away hosts are built they are also seen, and skipped; that is counted no second time.
+    pub(super) fn count_once(&mut self) {
+        self.sum.skipped = self.sum.skipped.saturating_sub(self.on_hosts);
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -128,6 +149,24 @@ mod tests {
         check(Runner::Node, "# pass 12", Some((12, 0, 0)));
         check(Runner::Node, "ℹ fail 1", Some((0, 1, 0)));
         check(Runner::Node, "# skipped 2", Some((0, 0, 2)));
+    }
+
+    #[test]
+    fn tests_for_throw_away_hosts_are_counted_once() {
+        let rust = ["     Summary [  62.411s] 22 tests run: 22 passed, 5 skipped".to_owned()];
+        let mut there = Summary::default();
+        there.add(Runner::Nextest, &rust);
+        there
+            .add_on_host("packages", "test result: FAILED. 2 passed; 1 failed; 0 ignored; finished in 1.20s");
+        there.count_once();
+        assert_eq!(there.sum, Counts { passed: 24, failed: 1, skipped: 2 });
+        assert!(there.lines[1].ends_with("(on a throw-away host: packages)"), "{:?}", there.lines);
+        let mut nowhere = Summary::default();
+        nowhere.add(Runner::Nextest, &rust);
+        nowhere.add_skipped(4);
+        nowhere.add_skipped_on_host(3);
+        nowhere.count_once();
+        assert_eq!(nowhere.sum, Counts { passed: 22, failed: 0, skipped: 9 });
     }
 
     #[test]

@@ -76,11 +76,20 @@ fn what_was_applied_is_in_force_and_stays_so() {
         .collect();
     assert!(told.contains(&"try-reload-or-restart ssh.service".to_owned()), "{told:?}");
 
-    world.host.tamper(FILE, "PasswordAuthentication yes\n");
-    let Verdict::Change { reason, .. } = world.decide(&wanted) else { panic!("it was not noticed") };
-    assert_eq!(reason, "its settings differ");
-    apply(world.look(), &wanted, Action::ConfigureSshd).unwrap();
-    assert_eq!(world.decide(&wanted), Verdict::InPlace);
+    // The second is refused by the server, which says nothing at all about its settings then.
+    for broken in ["PasswordAuthentication yes\n", "nonsense\n"] {
+        world.host.tamper(FILE, broken);
+        let Verdict::Change { reason, .. } = world.decide(&wanted) else {
+            panic!("{broken} was not noticed")
+        };
+        assert_eq!(reason, "its settings differ");
+        apply(world.look(), &wanted, Action::ConfigureSshd).unwrap();
+        assert_eq!(world.decide(&wanted), Verdict::InPlace);
+    }
+    // What is not ours is not put right; the server says where it is.
+    world.host.tamper(CONFIG, "Include /etc/ssh/sshd_config.d/*.conf\nnonsense\n");
+    let error = apply(world.look(), &Sshd { settings: vec![] }, Action::ConfigureSshd).unwrap_err();
+    assert!(error.contains("sshd_config line 2"), "{error}");
 }
 
 #[test]

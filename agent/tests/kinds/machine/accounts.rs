@@ -21,8 +21,9 @@ fn as_user(name: &str) -> String {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_user_is_made_kept_and_removed_and_its_home_outlives_it() {
-    let Some(node) = machine() else { return };
+    let node = machine();
     let _alone = accounts_alone();
     fresh(&["tuma"], &["tgroup"]);
     node.settle(&declare::group("tgroup"));
@@ -74,8 +75,9 @@ fn a_user_is_made_kept_and_removed_and_its_home_outlives_it() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_user_whose_processes_run_is_not_removed_and_comes_back_when_somebody_else_removed_it() {
-    let Some(node) = machine() else { return };
+    let node = machine();
     let _alone = accounts_alone();
     fresh(&["tbusy"], &[]);
     let user = declare::user(declare::plain_user("tbusy"));
@@ -99,8 +101,9 @@ fn a_user_whose_processes_run_is_not_removed_and_comes_back_when_somebody_else_r
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn accounts_of_the_system_stay_unless_they_are_declared_as_such() {
-    let Some(node) = machine() else { return };
+    let node = machine();
     let _alone = accounts_alone();
     let absent = |name: &str, system| {
         declare::user(User { ensure: Ensure::Absent, system, ..declare::plain_user(name) })
@@ -115,8 +118,9 @@ fn accounts_of_the_system_stay_unless_they_are_declared_as_such() {
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn somebody_signs_in_with_a_declared_key_and_not_with_one_that_was_taken_away() {
-    let Some(node) = machine() else { return };
+    let node = machine();
     let _alone = accounts_alone();
     fresh(&["tkeys"], &[]);
     node.settle(&declare::user(declare::plain_user("tkeys")));
@@ -158,8 +162,9 @@ fn somebody_signs_in_with_a_declared_key_and_not_with_one_that_was_taken_away() 
 }
 
 #[test]
+#[ignore = "for throw-away hosts: `cargo xtask test --only lab`"]
 fn a_user_cannot_have_its_keys_written_or_read_elsewhere() {
-    let Some(node) = machine() else { return };
+    let node = machine();
     let _alone = accounts_alone();
     fresh(&["ttrick"], &[]);
     node.settle(&declare::user(declare::plain_user("ttrick")));
