@@ -179,7 +179,9 @@ fn a_service_that_never_starts_fails_with_what_it_wrote_and_starts_once_it_can()
     }
     // One that is restarted for ever is one that is stopped when it should not run.
     node.settle(&declare::service("tloops.service", None, false));
-    assert_eq!(out("systemctl show -P ActiveState tloops"), "inactive");
+    // Which of the two depends on whether it was at work or waiting when it was stopped.
+    let state = out("systemctl show -P ActiveState tloops");
+    assert!(matches!(state.as_str(), "inactive" | "failed"), "{state}");
     out("touch /run/tfails-ok");
     node.settle(&declare::service("tfails.service", None, true));
     // Started too often: systemd would not try again by itself.
