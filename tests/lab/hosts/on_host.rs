@@ -107,6 +107,9 @@ fn of_what_tests_say_only_failures_are_told() {
     let output = "\nrunning 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nit broke\n\n\
         failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
     let told = failures(output);
-    assert!(told.contains("it broke") && told.contains("test result: FAILED") && !told.contains("test a"), "{told}");
+    assert!(
+        told.contains("it broke") && told.contains("test result: FAILED") && !told.contains("test a"),
+        "{told}"
+    );
     assert_eq!(failures("running 2 tests\nkilled"), "running 2 tests\nkilled");
 }
