@@ -20,7 +20,7 @@ const COUNTS: &str = "MUSTER_LAB_COUNTS";
 /// Such tests refuse to run on a host without it.
 const MARK: &str = "/etc/muster-test-host";
 /// Less than a test may take here, so that it says which of its tests hangs.
-const SECONDS: &str = "330";
+const SECONDS: &str = "300";
 /// Runs alone, because the host is gone after it.
 const LAST: &str = "on_host::updates::last_the_host_restarts";
 /// The daemons that judge files, and the firewall.
@@ -100,4 +100,16 @@ fn firewall_ssh_validators_and_timers_with_the_real_daemons() -> Result<()> {
     let agent = format!("MUSTER_TEST_AGENT={}", build.join("muster-agent").display());
     run(&host, "daemons", &[&agent], &tests, &["host_tests::", "--test-threads=1"])?;
     lab.destroy()
+}
+
+#[test]
+fn of_what_tests_say_only_failures_are_told() {
+    let output = "\nrunning 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nit broke\n\n\
+        failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
+    let told = failures(output);
+    assert!(
+        told.contains("it broke") && told.contains("test result: FAILED") && !told.contains("test a"),
+        "{told}"
+    );
+    assert_eq!(failures("running 2 tests\nkilled"), "running 2 tests\nkilled");
 }
