@@ -6,6 +6,7 @@
 //! Start here: [`Converger::converge`], then `run` (one run), `change` (one resource), `noop` (a run that changes nothing).
 
 mod change;
+mod cost;
 mod drift;
 mod lockout;
 mod noop;
@@ -32,6 +33,7 @@ use crate::reboot::Reboots;
 use crate::resources::{Builtin, CertificateSource, Kinds};
 use crate::runner::ApplicationRunner;
 use crate::safe_apply::SafeApply;
+use cost::Stopwatch;
 use drift::Drift;
 use muster_domain::{
     event::Severity,
@@ -166,7 +168,7 @@ impl Converger {
                 tracing::warn!("that a person asked cannot be noted: {error}");
             }
         }
-        let started_at = self.config.clock.now();
+        let (started_at, watch) = (self.config.clock.now(), Stopwatch::start());
         let sight = self.sight(assignment.clone(), Effort { start_crash_looping: asked }).await;
         let mut run = Run::begin(self, sight).await;
         run.carry_out_all().await;
@@ -203,7 +205,7 @@ impl Converger {
         };
         let settled = report.converged() && self.ledger.released().is_empty();
         report.reboot_required = self.restart(&assignment, settled).await;
-        self.told.report(report, asked, &self.ledger.reports);
+        self.told.report(report, asked, watch.read(), &self.ledger.reports);
         self.next(again_in, waits)
     }
 

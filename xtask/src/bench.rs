@@ -6,6 +6,8 @@ mod managers;
 mod supervisor;
 mod wrk;
 
+use std::time::Duration;
+
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
@@ -18,11 +20,14 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
     /// Only these measurements
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, visible_alias = "part", value_delimiter = ',')]
     only: Vec<String>,
     /// Fewer and shorter rounds: to see that it runs, not to quote
     #[arg(long)]
     quick: bool,
+    /// How long `converge` watches the agent at rest: ten minutes, or one with --quick
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    idle_seconds: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
@@ -45,7 +50,11 @@ enum Output {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.name {
         Name::Supervisor => supervisor::run(&chosen(&options.only)?, options.quick)?,
-        Name::Converge => converge::run(&chosen(&options.only)?, options.quick)?,
+        Name::Converge => {
+            let seconds = options.idle_seconds.unwrap_or(if options.quick { 60 } else { 600 });
+            let settings = converge::Settings { quick: options.quick, idle: Duration::from_secs(seconds) };
+            converge::run(&chosen(&options.only)?, settings)?
+        }
     };
     figures::print(&figures);
     if options.output == Output::Json {

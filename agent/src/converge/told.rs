@@ -1,5 +1,6 @@
 //! What was reported last: a run that finds the same again reports nothing.
 
+use super::cost::Cost;
 use crate::ledger::{QueuedReport, ReportQueue};
 use muster_domain::{
     observed::{ConvergenceReport, ResourceReport, ResourceStatus},
@@ -26,7 +27,7 @@ impl Told {
     }
 
     /// Queues a report when it says something new.
-    pub(super) fn report(&mut self, report: ConvergenceReport, asked: bool, queue: &ReportQueue) {
+    pub(super) fn report(&mut self, report: ConvergenceReport, asked: bool, cost: Cost, queue: &ReportQueue) {
         let changed = report.resources.iter().any(|resource| resource.change.is_some());
         let known = self.last.as_ref().is_some_and(|last| {
             last.generation == report.generation
@@ -40,9 +41,13 @@ impl Told {
                 generation = report.generation.get(),
                 failed,
                 converged = report.converged(),
+                took_ms = cost.took_ms,
+                cpu_ms = cost.cpu_ms,
                 "run reported"
             );
             queue.push(QueuedReport::Convergence(report.clone()));
+        } else {
+            tracing::debug!(took_ms = cost.took_ms, cpu_ms = cost.cpu_ms, "run found nothing new");
         }
         self.last = Some(report);
     }

@@ -1,11 +1,14 @@
 //! The agent on throw-away hosts: beside Puppet on the same state, at rest, and from `muster apply` to "converged".
 
 mod apply;
+mod cost;
 mod idle;
 mod noop;
 mod ours;
 mod puppet;
 mod state;
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -27,8 +30,17 @@ pub(crate) enum Measurement {
 
 const ALL: [Measurement; 3] = [Measurement::Noop, Measurement::Idle, Measurement::Apply];
 
+/// How thorough it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// Fewer rounds.
+    pub(super) quick: bool,
+    /// How long the agent is watched at rest.
+    pub(super) idle: Duration,
+}
+
 /// Runs these, or all of them.
-pub(super) fn run(only: &[Measurement], quick: bool) -> Result<Vec<Figure>> {
+pub(super) fn run(only: &[Measurement], settings: Settings) -> Result<Vec<Figure>> {
     if let Some(reason) = lab::unsuitable()? {
         bail!("this machine cannot host a lab: {reason}");
     }
@@ -38,9 +50,9 @@ pub(super) fn run(only: &[Measurement], quick: bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for measurement in if only.is_empty() { &ALL } else { only } {
         figures.extend(match measurement {
-            Measurement::Noop => noop::run(&programs, quick)?,
-            Measurement::Idle => idle::run(&programs, quick)?,
-            Measurement::Apply => apply::run(&programs, quick)?,
+            Measurement::Noop => noop::run(&programs, settings)?,
+            Measurement::Idle => idle::run(&programs, settings)?,
+            Measurement::Apply => apply::run(&programs, settings)?,
         });
     }
     Ok(figures)

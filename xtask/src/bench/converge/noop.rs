@@ -7,24 +7,24 @@ use muster_lab::Host;
 use muster_lab::fleet::Fleet;
 
 use super::super::figures::{Figure, Good};
-use super::ours;
-use super::puppet::{self, Cost, timed};
+use super::Settings;
 use super::state::{FILES, PACKAGES, State};
+use super::{ours, puppet};
 use crate::shell::{note, step};
 
 const HOST: &str = "bench";
 /// Puppet takes several seconds each time.
 const PUPPET_ROUNDS: usize = 5;
-/// Ours is so short that many are measured as one.
-const OUR_RUNS: u32 = 50;
+const LOOKS: u32 = 50;
 /// What the running agent is asked to stay below.
 const ASKED_MB: f64 = 25.0;
 
-pub(super) fn run(programs: &Path, quick: bool) -> Result<Vec<Figure>> {
+pub(super) fn run(programs: &Path, settings: Settings) -> Result<Vec<Figure>> {
     step("a host with Puppet, our agent, and the state that both have to find");
     let fleet = Fleet::start_of(programs)?;
     let (host, state) = prepared(&fleet)?;
-    let theirs = puppet::measure(&host, &state.manifest(), if quick { 1 } else { PUPPET_ROUNDS })?;
+    let rounds = if settings.quick { 1 } else { PUPPET_ROUNDS };
+    let theirs = puppet::measure(&host, &state.manifest(), rounds)?;
     note(&format!(
         "Puppet: {:.2} s, {:.2} s of CPU, {:.0} MB",
         theirs.wall_s, theirs.cpu_s, theirs.memory_mb
@@ -33,25 +33,18 @@ pub(super) fn run(programs: &Path, quick: bool) -> Result<Vec<Figure>> {
     fleet.apply(&state.fleet(HOST, FILES))?;
     fleet.join(&host)?;
     fleet.converged(&[HOST])?;
-    let noop = plan(&host)?;
-    let look = ours::looks(&fleet, &host, if quick { 5 } else { 50 })?;
-    let less = |name: &str, ours, peer, unit| Figure::new(name, ours, peer, unit, Good::Less);
+    let noop = ours::plan(&host)?;
+    let look = ours::looks(&fleet, &host, if settings.quick { 5 } else { LOOKS })?;
+    let less = |name: &str, ours, peer, unit| Figure::new(name, ours, Some(peer), unit, Good::Less);
+    let ms = |name: &str, ours: f64, peer: f64| less(name, ours * 1000.0, peer * 1000.0, "ms");
     Ok(vec![
-        less(
-            "no-op run, wall, beside puppet apply",
-            noop.wall_s * 1000.0,
-            Some(theirs.wall_s * 1000.0),
-            "ms",
-        ),
-        less("no-op run, CPU, beside puppet apply", noop.cpu_s * 1000.0, Some(theirs.cpu_s * 1000.0), "ms"),
-        less("no-op run, memory, beside puppet apply", noop.memory_mb, Some(theirs.memory_mb), "MB"),
-        less(
-            "look of the running agent, CPU, beside puppet apply",
-            look * 1000.0,
-            Some(theirs.cpu_s * 1000.0),
-            "ms",
-        ),
-        less("memory of the running agent", ours::memory_mb(&host)?, Some(ASKED_MB), "MB (asked)"),
+        ms("no-op command, wall, beside puppet apply", noop.wall_s, theirs.wall_s),
+        ms("no-op command, CPU, beside puppet apply", noop.cpu_s, theirs.cpu_s),
+        ms("no-op command, CPU of the whole host", noop.host_cpu_s, theirs.host_cpu_s),
+        less("no-op command, memory, beside puppet apply", noop.memory_mb, theirs.memory_mb, "MB"),
+        less("no-op run of the agent, wall", look.wall_ms, theirs.wall_s * 1000.0, "ms"),
+        less("no-op run of the agent, CPU with its report", look.cpu_ms, theirs.cpu_s * 1000.0, "ms"),
+        less("memory of the agent", ours::memory_mb(&host, ours::AGENT)?, ASKED_MB, "MB (asked)"),
     ])
 }
 
@@ -67,20 +60,4 @@ pub(super) fn prepared(fleet: &Fleet) -> Result<(Host, State)> {
     let host = fleet.lab().host(HOST).image(&image).up()?;
     let state = State::of(&host)?;
     Ok((host, state))
-}
-
-/// The agent's own run as a process, without a controller.
-fn plan(host: &Host) -> Result<Cost> {
-    let plan = ["muster-agent", "plan"];
-    let one = timed(host, &plan, 5)?;
-    // Below the clock of `time`.
-    let script = format!(
-        "TIMEFORMAT='%3R %3U %3S'; {{ time for run in $(seq {OUR_RUNS}); do {} > /dev/null; done; }} 2>&1",
-        plan.join(" ")
-    );
-    let said = host.run(["bash", "-c", &script])?;
-    let fields: Vec<f64> = said.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    let [wall, user, system] = fields[..] else { anyhow::bail!("`time` said {said}") };
-    let runs = f64::from(OUR_RUNS);
-    Ok(Cost { wall_s: wall / runs, cpu_s: (user + system) / runs, ..one })
 }
