@@ -191,8 +191,16 @@ async function looks(page, what) {
   await accessible(page, what);
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 360, height: 780 });
+  await calm(page, "dark");
   await accessible(page, `${what}, dark and narrow,`);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0, `${what} is not wider than the window`);
   await page.setViewportSize(size);
   await page.emulateMedia({ colorScheme: "light" });
+  await calm(page, "light");
+}
+
+/** Until the page has taken the theme, and no colour is on its way to another. What turns for ever does not count. */
+async function calm(page, scheme) {
+  await page.locator(`html[data-mantine-color-scheme=${scheme}]`).waitFor();
+  await page.waitForFunction(() => document.getAnimations().every((each) => each.playState !== "running" || each.effect?.getTiming().iterations === Infinity));
 }

@@ -39,7 +39,9 @@ pub(super) fn fate(released: &Released, claimed: &BTreeSet<String>) -> Fate {
 impl Run<'_> {
     /// Deals with what is no longer declared, the last applied first.
     pub(super) async fn remove_released(&mut self) {
-        let released = self.converger.ledger.released();
+        let mut released = self.converger.ledger.released();
+        // What this run's own assignment declares was left out by one that came meanwhile: that is for its run to deal with.
+        released.retain(|entry| !self.assignment.positions.contains_key(&entry.resource.key));
         if released.is_empty() {
             return;
         }

@@ -205,7 +205,13 @@ impl Ledger {
 
     /// What is no longer declared and has not been dealt with, in the order in which it was applied.
     pub fn released(&self) -> Vec<Released> {
-        self.lock().released.clone()
+        let inner = self.lock();
+        let mut released = inner.released.clone();
+        for entry in &mut released {
+            // The run that was under way when it was left out may have made it only then.
+            entry.managed |= inner.state.managed.contains(&entry.resource.key);
+        }
+        released
     }
 
     /// What would have to be dealt with if `next` were in force.

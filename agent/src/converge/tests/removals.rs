@@ -159,3 +159,26 @@ async fn the_last_key_with_which_somebody_can_sign_in_stays() {
     bench.assign_and_run(&[sshd("prohibit-password")]).await;
     assert!(!bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)));
 }
+
+#[tokio::test]
+async fn what_an_assignment_leaves_out_that_comes_in_the_middle_of_a_run_goes_too() {
+    let mut bench = Bench::new();
+    let (old, new) = (removable(file("/etc/old", "x")), removable(file("/etc/new", "x")));
+    bench.assign_and_run(std::slice::from_ref(&old)).await;
+    bench.assign(&[old, new]);
+    let mut converger = bench.converger.take().unwrap();
+    {
+        let mut run = std::pin::pin!(converger.converge(false));
+        // It has begun with what is in force, and looks at the host.
+        tokio::select! {
+            biased;
+            _ = &mut run => panic!("it has looked already"),
+            () = std::future::ready(()) => {}
+        }
+        bench.assign(&[]);
+        run.await;
+    }
+    bench.converger = Some(converger);
+    bench.settled().await;
+    assert_eq!((bench.content("/etc/old"), bench.content("/etc/new")), (None, None), "{:?}", bench.events());
+}
