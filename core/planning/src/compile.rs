@@ -177,9 +177,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<AssignmentContent, CompileErr
         return Err(CompileError { problems });
     }
     edges::connect(&declared, &mut resources);
-    let node = input.configuration.nodes.get(input.node).and_then(|node| node.enforcement);
-    let environment = input.configuration.environments.get(input.environment).and_then(|e| e.enforcement);
-    edges::hold(&mut resources, [node, environment]);
+    edges::hold(&mut resources, input.configuration.enforcement_of(input.node, input.environment));
     let resources = order::sort(resources).map_err(|problem| CompileError { problems: vec![problem] })?;
     let faults = check(&resources);
     if faults.is_empty() {
