@@ -155,7 +155,8 @@ impl App {
             let target = Target { node: &node.name, environment: &node.environment, roles: &node.roles };
             if node.environment == *environment && target.runs(declared) {
                 let head = muster_db::assignments::head(&mut tx, node.id).await?;
-                self.rollout_require_enforced(&mut tx, &node, &key).await?;
+                let held = ground.configuration().enforcement_of(&node.name, environment);
+                self.rollout_require_enforced(&mut tx, &node, &key, held).await?;
                 let former_release = head.and_then(|h| h.releases.get(application).map(|r| r.release_id));
                 nodes.push(RolloutNode { node: node.id, former_release, progress: NodeProgress::Pending });
             }
@@ -228,11 +229,23 @@ impl App {
         conn: &mut Conn,
         node: &CompiledNode,
         key: &ResourceKey,
+        declared: Mode,
     ) -> Result<(), AppError> {
-        let mode = self.mode_overrides(conn, node.id).await?.over(key, Mode::Enforce);
+        let mode = self.mode_overrides(conn, node.id).await?.over(key, declared);
         if mode == Mode::Enforce {
             return Ok(());
         }
+        let hint = if mode == declared {
+            format!(
+                "take `enforcement: {}` off the node or its environment in the fleet files",
+                mode.as_str()
+            )
+        } else {
+            format!(
+                "`muster node show {0}` says who set it and why; `muster node mode {0} enforce` lifts it",
+                node.name
+            )
+        };
         Err(AppError::conflict(
             "node_not_enforced",
             format!(
@@ -241,10 +254,7 @@ impl App {
                 mode.as_str()
             ),
         )
-        .with_hint(format!(
-            "`muster node show {0}` says who set it and why; `muster node mode {0} enforce` lifts it",
-            node.name
-        )))
+        .with_hint(hint))
     }
 
     /// Says who holds the place.
