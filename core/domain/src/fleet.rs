@@ -144,13 +144,6 @@ impl FleetConfiguration {
         "commands",
     ];
 
-    /// How far the agent of a node goes with anything, as its node and its environment say: the strictest holds.
-    pub fn enforcement_of(&self, node: &NodeName, environment: &EnvironmentName) -> Mode {
-        let node = self.nodes.get(node).and_then(|node| node.enforcement);
-        let environment = self.environments.get(environment).and_then(|environment| environment.enforcement);
-        node.max(environment).unwrap_or_default()
-    }
-
     /// The files beside the fleet files that are named somewhere.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         let files = self.files.values().map(|entry| &entry.source);

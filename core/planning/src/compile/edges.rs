@@ -98,8 +98,8 @@ fn mode(entries: &[&Declared<'_>]) -> Mode {
 }
 
 /// Keeps every resource as strict as its node and environment.
-pub(super) fn hold(resources: &mut [Resource], strictest: Mode) {
+pub(super) fn hold(resources: &mut [Resource], mode: Mode) {
     for resource in resources {
-        resource.mode = resource.mode.max(strictest);
+        resource.mode = resource.mode.max(mode);
     }
 }
