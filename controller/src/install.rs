@@ -14,7 +14,7 @@ mod serve;
 
 pub use command::{Offer, Unusable, offer};
 pub use programs::{Architecture, Catalogue, NotServable, PROGRAMS, Program, Programs};
-pub(crate) use serve::{Cut, router};
+pub(crate) use serve::{Cut, DOWNLOADS_AT_ONCE_EACH, Share, router};
 
 use muster_app::App;
 use muster_proto::signing;

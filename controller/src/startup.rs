@@ -18,6 +18,7 @@ use database::Database;
 use instance::Instance;
 use muster_app::{App, Clock as _, Settings, SystemClock};
 use muster_artifact::ObjectStore;
+use muster_domain::host_names;
 use muster_identity::{FleetIdentity, Revocations, ServerCertificate, tls};
 use options::{LogFormat, ServeOptions};
 use std::{
@@ -292,7 +293,7 @@ fn server_names(agent_url: &str, options: &ServeOptions) -> anyhow::Result<Vec<S
     }
     let host = uri.host().with_context(|| format!("--agent-url {agent_url:?} names no host"))?;
     let mut names: Vec<String> =
-        ["muster-controller", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        [host_names::CONTROLLER, "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     names.push(host.trim_matches(['[', ']']).to_owned());
     names.extend(
         [options.listen.ip(), options.agent_listen.ip()]

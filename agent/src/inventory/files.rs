@@ -25,7 +25,7 @@ const FOLDERS: [&str; 12] = [
 const SUDOERS: &str = "/etc/sudoers.d";
 
 /// Readable by everybody.
-const FOR_EVERYBODY: u32 = 0o004;
+pub(super) const FOR_EVERYBODY: u32 = 0o004;
 
 /// Files and links that no package brought, or that are no longer what it brought.
 pub(super) fn read(source: &mut Source<'_>) -> Vec<InstalledFile> {

@@ -2,6 +2,7 @@ use super::*;
 use muster_domain::inventory::InstalledFirewallRule;
 use muster_platform::{CommandOutput, FakeHost};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// Files of a host that somebody has kept by hand for some years.
 fn files(root: &Path) {
@@ -57,7 +58,22 @@ fn a_host_kept_by_hand_is_read_without_its_secrets() {
         "dpkg-query",
         says("ii \tnginx\tamd64\t1.22.1-9\toptional\tno\thttpd\t, \nii \tbase-files\tamd64\t12\trequired\tyes\tadmin\t, \nhi \tredis\tamd64\t7.0\toptional\tno\tdatabase\t, \n"),
     );
+    for (name, mode) in [("worker.service", 0o600), ("open.service", 0o644)] {
+        let path = dir.path().join("etc/systemd/system").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(
+            &path,
+            "[Service]\nEnvironment=KEY=hush\n"
+                .replace("KEY=hush", if mode == 0o600 { "KEY=hush" } else { "A=1" }),
+        )
+        .unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    host.set_program("systemctl", says("worker.service enabled enabled\nopen.service enabled enabled\n"));
     let inventory = take(&host, dir.path());
+    let units: Vec<_> = inventory.units.iter().map(|unit| unit.name.as_str()).collect();
+    assert_eq!(units, ["open.service"]);
+    assert!(inventory.notes.iter().any(|note| note.contains("worker.service was left out")));
     assert_eq!(inventory.hostname.as_deref(), Some("shop-1"));
     assert_eq!(inventory.timezone.as_deref(), Some("Europe/Berlin"));
     let packages: Vec<_> = inventory.packages.iter().map(|p| (p.name.as_str(), p.held)).collect();

@@ -1,8 +1,10 @@
 //! Services and timers that somebody turned on.
 
-use super::{owned, packages::Base, source::Source};
+use super::{files::FOR_EVERYBODY, owned, packages::Base, source::Source};
 use muster_domain::inventory::InstalledUnit;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// What Muster itself brought.
 const OWN: [&str; 2] = ["muster-agent.service", "muster-supervisor.service"];
@@ -33,6 +35,11 @@ pub(super) fn read(source: &mut Source<'_>, base: &Base) -> Vec<InstalledUnit> {
     for ((name, enabled), path) in found.iter().zip(&paths) {
         // A unit of a package of the base system that somebody wrote over is somebody's own.
         let own = format!("/etc/systemd/system/{name}");
+        if hidden(source, &own) {
+            // Declared, everybody could read it.
+            source.note(format!("{own} was left out: not everybody may read it, so it may hold a secret"));
+            continue;
+        }
         let content = source.text(&own);
         if content.is_none() && packages.get(path).is_none_or(|package| base.has(package)) {
             continue;
@@ -41,6 +48,12 @@ pub(super) fn read(source: &mut Source<'_>, base: &Base) -> Vec<InstalledUnit> {
         units.push(InstalledUnit { name, enabled, running, content });
     }
     units
+}
+
+/// Whether it is a file that its owner keeps from others.
+fn hidden(source: &Source<'_>, path: &str) -> bool {
+    let found = fs::symlink_metadata(source.real(path));
+    found.is_ok_and(|found| found.is_file() && found.permissions().mode() & FOR_EVERYBODY == 0)
 }
 
 /// `nginx.service enabled enabled`: whether it is turned on. What is generated, static or a template is nobody's decision.

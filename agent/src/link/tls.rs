@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The name in every controller's certificate, whatever its address.
-pub const SERVER_NAME: &str = "muster-controller";
+pub const SERVER_NAME: &str = muster_domain::host_names::CONTROLLER;
 
 /// Told instead of "unknown issuer" when the pinned certificate is not in the presented chain.
 pub const WRONG_FLEET: &str = "the server did not present the root certificate that the join token names";

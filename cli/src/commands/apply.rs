@@ -116,7 +116,17 @@ fn change_text(change: &FleetChange, colour: bool) -> String {
 
 /// A unified diff, indented, without the names of its two sides: they say nothing that a heading does not.
 pub(super) fn diff_lines(diff: &str, colour: bool) -> impl Iterator<Item = String> {
-    diff.lines().filter(|line| !line.starts_with("--- ") && !line.starts_with("+++ ")).map(move |line| {
+    let lines: Vec<&str> = diff.lines().collect();
+    // A line that was taken out and began with `-- ` looks like a name, and must be seen.
+    let names = |at: usize| {
+        let begins = |at: usize, with: &str| lines.get(at).is_some_and(|line| line.starts_with(with));
+        begins(at, "--- ") && begins(at + 1, "+++ ") && (at == 0 || begins(at + 2, "@@"))
+    };
+    let shown: Vec<&str> = (0..lines.len())
+        .filter(|at| !names(*at) && !at.checked_sub(1).is_some_and(names))
+        .map(|at| lines[at])
+        .collect();
+    shown.into_iter().map(move |line| {
         let tone = match line.as_bytes().first() {
             Some(b'+') => Tone::Good,
             Some(b'-') => Tone::Bad,
@@ -256,5 +266,16 @@ mod tests {
         ");
         let coloured = change_text(&change, true);
         assert!(coloured.contains("\u{1b}[31m-instances: 1") && coloured.contains("\u{1b}[32m+instances: 2"));
+    }
+
+    #[test]
+    fn no_line_of_a_file_is_taken_for_the_name_of_one() {
+        let diff = "net.x: 1 -> 2\n--- /etc/a.sql\n+++ /etc/a.sql\n@@ -1,2 +1,2 @@\n--- grants\n+++ more\n select 1;\n";
+        assert_eq!(
+            diff_lines(diff, false).collect::<Vec<_>>(),
+            ["    net.x: 1 -> 2", "    @@ -1,2 +1,2 @@", "    --- grants", "    +++ more", "     select 1;"]
+        );
+        let short = "--- /etc/a\n+++ /etc/a\n-old\n+new\n";
+        assert_eq!(diff_lines(short, false).collect::<Vec<_>>(), ["    -old", "    +new"]);
     }
 }

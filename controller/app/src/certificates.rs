@@ -1,6 +1,6 @@
 //! Certificates for services of nodes: issued for what the node's own assignment says, and for nothing else.
 
-use crate::{App, AppError, AuthenticatedNode};
+use crate::{App, AppError, AuthenticatedNode, shorten};
 use muster_domain::resource::{Certificate, DesiredState};
 use muster_identity::IssueError;
 use std::{collections::BTreeSet, net::IpAddr};
@@ -47,7 +47,7 @@ impl App {
             _ => None,
         });
         let declared = declared.ok_or_else(|| {
-            AppError::not_found("certificate in the assignment of this node", &request.name)
+            AppError::not_found("certificate in the assignment of this node", shorten(&request.name))
         })?;
         require_assigned(declared, &request)?;
         let CertificateRequest { name, csr_der, dns_names, addresses } = request;
@@ -95,6 +95,7 @@ fn refused(error: IssueError) -> AppError {
     match error {
         IssueError::Request(reason) => AppError::invalid("invalid_certificate_request", reason),
         IssueError::NoServiceIssuer => AppError::conflict("no_service_issuer", &error),
+        IssueError::ReservedName(_) => AppError::conflict("reserved_name", &error),
         IssueError::IssuerExpired(_) | IssueError::Sign(_) => {
             AppError::internal("the certificate could not be issued", error)
         }

@@ -145,6 +145,9 @@ impl From<DbError> for AppError {
                 source: Some(Box::new(error)),
             };
         }
+        if error.unwritable_text() {
+            return Self::invalid("invalid_text", "a text has a NUL in it, which nothing here has");
+        }
         match error {
             DbError::Stale(what) => Self::Conflict {
                 code: "stale",

@@ -103,8 +103,12 @@ impl App {
                 .with_hint("an agent of before this version cannot; bring it up to date and try again"));
             }
         };
-        let proposal = adoption::propose(&inventory, &node, &environment, &configuration);
-        Ok(Inspection { node, inventory, proposal })
+        // On a thread for it: the fleet files are read again and again until nothing of what was found is refused.
+        let proposing = tokio::task::spawn_blocking(move || {
+            let proposal = adoption::propose(&inventory, &node, &environment, &configuration);
+            Inspection { node, inventory, proposal }
+        });
+        proposing.await.map_err(|e| AppError::internal("what is on the host could not be written down", e))
     }
 
     /// A node says what is on its host.

@@ -116,6 +116,9 @@ impl App {
             Some(files) => self.plan_candidates(actor, &new, files, &targets).await?,
             None => (BTreeMap::new(), Vec::new()),
         };
+        if let (Some(name), true, true) = (&new.node, targets.is_empty(), missing.is_empty()) {
+            return Err(crate::nodes::node_missing(name));
+        }
         let id = Uuid::now_v7();
         let mut left = CANDIDATES_BYTES;
         let mut nodes = BTreeMap::new();
@@ -196,6 +199,13 @@ impl App {
         targets: &[muster_db::nodes::NodeOverview],
     ) -> Result<(BTreeMap<NodeId, Candidate>, Vec<(NodeName, EnvironmentName)>), AppError> {
         let parsed = fleet_configuration::parse(&files.files).await?;
+        if let Some(name) = &new.environment
+            && targets.is_empty()
+            && !parsed.configuration.environments.keys().any(|environment| environment.as_str() == name)
+        {
+            return Err(AppError::not_found("environment", shorten(name))
+                .with_hint("neither these files nor what is in force has it"));
+        }
         let missing: Vec<_> = parsed
             .configuration
             .nodes

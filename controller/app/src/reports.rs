@@ -7,6 +7,7 @@ use crate::{
     App, AppError,
     events::CONTROLLER,
     hubs::{Announcements, LiveMessage},
+    redact::Redactor,
 };
 use chrono::{DateTime, Utc};
 use muster_db::{
@@ -196,7 +197,8 @@ impl App {
                 NodeReport::Convergence(report) => {
                     self.convergence_store(&mut tx, &mut announcements, &mut node, report).await?;
                 }
-                NodeReport::Refusal { generation, reason, .. } => {
+                NodeReport::Refusal { generation, mut reason, .. } => {
+                    Redactor::of(&self.secrets_open(&mut tx).await?).text(&mut reason);
                     let message = format!("node {} refused generation {generation}: {reason}", node.name);
                     self.node_event_record(
                         &mut tx,

@@ -5,6 +5,7 @@ use crate::{
     Actor, App, AppError, NodeHint, Permission,
     hubs::{Announcements, LiveMessage},
     nodes::node_missing,
+    redact::Redactor,
     reports::Source,
     shorten,
 };
@@ -141,8 +142,13 @@ impl App {
     ) -> Result<(), AppError> {
         let mut announcements = Announcements::default();
         let mut tx = self.db().begin().await?;
+        // What failed may quote what a program printed; everybody who looks at the fleet reads it.
+        let mut outcome = outcome.clone();
+        if let TurnOutcome::Failed { detail } = &mut outcome {
+            Redactor::of(&self.secrets_open(&mut tx).await?).text(detail);
+        }
         let mut world = self.turn_world(&mut tx, &mut announcements, node).await?;
-        let change = world.decide(self, |ctx, turns| turns::release(ctx, turns, node, generation, outcome));
+        let change = world.decide(self, |ctx, turns| turns::release(ctx, turns, node, generation, &outcome));
         if let Some(change) = change {
             self.turn_carry_out(&mut tx, &mut announcements, &mut world, change).await?;
         }

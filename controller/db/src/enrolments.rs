@@ -227,7 +227,8 @@ pub async fn node_reuse(conn: &mut Conn, new: &NewNode<'_>) -> Result<(), DbErro
     sqlx::query!(
         "UPDATE nodes SET environment = $2, roles = $3, enrolled_at = $4, revoked_at = NULL, facts = $5,
                 liveness = 'pending', liveness_changed_at = $4, last_heartbeat_at = NULL, report_sequence = 0,
-                reported_generation = 0, converged = NULL, converged_at = NULL, compile_error = NULL
+                reported_generation = 0, converged = NULL, converged_at = NULL, compile_error = NULL,
+                resource_count = 0, failed_count = 0, drifted_count = 0, waiting_count = 0, reboot_required = NULL
          WHERE id = $1",
         id,
         new.environment.as_str(),
@@ -238,8 +239,13 @@ pub async fn node_reuse(conn: &mut Conn, new: &NewNode<'_>) -> Result<(), DbErro
     .execute(&mut *conn)
     .await?;
     sqlx::query!("DELETE FROM resource_states WHERE node_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM resource_changes WHERE node_id = $1", id).execute(&mut *conn).await?;
     sqlx::query!("DELETE FROM convergence_reports WHERE node_id = $1", id).execute(&mut *conn).await?;
     sqlx::query!("DELETE FROM processes WHERE node_id = $1", id).execute(&mut *conn).await?;
+    // What was wanted of the former host, and what it was doing, is nothing to the new one. Modes stay: they are said of
+    // the node, and only hold its agent back.
+    sqlx::query!("DELETE FROM reboot_requests WHERE node_id = $1", id).execute(&mut *conn).await?;
+    crate::turns::delete(&mut *conn, new.id).await?;
     Ok(())
 }
 

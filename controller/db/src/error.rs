@@ -38,6 +38,12 @@ impl DbError {
         }
     }
 
+    /// A text holds what no column can: a NUL, which came from outside.
+    pub fn unwritable_text(&self) -> bool {
+        let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("22021")
+    }
+
     /// The database could not be reached: trying again later may help.
     pub fn unavailable(&self) -> bool {
         match self {

@@ -6,7 +6,7 @@
 
 use crate::{IdentityError, Serial, peer, random};
 use chrono::{DateTime, TimeDelta, Utc};
-use muster_domain::{FleetId, NodeId, NodeName};
+use muster_domain::{FleetId, NodeId, NodeName, host_names};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
@@ -103,6 +103,9 @@ pub enum IssueError {
         "this fleet has no issuer for services yet: put root.key back into the identity folder and restart the controller once"
     )]
     NoServiceIssuer,
+    /// A name that only controllers have.
+    #[error("no service may have a certificate for {0:?}: agents take whoever has one for their controller")]
+    ReservedName(String),
     /// Signing failed.
     #[error("the certificate could not be signed")]
     Sign(#[from] rcgen::Error),
@@ -170,6 +173,9 @@ impl FleetCa {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         for name in dns_names {
+            if !host_names::certifiable(name) {
+                return Err(IssueError::ReservedName(name.clone()));
+            }
             params.subject_alt_names.push(SanType::DnsName(name.to_ascii_lowercase().try_into()?));
         }
         params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
@@ -199,7 +205,7 @@ impl FleetCa {
                 .map_err(|_| IdentityError::ServerName { name: name.clone() })?;
         }
         let not_after = (now + SERVER_LIFE).min(self.controllers.not_after);
-        let (mut params, _) = leaf("muster-controller", now, not_after);
+        let (mut params, _) = leaf(host_names::CONTROLLER, now, not_after);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names =
             CertificateParams::new(names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>())

@@ -6,6 +6,7 @@ use super::{
 };
 use http::{Request, Response};
 use muster_app::{App, AuthenticatedNode};
+use muster_domain::NodeId;
 use muster_identity::PeerNode;
 use std::{
     convert::Infallible,
@@ -60,7 +61,7 @@ pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<AuthenticatedNode
 pub(super) struct Authenticate<S> {
     inner: S,
     app: App,
-    turns: Turns,
+    turns: Turns<NodeId>,
 }
 
 impl<S> Authenticate<S> {

@@ -29,7 +29,7 @@ const PIECES_BUFFERED: usize = 4;
 static BUNDLES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(8)));
 
 /// Bundles of one node at once, so that one that reads slowly leaves room for others.
-static BUNDLES_PER_NODE: LazyLock<Turns> = LazyLock::new(|| Turns::new(2));
+static BUNDLES_PER_NODE: LazyLock<Turns<NodeId>> = LazyLock::new(|| Turns::new(2));
 
 /// A node that takes no piece for so long is given up, and asks again when it is well: until then it would hold a place.
 const PIECE_PATIENCE: Duration = Duration::from_secs(60);

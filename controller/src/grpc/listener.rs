@@ -26,7 +26,7 @@ const MAX_UNIDENTIFIED: usize = 256;
 /// Who may still connect.
 #[derive(Clone)]
 pub(super) struct Doors {
-    nodes: Turns,
+    nodes: Turns<NodeId>,
     unidentified: Arc<Semaphore>,
 }
 

@@ -18,7 +18,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     fs::File,
     io::AsyncReadExt as _,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,6 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Programs on their way at a time. A whole fleet that is made at once takes turns.
 const DOWNLOADS_AT_ONCE: usize = 16;
+
+/// The same from one address: whoever reads slowly on purpose takes half of the places and no more. Hosts behind one address
+/// wait for each other.
+pub(crate) const DOWNLOADS_AT_ONCE_EACH: usize = DOWNLOADS_AT_ONCE / 2;
 
 /// How long to wait for a turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(120);
@@ -43,6 +47,10 @@ const SCRIPT: &str = include_str!("install.sh");
 /// Ends the connection that a request came by; in the extensions of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Cut(pub(crate) CancellationToken);
+
+/// The downloads that all connections from one address share; in the extensions of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Share(pub(crate) Arc<Semaphore>);
 
 struct Shared {
     app: App,
@@ -138,7 +146,8 @@ async fn program(
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let turn = timeout(TURN_PATIENCE, Arc::clone(&shared.downloads).acquire_owned()).await;
+        let share = request.extensions().get::<Share>().cloned();
+        let turn = timeout(TURN_PATIENCE, turn(share, &shared.downloads)).await;
         let Ok(Ok(turn)) = turn else {
             let mut busy = refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -166,8 +175,22 @@ async fn program(
     response
 }
 
+/// A place among all downloads, and one among those of the same address before it.
+struct Turn {
+    _own: Option<OwnedSemaphorePermit>,
+    _all: OwnedSemaphorePermit,
+}
+
+async fn turn(share: Option<Share>, downloads: &Arc<Semaphore>) -> Result<Turn, AcquireError> {
+    let own = match share {
+        Some(Share(places)) => Some(places.acquire_owned().await?),
+        None => None,
+    };
+    Ok(Turn { _own: own, _all: Arc::clone(downloads).acquire_owned().await? })
+}
+
 /// The content of a program, which must be the one that was looked at. `turn` is given back with the last piece.
-async fn send(program: &Program, turn: OwnedSemaphorePermit, cut: Option<Cut>) -> io::Result<Body> {
+async fn send(program: &Program, turn: Turn, cut: Option<Cut>) -> io::Result<Body> {
     let file = File::open(&program.path).await?;
     if !program.is(&file.metadata().await?) {
         return Err(io::Error::other("it is another file by now"));
@@ -220,6 +243,24 @@ async fn feed(mut file: File, pieces: &mpsc::Sender<io::Result<Bytes>>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_leaves_places_to_the_others() {
+        let downloads = Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE));
+        let share = || Share(Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE_EACH)));
+        let (slow, other) = (share(), share());
+        let mut held = Vec::new();
+        for _ in 0..DOWNLOADS_AT_ONCE_EACH {
+            held.push(turn(Some(slow.clone()), &downloads).await.unwrap());
+        }
+        assert!(
+            timeout(TURN_PATIENCE, turn(Some(slow.clone()), &downloads)).await.is_err(),
+            "it waits for itself"
+        );
+        timeout(TURN_PATIENCE, turn(Some(other), &downloads)).await.expect("there is a place left").unwrap();
+        held.pop();
+        timeout(TURN_PATIENCE, turn(Some(slow), &downloads)).await.expect("it gave one back").unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_stops_reading_gives_the_place_back() {

@@ -98,6 +98,10 @@ async fn a_node_shows_what_differs_what_was_changed_and_what_it_waits_for(pool: 
     assert_eq!((&resource["diff"], &resource["key"]), (&json!("-hi\n+hello\n"), &json!("file:/etc/motd")));
     let unknown = world.get("/api/v1/nodes/app-1/resource?key=file:/etc/mtod").await;
     assert_eq!(unknown.problem(), (404, "not_found".into()));
+    for odd in ["nodes/app-1/resource?key=%00", "nodes/app-1/changes?key=a%00b", "nodes/%00"] {
+        let refused = world.get(&format!("/api/v1/{odd}")).await;
+        assert_eq!(refused.problem(), (422, "invalid_text".into()), "{odd}");
+    }
     let changes = world.get("/api/v1/nodes/app-1/changes").await.json();
     assert_eq!(changes["items"][0]["cause"], "corrective");
     assert_eq!(changes["items"][0]["diff"], "running: no\n");

@@ -1,6 +1,15 @@
 //! Names that a host gives a meaning to: what may stand in a file of root's must not be able to become something else. Asked
 //! where people declare them and where an agent is told them.
 
+/// The name in the certificate of every controller, by which agents know one. No service of a node may have it.
+pub const CONTROLLER: &str = "muster-controller";
+
+/// Whether a certificate of a service may be for this name: who holds one for a controller's passes as the controller.
+pub fn certifiable(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    host(text) && lower != CONTROLLER && !lower.ends_with(&format!(".{CONTROLLER}"))
+}
+
 /// One line of ordinary text: no control characters, at most `max` bytes.
 pub fn line(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
@@ -25,6 +34,17 @@ pub fn package_version(text: &str) -> bool {
     made_of(text, 128, |c| c.is_ascii_alphanumeric() || ".+-:~*".contains(c))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.find('*').is_none_or(|at| at + 1 == text.len())
+}
+
+/// One word of a source of packages: an address, a suite, a component.
+pub fn source_word(text: &str) -> bool {
+    made_of(text, 1024, |c| c.is_ascii_graphic() && c != '#') && !text.starts_with('-')
+}
+
+/// Where packages are fetched from.
+pub fn source_address(text: &str) -> bool {
+    let fetched = |scheme: &str| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    source_word(text) && ["https://", "http://"].into_iter().any(fetched)
 }
 
 /// A user or a group, as `useradd` takes it.
@@ -109,6 +129,12 @@ pub fn sshd_keyword(text: &str) -> bool {
     made_of(text, 64, |c| c.is_ascii_alphanumeric())
 }
 
+/// A value that cron reads back as it was written: in quotes that it does not hold, or bare.
+pub fn cron_value(text: &str) -> bool {
+    !['"', '\''].into_iter().all(|quote| text.contains(quote))
+        || !text.starts_with(['"', '\'']) && text.trim() == text
+}
+
 /// A variable of a process.
 pub fn variable(text: &str) -> bool {
     made_of(text, 128, |c| c.is_ascii_alphanumeric() || c == '_')
@@ -122,7 +148,13 @@ mod tests {
     #[test]
     fn usual_names_pass_and_those_that_mean_more_do_not() {
         type Rule = fn(&str) -> bool;
-        let table: [(Rule, &[&str], &[&str]); 10] = [
+        let table: [(Rule, &[&str], &[&str]); 12] = [
+            (
+                source_address,
+                &["https://deb.example.com/debian", "http://10.0.0.1/"],
+                &["", "https://", "file:/srv/apt", "https://a b", "https://a#b", "ftp://a", "https://ä"],
+            ),
+            (certifiable, &["db", "a.internal"], &["muster-controller", "MUSTER-controller", "a_b", ""]),
             (
                 package,
                 &["nginx", "libstdc++6", "postgresql-16", "libc6:i386"],

@@ -5,7 +5,7 @@
 //! it is a resource, and the base role changes a host by its nature. The proposal is checked with the fleet files that are in
 //! force, and what does not go with them is left out and told as well.
 
-use crate::{Problem, SourceFile, parse, to_yaml};
+use crate::{Problem, SourceFile, parse, semantics::usable_key, to_yaml};
 use muster_domain::{
     EnvironmentName, NodeName,
     fleet::{
@@ -153,16 +153,26 @@ impl Draft<'_> {
 
     fn user(&mut self, user: &InstalledUser) {
         let root = user.uid == 0;
-        if root && user.authorized_keys.is_empty() {
+        // One that no server takes would keep the whole user out of the proposal.
+        let (keys, others): (Vec<_>, Vec<_>) =
+            user.authorized_keys.iter().cloned().partition(|key| usable_key(key));
+        if !others.is_empty() {
+            self.notes.push(format!(
+                "{} of the SSH keys of {} open nothing (damaged, or of a kind that servers no longer take) and are left out",
+                others.len(),
+                one_line(&user.name)
+            ));
+        }
+        if root && keys.is_empty() {
             return;
         }
         let (key, name) = self.entry(|c| &c.users, &user.name);
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut entry = UserEntry {
             name,
-            keys: user.authorized_keys.clone(),
             // What else is in the file stays, so that declaring it changes nothing.
-            exclusive_keys: Some(user.authorized_keys.is_empty()),
+            exclusive_keys: (!keys.is_empty()).then_some(false),
+            keys,
             on: self.here(),
             ..UserEntry::default()
         };

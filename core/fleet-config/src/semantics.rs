@@ -16,6 +16,8 @@ mod system;
 mod values;
 mod variables;
 
+pub(crate) use ssh_keys::usable_key;
+
 use crate::{
     place::{At, Places, pointer},
     problem::Problem,

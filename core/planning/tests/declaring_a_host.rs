@@ -46,6 +46,47 @@ fn the_document_is_the_example() {
     assert_eq!(parse(&files(&fleet, &both)).unwrap().configuration.packages.len(), 2);
 }
 
+/// Every document that people read first, with its name.
+fn documents() -> Vec<(String, String)> {
+    let mut found = vec![folder("../../README.md")];
+    for part in ["how-to", "reference", "design"] {
+        let entries = fs::read_dir(folder("../../docs").join(part)).unwrap();
+        found.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    found.sort();
+    let read = |path: &std::path::PathBuf| {
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
+    };
+    found.iter().map(read).collect()
+}
+
+#[test]
+fn every_fleet_file_in_the_documents_is_taken_and_compiles() {
+    let mut tried = BTreeSet::new();
+    for (name, document) in documents() {
+        for block in blocks(&document) {
+            let mut fleet = ExampleFleet::web_stack();
+            // Some show a part only.
+            let around = if block.starts_with("environments:") {
+                String::new()
+            } else {
+                "environments: {staging: {}, production: {}}\n".to_owned()
+            };
+            let parsed = parse(&files(&fleet, &(around + &block)));
+            fleet.configuration =
+                parsed.unwrap_or_else(|problems| panic!("{name}: {problems:#?}")).configuration;
+            fleet.secrets.insert("STRIPE_KEY".to_owned(), "sk_live_1".to_owned());
+            for node in fleet.configuration.nodes.keys() {
+                fleet.compile(node.as_str()).unwrap_or_else(|error| panic!("{name}, {node}: {error}"));
+            }
+            tried.insert(name.clone());
+        }
+    }
+    let expected = ["README.md", "changing-hosts-safely.md", "declaring-a-host.md"].map(str::to_owned);
+    assert_eq!(tried, expected.into(), "the documents with examples");
+}
+
 #[test]
 fn the_example_compiles_for_every_node_and_has_every_kind_of_resource() {
     let fleet = ExampleFleet::web_stack();

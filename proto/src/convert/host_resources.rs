@@ -41,13 +41,8 @@ pub(super) fn line(text: &str) -> bool {
     names::line(text, MAX_LINE_BYTES)
 }
 
-/// One word for the configuration of apt.
-fn word(text: &str) -> bool {
-    !text.is_empty() && line(text) && !text.contains(char::is_whitespace)
-}
-
 fn words(field: &'static str, texts: Vec<String>) -> Result<Vec<String>, InvalidMessage> {
-    texts.into_iter().map(|text| checked(field, text, word)).collect()
+    texts.into_iter().map(|text| checked(field, text, names::source_word)).collect()
 }
 
 fn address(field: &'static str, text: &str) -> Result<IpAddr, InvalidMessage> {

@@ -138,7 +138,10 @@ impl From<DbError> for NotEnrolled {
 fn issue_failed(error: IssueError) -> NotEnrolled {
     match error {
         IssueError::Request(reason) => Refusal::Request(reason).into(),
-        IssueError::IssuerExpired(_) | IssueError::NoServiceIssuer | IssueError::Sign(_) => {
+        IssueError::IssuerExpired(_)
+        | IssueError::NoServiceIssuer
+        | IssueError::ReservedName(_)
+        | IssueError::Sign(_) => {
             NotEnrolled::Failed(AppError::internal("the certificate could not be issued", error))
         }
     }

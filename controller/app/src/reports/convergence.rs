@@ -46,9 +46,11 @@ impl App {
         report.resources.truncate(MAX_RESOURCES);
         let mut seen = BTreeSet::new();
         report.resources.retain(|r| seen.insert(r.key.clone()));
-        if report.resources.iter().any(|r| r.diff.is_some()) {
+        let says = |r: &ResourceReport| r.diff.is_some() || !r.detail.is_empty();
+        if report.resources.iter().any(says) || report.reboot_required.is_some() {
             // The agent masks what it knows to be secret; this masks what anybody was given to keep.
             let redactor = Redactor::of(&self.secrets_open(conn).await?);
+            redactor.optional(&mut report.reboot_required);
             for resource in &mut report.resources {
                 redactor.text(&mut resource.detail);
                 redactor.optional(&mut resource.diff);

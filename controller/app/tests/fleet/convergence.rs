@@ -9,6 +9,7 @@ use muster_domain::{
     node::Convergence,
     observed::{ChangeCause, ConvergenceReport, ResourceReport, ResourceStatus},
     resource::{Mode, ResourceKey},
+    turn::{TurnKind, TurnOutcome, TurnRequest},
 };
 use sqlx::PgPool;
 
@@ -142,6 +143,36 @@ async fn a_secret_is_in_no_difference_even_when_the_agent_left_it_there(pool: Pg
     assert_eq!(full.changes[0].diff.as_deref(), Some("-password=[redacted]\n"));
     let told = world.events("resource.corrected").await.pop().unwrap().message;
     assert!(told.ends_with("password [redacted]"), "{told}");
+
+    // What failed quotes what a program printed, without a difference.
+    let quoted = ResourceReport {
+        detail: "it ended with 1: no access with hunter2-and-more".to_owned(),
+        ..resource(ResourceStatus::Failed, None, None)
+    };
+    world.report(node, 2, quoted, Some("hunter2-and-more")).await;
+    let shown = world.app.node_get(&admin(), "web-1").await.unwrap();
+    assert_eq!(shown.resources[0].detail, "it ended with 1: no access with [redacted]");
+    assert_eq!(shown.overview.reboot_required.as_deref(), Some("[redacted]"));
+    let asked = TurnRequest {
+        generation: Generation::new(1),
+        kind: TurnKind::Change,
+        cause: ChangeCause::Intentional,
+        reason: "run command:migrate".to_owned(),
+    };
+    world.app.turn_request(node, &asked).await.unwrap();
+    let failed = TurnOutcome::Failed { detail: "no access with hunter2-and-more".to_owned() };
+    world.app.turn_give_back(node, Generation::new(1), &failed).await.unwrap();
+    let turn = world.app.turn_list(&admin(), None).await.unwrap().remove(0);
+    assert_eq!(turn.detail, "no access with [redacted]");
+    let refusal = NodeReport::Refusal {
+        sequence: 3,
+        generation: Generation::new(1),
+        reason: "hunter2-and-more cannot stand here".to_owned(),
+    };
+    world.app.reports_store(node, vec![refusal]).await.unwrap();
+    let events = sqlx::query_scalar::<_, String>("SELECT message FROM events").fetch_all(&world.pool).await;
+    let leaks: Vec<_> = events.unwrap().into_iter().filter(|text| text.contains("hunter2")).collect();
+    assert_eq!(leaks, Vec::<String>::new());
 }
 
 #[sqlx::test(migrations = "../../migrations")]
@@ -170,6 +201,22 @@ async fn a_mode_that_a_person_sets_holds_the_agent_back_until_it_is_lifted(pool:
     let refused = world.app.rollout_start(&admin(), &shop, &production, &version).await.unwrap_err();
     assert!(matches!(refused, AppError::Conflict { code: "node_not_enforced", .. }), "{refused:?}");
 
+    // So it is where the fleet files say it.
+    world.join("web-2").await;
+    let file = with_file("hello");
+    let held = file
+        .replace("web-2: {environment: production", "web-2: {enforcement: report, environment: production");
+    world.apply(&held).await;
+    world.mode(None, Mode::Enforce, None).await.unwrap();
+    let refused = world.app.rollout_start(&admin(), &shop, &production, &version).await.unwrap_err();
+    let AppError::Conflict { code: "node_not_enforced", detail, hint } = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(detail.contains("web-2 has the mode report"), "{detail}");
+    assert!(hint.unwrap().contains("`enforcement: report`"));
+    world.apply(&file).await;
+    assert_eq!(world.mode(None, Mode::Report, Some(TimeDelta::hours(1))).await.unwrap(), 2);
+
     assert_eq!(world.mode(Some(MOTD), Mode::Enforce, None).await.unwrap(), 1);
     assert_eq!(world.assigned(node).await, [(MOTD.to_owned(), Mode::Report)]);
     world.app.mode_overrides_expire().await.unwrap();
@@ -177,7 +224,7 @@ async fn a_mode_that_a_person_sets_holds_the_agent_back_until_it_is_lifted(pool:
     world.clock.advance(TimeDelta::hours(1));
     world.app.mode_overrides_expire().await.unwrap();
     assert_eq!(world.assigned(node).await, [(MOTD.to_owned(), Mode::Enforce)]);
-    assert_eq!(world.events("node.mode_set").await.len(), 4);
+    assert_eq!(world.events("node.mode_set").await.len(), 6);
 
     for (resource, mode, expires_in, code) in [
         (Some("file:/etc/mtod"), Mode::Report, None, "not_found"),
@@ -222,4 +269,38 @@ async fn a_restart_is_wanted_until_the_node_has_done_just_that(pool: PgPool) {
     assert!(matches!(nothing, AppError::Conflict { code: "no_reboot_requested", .. }));
     let why = world.app.node_reboot(&admin(), "web-1", "two\nlines", false).await.unwrap_err();
     assert!(matches!(why, AppError::InvalidInput { code: "reason_missing", .. }));
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_host_that_takes_a_nodes_place_inherits_nothing_of_the_former(pool: PgPool) {
+    let world = World::new(pool);
+    world.apply(&with_file("hello")).await;
+    let node = world.join("web-1").await;
+    let drifted = ResourceReport {
+        mode: Mode::Report,
+        change: Some(ChangeCause::Corrective),
+        ..resource(ResourceStatus::Drifted, None, Some("-hi\n+hello\n"))
+    };
+    world.report(node, 1, drifted, Some("linux-image")).await;
+    world.app.node_reboot(&admin(), "web-1", "it is stuck", true).await.unwrap();
+    let asked = TurnRequest {
+        generation: Generation::new(1),
+        kind: TurnKind::Change,
+        cause: ChangeCause::Intentional,
+        reason: "restart service:nginx.service".to_owned(),
+    };
+    world.app.turn_request(node, &asked).await.unwrap();
+    let failed = TurnOutcome::Failed { detail: "nginx refused it".to_owned() };
+    world.app.turn_give_back(node, Generation::new(1), &failed).await.unwrap();
+
+    world.app.node_revoke(&admin(), &"web-1".parse().unwrap()).await.unwrap();
+    let fresh = world.join("web-1").await;
+    assert_eq!(fresh, node, "the row is the node's, whichever host it is");
+    assert_eq!(world.beat_after(fresh, None).await.reboot, None, "the new host is not to be restarted");
+    let shown = world.app.node_get(&admin(), "web-1").await.unwrap();
+    assert_eq!((shown.overview.resource_count, shown.overview.drifted_count), (0, 0));
+    assert_eq!((shown.overview.reboot_required, shown.reboot_request), (None, None));
+    assert!(shown.turn.is_none() && world.app.turn_list(&admin(), None).await.unwrap().is_empty());
+    let changes = world.app.resource_change_list(&admin(), "web-1", None, &PageRequest::default()).await;
+    assert!(changes.unwrap().items.is_empty());
 }

@@ -154,10 +154,15 @@ async fn who_may_only_look_plans_what_is_in_force_and_nobody_plans_without_end(p
     for unknown in [
         NewPlan { node: Some("web-9".into()), ..NewPlan::default() },
         NewPlan { environment: Some("nowhere".into()), ..NewPlan::default() },
+        // An empty plan would look as if nothing changed.
+        NewPlan { node: Some("web-9".into()), ..candidate(FLEET) },
+        NewPlan { environment: Some("nowhere".into()), ..candidate(FLEET) },
     ] {
         let missing = world.app.plan_create(&admin(), unknown).await.unwrap_err();
         assert!(matches!(missing, AppError::NotFound { .. }), "{missing:?}");
     }
+    let new = NewPlan { environment: Some("staging".into()), ..candidate(FLEET) };
+    assert!(world.app.plan_create(&admin(), new).await.unwrap().nodes.is_empty(), "it has no nodes yet");
     for _ in 0..4 {
         world.app.plan_create(&viewer(), NewPlan::default()).await.unwrap();
     }

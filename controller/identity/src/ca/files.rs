@@ -6,8 +6,11 @@ use crate::{
     files::{self, Readers},
 };
 use chrono::{DateTime, Utc};
-use muster_domain::FleetId;
-use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair, PublicKeyData as _};
+use muster_domain::{FleetId, host_names};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, Issuer, KeyPair, NameConstraints,
+    PublicKeyData as _,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::{collections::BTreeSet, path::Path};
 use uuid::Uuid;
@@ -35,7 +38,8 @@ pub(crate) fn create(folder: &Path, now: DateTime<Utc>) -> Result<(), IdentityEr
         (NODES, "Muster issuer of nodes", ExtendedKeyUsagePurpose::ClientAuth),
         (CONTROLLERS, "Muster issuer of controllers", ExtendedKeyUsagePurpose::ServerAuth),
     ] {
-        let (certificate, key) = sign_issuer(&root, common_name, vec![usage], now).map_err(make)?;
+        let (certificate, key) =
+            sign_issuer(&root, issuer_params(common_name, vec![usage], now)).map_err(make)?;
         write(folder, name, &certificate, &key)?;
     }
     let (certificate, key) = sign_service_issuer(&root, now).map_err(make)?;
@@ -74,19 +78,31 @@ fn sign_service_issuer(
     now: DateTime<Utc>,
 ) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
     let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    sign_issuer(root, "Muster issuer of services", usages, now)
+    let mut params = issuer_params("Muster issuer of services", usages, now);
+    // Agents know a controller by the root and this name, so nothing that this issuer signs may pass for one.
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: Vec::new(),
+        excluded_subtrees: vec![GeneralSubtree::DnsName(host_names::CONTROLLER.to_owned())],
+    });
+    sign_issuer(root, params)
+}
+
+fn issuer_params(
+    common_name: &str,
+    usages: Vec<ExtendedKeyUsagePurpose>,
+    now: DateTime<Utc>,
+) -> CertificateParams {
+    let mut params = authority(common_name, 0, now, now + ISSUER_LIFE);
+    params.extended_key_usages = usages;
+    params.use_authority_key_identifier_extension = true;
+    params
 }
 
 fn sign_issuer(
     root: &Issuer<'_, KeyPair>,
-    common_name: &str,
-    usages: Vec<ExtendedKeyUsagePurpose>,
-    now: DateTime<Utc>,
+    params: CertificateParams,
 ) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let mut params = authority(common_name, 0, now, now + ISSUER_LIFE);
-    params.extended_key_usages = usages;
-    params.use_authority_key_identifier_extension = true;
     Ok((params.signed_by(&key, root)?, key))
 }
 

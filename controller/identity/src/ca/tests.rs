@@ -202,6 +202,50 @@ fn a_service_gets_the_names_that_it_is_given_and_no_others() {
 }
 
 #[test]
+fn no_service_passes_for_a_controller() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = make(folder.path());
+    let (_, name) = node();
+    let key = KeyPair::generate().unwrap();
+    let request = csr(&CertificateParams::default(), &key);
+    for reserved in ["muster-controller", "Muster-Controller", "a.muster-controller"] {
+        let issued =
+            identity.ca.issue_service_certificate(&request, &name, &[reserved.to_owned()], &[], now());
+        assert!(matches!(issued, Err(IssueError::ReservedName(_))), "{reserved}");
+    }
+
+    // The issuer itself could not: whoever trusts the root refuses what it signed for that name.
+    let read = |file: &str| fs::read_to_string(folder.path().join("identity").join(file)).unwrap();
+    let issuer_key = KeyPair::from_pem(&read("service-issuer.key")).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&read("service-issuer.crt"), issuer_key).unwrap();
+    let chain = identity.ca.issue_service_certificate(&request, &name, &["db".into()], &[], now()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(identity.ca.root().clone()).unwrap();
+    let verifier =
+        rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), crate::tls::provider())
+            .build()
+            .unwrap();
+    let passes = |dns_name: &'static str| {
+        let mut params = CertificateParams::new(vec![dns_name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2028, 1, 1));
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let at = std::time::Duration::from_secs(now().timestamp().unsigned_abs());
+        rustls::client::danger::ServerCertVerifier::verify_server_cert(
+            verifier.as_ref(),
+            certificate.der(),
+            &[chain.chain_der[1].as_slice().into()],
+            &dns_name.try_into().unwrap(),
+            &[],
+            rustls_pki_types::UnixTime::since_unix_epoch(at),
+        )
+        .is_ok()
+    };
+    assert!(passes("db") && !passes("muster-controller"));
+}
+
+#[test]
 fn a_fleet_of_an_earlier_version_gets_its_issuer_for_services_while_the_root_key_is_there() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path());

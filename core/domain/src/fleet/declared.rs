@@ -61,8 +61,9 @@ impl<'a> Declared<'a> {
         match self.key.kind() {
             "directory" | "file" | "secret_file" | "symlink" => vec![Cow::Borrowed(name)],
             "systemd_unit" => drop_in(SYSTEMD_UNITS),
-            "cron_job" => drop_in("/etc/cron.d"),
+            "cron_job" => vec![Cow::Owned(format!("/etc/cron.d/{CRON_JOB_PREFIX}{name}"))],
             "logrotate" => drop_in("/etc/logrotate.d"),
+            "hosts" => vec![Cow::Borrowed("/etc/hosts")],
             _ => self.writes.iter().map(|path| Cow::Borrowed(path.as_str())).collect(),
         }
     }
@@ -70,6 +71,8 @@ impl<'a> Declared<'a> {
 
 /// The folder of unit files that people make.
 pub const SYSTEMD_UNITS: &str = "/etc/systemd/system";
+/// What the files of jobs begin with.
+pub const CRON_JOB_PREFIX: &str = "muster-";
 /// The file that gives admins sudo.
 pub const ADMINS_SUDOERS: &str = "/etc/sudoers.d/90-muster-admins";
 /// The folder of settings of the journal.
@@ -247,7 +250,7 @@ impl FleetConfiguration {
         {
             let at = vec![Cow::Borrowed(section), Cow::Borrowed(name.as_str())];
             let sharing = Sharing::Shared;
-            let after = if section == "firewall" { vec![package(FIREWALL)] } else { Vec::new() };
+            let after = if section == "firewall" { firewall_after(self.base.as_ref()) } else { Vec::new() };
             all.push(Declared { sharing, after, ..Declared::own(at, of_node(section), common) });
         }
         for (entry_name, entry) in &self.certificates {
@@ -301,6 +304,13 @@ fn of_own_name<'a>((name, _): (&'a NodeName, &'a super::Node)) -> Declared<'a> {
     Declared { node: Some(name), ..Declared::own(at, of_node("hostname"), Common::default()) }
 }
 
+/// What comes before the firewall. Where SSH moves to another port, its old one is closed only when it did.
+fn firewall_after(base: Option<&Base>) -> Vec<ResourceKey> {
+    let ssh = base.and_then(|base| base::in_force(base.ssh.as_ref()));
+    let moves = ssh.is_some_and(|ssh| ssh.port.is_some());
+    [package(FIREWALL)].into_iter().chain(moves.then(|| of_node("sshd"))).collect()
+}
+
 /// What the base role declares.
 fn of_base(base: &Base) -> Vec<Declared<'_>> {
     use Sharing::{Implied, Own, Shared};
@@ -331,10 +341,7 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
         add(&["ssh"], of_node("sshd"), Own, after);
     }
     if base::in_force(base.firewall.as_ref()).is_some() {
-        // Where SSH moves to another port, its old one is closed only when it did.
-        let moves = base::in_force(base.ssh.as_ref()).is_some_and(|ssh| ssh.port.is_some());
-        let after = [package(FIREWALL)].into_iter().chain(moves.then(|| of_node("sshd"))).collect();
-        add(&["firewall"], of_node("firewall"), Shared, after);
+        add(&["firewall"], of_node("firewall"), Shared, firewall_after(Some(base)));
         add(&["firewall"], package(FIREWALL), Implied, Vec::new());
     }
     if base::in_force(base.updates.as_ref()).is_some() {

@@ -138,6 +138,23 @@ files: {site: {path: /etc/nginx/sites-available/shop, source: site.conf}}
 }
 
 #[test]
+fn a_key_that_opens_nothing_does_not_take_its_user_with_it() {
+    let mut host = host();
+    host.users[0].authorized_keys.push("ssh-dss AAAAB3NzaC1kc3MAAAABAQAAAAEBAAAAAQEAAAABAQ== bo".to_owned());
+    let mut other = host.users[0].clone();
+    (other.name, other.uid, other.authorized_keys) = ("backup".to_owned(), 1002, Vec::new());
+    host.users.push(other);
+    let proposal = propose(&host, &node(), &production(), &FleetConfiguration::default());
+    assert!(proposal.notes.iter().any(|note| note.starts_with("1 of the SSH keys of deploy open nothing")));
+    let around = format!("environments: {{production: {{}}}}\n{}", proposal.fragment);
+    let file = SourceFile { path: "fleet.yaml".to_owned(), content: around.into_bytes() };
+    let parsed = parse(&[file]).map_err(|problems| format!("{problems:#?}")).expect("it is valid");
+    assert_eq!(parsed.configuration.users["deploy"].keys, [KEY]);
+    assert_eq!(parsed.configuration.users["backup"].exclusive_keys, None);
+    assert_eq!(parsed.warnings, [], "what is proposed says nothing that does nothing");
+}
+
+#[test]
 fn an_empty_host_gives_no_more_than_its_node() {
     let proposal = propose(&Inventory::default(), &node(), &production(), &FleetConfiguration::default());
     assert_eq!(proposal.fragment, "nodes:\n  app-1:\n    environment: production\n");

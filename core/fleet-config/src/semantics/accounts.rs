@@ -23,10 +23,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         values::account(checker, entry.group.as_deref(), &at("group"));
         values::accounts(checker, &entry.groups, &at("groups"));
         for (field, text) in [("shell", &entry.shell), ("home", &entry.home)] {
-            values::path(checker, text.as_deref(), &at(field));
-            if text.as_deref().is_some_and(|text| text.contains(':')) {
-                checker.value(&at(field), "a colon separates the fields of /etc/passwd", "take it out");
-            }
+            values::account_path(checker, text.as_deref(), &at(field));
         }
         comment(checker, entry.comment.as_deref(), &at("comment"));
         ssh_keys::check(checker, &entry.keys, &at("keys"));

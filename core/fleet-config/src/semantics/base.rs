@@ -7,6 +7,7 @@ use muster_domain::{
     host_names,
     window::Window,
 };
+use std::collections::BTreeMap;
 
 /// Keywords that have a field of their own.
 const FIELDS: [(&str, &str); 3] = [
@@ -83,7 +84,7 @@ fn admins(checker: &mut Checker<'_>, base: &Base) {
         }
         ssh_keys::check(checker, &admin.keys, &at("keys"));
         values::accounts(checker, &admin.groups, &at("groups"));
-        values::path(checker, admin.shell.as_deref(), &at("shell"));
+        values::account_path(checker, admin.shell.as_deref(), &at("shell"));
     }
 }
 
@@ -99,9 +100,18 @@ fn ssh(checker: &mut Checker<'_>, base: &Base) {
             "take `firewall: false` away, or write `Match Address` into a file",
         );
     }
+    let mut seen = BTreeMap::new();
     for (keyword, value) in &ssh.settings {
         let at = ["base", "ssh", "settings", keyword.as_str()];
         let lower = keyword.to_ascii_lowercase();
+        if let Some(first) = seen.insert(lower.clone(), keyword) {
+            let message = format!(
+                "{} is {} in other letters, and the server takes the first",
+                quoted(keyword),
+                quoted(first)
+            );
+            checker.key(&at, message, "keep one of the two");
+        }
         if let Some((_, field)) = FIELDS.iter().find(|(theirs, _)| *theirs == lower) {
             checker.key(
                 &at,

@@ -38,8 +38,8 @@ fn meet(kinds: &[Kind<'_>], entries: &[&Declared<'_>]) -> bool {
 fn twice(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) {
     let mut claims: BTreeMap<Cow<'_, str>, Vec<&Declared<'_>>> = BTreeMap::new();
     // A setting of one node stands once by its nature.
-    let own = |declared: &&Declared<'_>| declared.sharing == Sharing::Own && declared.node.is_none();
-    for declared in checker.declared.iter().filter(own) {
+    let stands = |declared: &&Declared<'_>| declared.sharing != Sharing::Implied && declared.node.is_none();
+    for declared in checker.declared.iter().filter(stands) {
         let mut claimed = declared.paths();
         // A path of its own says as much as the key.
         if claimed.is_empty() || !declared.writes.is_empty() {
@@ -47,9 +47,12 @@ fn twice(checker: &mut Checker<'_>, kinds: &[Kind<'_>]) {
         }
         for claim in claimed {
             let others = claims.entry(claim.clone()).or_default();
-            // Entries of `files` are compared with each other where their paths are, and so are the files of one entry.
+            // Entries of `files` are compared with each other where their paths are, and so are the files of one entry. Lines
+            // of one file add to each other.
             let elsewhere = |other: &Declared<'_>| {
-                (other.at[0] == "files" && declared.at[0] == "files") || other.at == declared.at
+                (other.at[0] == "files" && declared.at[0] == "files")
+                    || other.at == declared.at
+                    || (other.sharing == Sharing::Shared && declared.sharing == Sharing::Shared)
             };
             let first = others.iter().find(|other| !elsewhere(other) && meet(kinds, &[other, declared]));
             if let Some(first) = first {

@@ -91,9 +91,7 @@ fn repositories(checker: &mut Checker<'_>) {
             "the name of a repository",
             values::DROP_IN,
         );
-        let address = |text: &str| {
-            ["https://", "http://", "file:/"].iter().any(|start| text.starts_with(start)) && word(text)
-        };
+        let (address, word) = (host_names::source_address, host_names::source_word);
         list(
             checker,
             &entry.uris,
@@ -154,10 +152,6 @@ fn repositories(checker: &mut Checker<'_>) {
             }
         }
     }
-}
-
-fn word(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 1024 && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
 }
 
 fn list(

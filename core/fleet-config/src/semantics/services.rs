@@ -85,10 +85,14 @@ fn cron_jobs(checker: &mut Checker<'_>) {
         values::account(checker, entry.user.as_deref(), &at("user"));
         variables::variables(checker, &entry.env, &at("env"));
         for (key, value) in &entry.env {
-            if value.to_text().contains(['\n', '\r']) {
+            let (at, text) = (["cron_jobs", name, "env", key], value.to_text());
+            if text.chars().any(char::is_control) {
                 let message =
-                    format!("the value of {} has several lines, which cron cannot read", quoted(key));
-                checker.value(&["cron_jobs", name, "env", key], message, "write one line");
+                    format!("the value of {} is not one line of plain text, as cron reads it", quoted(key));
+                checker.value(&at, message, "write one line");
+            } else if !host_names::cron_value(&text) {
+                let message = format!("the value of {} has both kinds of quotes", quoted(key));
+                checker.value(&at, message, "cron cannot read that back: leave out one kind");
             }
         }
     }

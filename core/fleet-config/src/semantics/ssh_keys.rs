@@ -4,6 +4,17 @@ use super::Checker;
 use crate::words::quoted;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+/// What servers take as they come. DSA keys are not among them: whoever has no other could not sign in.
+const KINDS: [&str; 7] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
 const HINT: &str = "copy the whole line of the .pub file: ssh-ed25519 AAAA... name";
 
 /// Checks a list of keys.
@@ -26,10 +37,18 @@ pub(super) fn check(checker: &mut Checker<'_>, keys: &[String], at: &[&str]) {
     }
 }
 
+/// Whether somebody could sign in with the key in a line.
+pub(crate) fn usable_key(line: &str) -> bool {
+    fault(line).is_none()
+}
+
 /// What is wrong with a line, when something is.
 fn fault(line: &str) -> Option<&'static str> {
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Some("it has several lines");
+    }
+    if line.trim_start().starts_with('#') {
+        return Some("it is a comment, which opens nothing");
     }
     let words = words(line);
     let known = |word: &&str| {
@@ -46,6 +65,7 @@ fn fault(line: &str) -> Option<&'static str> {
     match fields(&bytes) {
         Some(fields) if fields.len() < 2 => Some("it is cut off"),
         Some(fields) if fields[0] != words[at].as_bytes() => Some("its kind is not the one that it says"),
+        Some(_) if !KINDS.contains(&words[at]) => Some("servers take no keys of its kind"),
         Some(_) => None,
         None => Some("it is cut off"),
     }
@@ -98,6 +118,9 @@ mod tests {
             format!("ssh-rsa {GOOD}"),
             format!("{GOOD} amara"),
             format!("ssh-ed25519 {GOOD}\nssh-ed25519 {GOOD}"),
+            format!("# ssh-ed25519 {GOOD}"),
+            // Whole, and of a kind that no server takes.
+            "ssh-dss AAAAB3NzaC1kc3MAAAABAQAAAAEBAAAAAQEAAAABAQ==".to_owned(),
         ] {
             assert!(fault(&bad).is_some(), "{bad}");
         }

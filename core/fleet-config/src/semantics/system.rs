@@ -73,6 +73,17 @@ fn certificates(checker: &mut Checker<'_>) {
             values::DROP_IN,
         );
         values::hosts(checker, &entry.dns_names, &at("dns_names"));
+        for (index, name) in entry.dns_names.iter().enumerate() {
+            if host_names::host(name) && !host_names::certifiable(name) {
+                let message = format!("{} is what agents know their controller by", quoted(name));
+                let at = ["certificates", entry_name, "dns_names", &index.to_string()];
+                checker.value(
+                    &at,
+                    message,
+                    "choose another name: a service must not pass for the controller",
+                );
+            }
+        }
         for (index, address) in entry.addresses.iter().enumerate() {
             values::address(checker, address, &["certificates", entry_name, "addresses", &index.to_string()]);
         }

@@ -87,6 +87,14 @@ pub(super) fn path(checker: &mut Checker<'_>, text: Option<&str>, at: &[&str]) {
     }
 }
 
+/// An absolute path that stands in `/etc/passwd`.
+pub(super) fn account_path(checker: &mut Checker<'_>, text: Option<&str>, at: &[&str]) {
+    path(checker, text, at);
+    if text.is_some_and(|text| text.contains(':')) {
+        checker.value(at, "a colon separates the fields of /etc/passwd", "take it out");
+    }
+}
+
 /// Addresses or networks.
 pub(super) fn networks(checker: &mut Checker<'_>, texts: &[String], at: &[&str]) {
     for (index, text) in texts.iter().enumerate() {

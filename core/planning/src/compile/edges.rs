@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Finds resources that are declared twice for the node. `declared` is what is declared for this node.
 pub(super) fn twice(declared: &[Declared<'_>], problems: &mut Vec<CompileProblem>) {
     let mut claims: BTreeMap<String, &Declared<'_>> = BTreeMap::new();
-    for entry in declared.iter().filter(|entry| entry.sharing == Sharing::Own) {
+    for entry in declared.iter().filter(|entry| entry.sharing != Sharing::Implied) {
         let mut claimed: Vec<String> = entry.paths().into_iter().map(Into::into).collect();
         claimed.push(entry.key.to_string());
         for claim in claimed {
@@ -19,6 +19,8 @@ pub(super) fn twice(declared: &[Declared<'_>], problems: &mut Vec<CompileProblem
                 None => {
                     claims.insert(claim, entry);
                 }
+                // Each adds its lines.
+                Some(first) if first.sharing == Sharing::Shared && entry.sharing == Sharing::Shared => {}
                 // Two files are compared where their content is read.
                 Some(first) if first.at[0] == "files" && entry.at[0] == "files" => {}
                 Some(first) => {
@@ -96,9 +98,8 @@ fn mode(entries: &[&Declared<'_>]) -> Mode {
 }
 
 /// Keeps every resource as strict as its node and environment.
-pub(super) fn hold(resources: &mut [Resource], modes: [Option<Mode>; 2]) {
-    let strictest = modes.into_iter().flatten().max().unwrap_or_default();
+pub(super) fn hold(resources: &mut [Resource], mode: Mode) {
     for resource in resources {
-        resource.mode = resource.mode.max(strictest);
+        resource.mode = resource.mode.max(mode);
     }
 }

@@ -144,12 +144,16 @@ fn of_entry(host: &mut Host<'_, '_>, name: &str, entry: &FirewallEntry, rules: &
     }
 }
 
-/// Lets people in over SSH, unless a declared rule speaks of its port: then that is what is wanted.
+/// Lets people in over SSH, unless a declared rule says who may use its port, or that nobody may: then that is what is
+/// wanted. A rule that keeps somebody in particular out says nothing of the others.
 fn ssh(host: &mut Host<'_, '_>, rules: &mut Vec<FirewallRule>) {
     let settings = base::of(host).and_then(|base| in_force(base.ssh.as_ref()));
     let port = settings.as_ref().and_then(|ssh| ssh.port).unwrap_or(SSH_PORT);
     let speaks = |rule: &FirewallRule| {
+        let (everybody, _) = rank(rule);
+        let says_who = matches!(rule.action, RuleAction::Allow | RuleAction::Limit) || everybody;
         !rule.outgoing
+            && says_who
             && rule.protocol != Some(Transport::Udp)
             && rule.port.is_some_and(|range| (range.first..=range.last).contains(&port))
     };

@@ -15,11 +15,9 @@ pub(super) fn compile(host: &mut Host<'_, '_>) {
         let name = host.name(at, entry.name.as_ref(), host_names::drop_in);
         let place = format!("apt_repositories.{entry_name}");
         let Some(key) = host.text(&place, entry.key.as_ref(), entry.key_source.as_ref()) else { continue };
-        let word = |text: &str| {
-            !text.is_empty() && !text.contains(char::is_whitespace) && host_names::line(text, 1024)
-        };
-        let texts = [&entry.uris, &entry.suites, &entry.components, &entry.architectures];
-        texts.into_iter().flatten().for_each(|text| host.must(text, word, &place));
+        entry.uris.iter().for_each(|uri| host.must(uri, host_names::source_address, &place));
+        let texts = [&entry.suites, &entry.components, &entry.architectures];
+        texts.into_iter().flatten().for_each(|text| host.must(text, host_names::source_word, &place));
         host.add(
             ResourceKey::new("apt_repository", name),
             DesiredState::AptRepository(AptRepository {

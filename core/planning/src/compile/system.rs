@@ -88,7 +88,7 @@ fn certificates(host: &mut Host<'_, '_>) {
         if dns_names.is_empty() {
             dns_names.push(host.input.node.to_string());
         }
-        dns_names.iter().for_each(|dns_name| host.must(dns_name, host_names::host, &place));
+        dns_names.iter().for_each(|dns_name| host.must(dns_name, host_names::certifiable, &place));
         let parsed: Result<Vec<IpAddr>, _> = entry.addresses.iter().map(|text| text.parse()).collect();
         let Ok(addresses) = parsed else {
             host.invalid(place, "an address is not one");

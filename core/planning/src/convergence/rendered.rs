@@ -3,6 +3,7 @@
 
 use super::{Action, Observed, ObservedPath, Verdict, mismatch, paths};
 use croner::Cron;
+use muster_domain::fleet::declared::CRON_JOB_PREFIX;
 use muster_domain::resource::{CronJob, File, Logrotate, Sysctl, SystemdUnit, Validator};
 use std::str::FromStr;
 
@@ -50,7 +51,7 @@ pub fn sysctl_file(sysctl: &Sysctl) -> File {
 
 /// Where the file of a job is.
 pub fn cron_path(job: &CronJob) -> String {
-    format!("/etc/cron.d/muster-{}", job.name)
+    format!("/etc/cron.d/{CRON_JOB_PREFIX}{}", job.name)
 }
 
 /// The file of a job of cron, or why there can be none.

@@ -117,7 +117,7 @@ pub fn repository_files(wanted: &AptRepository) -> Result<RepositoryFiles, Inval
         ("Components", "the component", components),
         ("Architectures", "the architecture", architectures),
     ] {
-        if let Some(bad) = values.iter().find(|value| !plain(value)) {
+        if let Some(bad) = values.iter().find(|value| !host_names::source_word(value)) {
             return Err(InvalidRepository::Value { what, given: shortened(bad) });
         }
         if !values.is_empty() {
@@ -132,14 +132,6 @@ pub fn repository_files(wanted: &AptRepository) -> Result<RepositoryFiles, Inval
         key_path: key_path(form),
         other_key_path: key_path(other),
     })
-}
-
-/// One word of a file of sources.
-fn plain(value: &str) -> bool {
-    !value.is_empty()
-        && value.len() <= 1024
-        && value.chars().all(|c| c.is_ascii_graphic() && c != '#')
-        && !value.starts_with('-')
 }
 
 fn shortened(text: &str) -> String {

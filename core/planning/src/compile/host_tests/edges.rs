@@ -163,7 +163,7 @@ fn one_thing_that_is_declared_twice_for_a_node_names_both_places() {
             ..CronJobEntry::default()
         };
         fleet.cron_jobs.insert("report".to_owned(), job);
-        let path = "/etc/cron.d/report".to_owned();
+        let path = "/etc/cron.d/muster-report".to_owned();
         fleet.files.insert(
             "job".to_owned(),
             FileEntry { path, content: Some(String::new()), ..FileEntry::default() },
@@ -174,7 +174,7 @@ fn one_thing_that_is_declared_twice_for_a_node_names_both_places() {
     assert_eq!(
         lines,
         [
-            "file:/etc/cron.d/report is declared twice for this node, by cron_jobs.report and files.job",
+            "file:/etc/cron.d/muster-report is declared twice for this node, by cron_jobs.report and files.job",
             "package:htop is declared twice for this node, by packages.htop and base.packages.0"
         ]
     );

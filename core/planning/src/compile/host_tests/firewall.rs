@@ -57,6 +57,17 @@ fn ssh_stays_open_unless_a_rule_speaks_of_it() {
     let limited = FirewallEntry { limit: vec!["22/tcp".to_owned()], ..FirewallEntry::default() };
     assert_eq!(rules(None, limited), ["limit 22/tcp # rule"]);
     assert_eq!(rules(None, allow("22/udp")).len(), 2, "that is not SSH");
+    let deny = |from: &[&str]| FirewallEntry {
+        deny: vec!["22/tcp".to_owned()],
+        from: from.iter().map(|from| (*from).to_owned()).collect(),
+        ..FirewallEntry::default()
+    };
+    assert_eq!(
+        rules(None, deny(&["203.0.113.9"])),
+        ["deny 22/tcp from 203.0.113.9 # rule", "allow 22/tcp # ssh"],
+        "who keeps one attacker out does not mean everybody"
+    );
+    assert_eq!(rules(None, deny(&[])), ["deny 22/tcp # rule"]);
     let moved = BaseSsh { port: Some(2222), from: vec!["10.0.0.0/8".to_owned()], ..BaseSsh::default() };
     let base = Base { ssh: Some(Part::Settings(moved)), ..Base::default() };
     assert_eq!(
@@ -68,6 +79,20 @@ fn ssh_stays_open_unless_a_rule_speaks_of_it() {
         texts(&get(&content, "firewall:node").depends_on),
         ["package:ufw", "sshd:node"],
         "the old port is closed last"
+    );
+    let alone = with(|fleet| {
+        let ssh = BaseSsh { port: Some(2222), ..BaseSsh::default() };
+        fleet.base = Some(Base {
+            ssh: Some(Part::Settings(ssh)),
+            firewall: Some(Part::Switch(false)),
+            ..Base::default()
+        });
+        fleet.firewall.insert("web".to_owned(), allow("443/tcp"));
+    });
+    assert_eq!(
+        texts(&get(&alone.compile("app-1").unwrap(), "firewall:node").depends_on),
+        ["package:ufw", "sshd:node"],
+        "also when only the section speaks of the firewall"
     );
     let open = FirewallDefaults { incoming: Some(FirewallPolicy::Allow), ..FirewallDefaults::default() };
     let policy = FirewallEntry { policy: Some(open), ..FirewallEntry::default() };
