@@ -141,7 +141,7 @@ async fn the_last_key_with_which_somebody_can_sign_in_stays() {
     bench.host.tamper("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\namara:x:1000:1000::/home/amara:/bin/bash\nbo:x:1001:1001::/home/bo:/bin/bash\n");
     bench.host.tamper("/etc/group", "root:x:0:\nsudo:x:27:amara,bo\namara:x:1000:\nbo:x:1001:\n");
     for home in ["/root", "/home/amara", "/home/bo"] {
-        bench.host.tamper(&format!("{home}/.profile"), "");
+        bench.host.tamper(format!("{home}/.profile"), "");
     }
     bench.assign_and_run(&[keys("amara"), keys("bo"), sshd("no")]).await;
     let path = |user: &str| format!("/home/{user}/.ssh/authorized_keys");

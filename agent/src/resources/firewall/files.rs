@@ -94,8 +94,8 @@ fn facts<'a>(text: &'a str, chain: &'a str) -> impl Iterator<Item = Facts<'a>> {
                 "--comment" => {
                     let quote = words.next().and_then(|first| {
                         let quote = first.trim_start_matches('\\').chars().next()?;
-                        (!quote.is_alphanumeric() && !(first.len() > 1 && first.ends_with(quote)))
-                            .then_some(quote)
+                        let whole = first.len() > 1 && first.ends_with(quote);
+                        (!quote.is_alphanumeric() && !whole).then_some(quote)
                     });
                     if let Some(quote) = quote {
                         words.by_ref().find(|word| word.ends_with(quote));
