@@ -117,8 +117,9 @@ fn told(pair: &Pair, node: &str) -> Result<Vec<String>> {
         events.get("items").unwrap_or(&events).as_array().cloned().context("a list of events")?;
     events.sort_by_key(|event| event["sequence"].as_i64());
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let of_restarts =
-        events.iter().filter(|event| event["node"] == node && text(&event["kind"]).starts_with("node.reboot"));
+    let of_restarts = events
+        .iter()
+        .filter(|event| event["node"] == node && text(&event["kind"]).starts_with("node.reboot"));
     Ok(of_restarts.map(|event| text(&event["kind"])).collect())
 }
 
