@@ -90,9 +90,12 @@ impl<'a> Session<'a> {
                 hint = self.hints.message() => match hint? {
                     None => return Err(LinkError::Lost("the controller ended it".into())),
                     Some(v1::Hint { hint }) => {
-                        if self.hint(hint) {
-                            self.poll().await?;
+                        let asked = matches!(hint, Some(Hint::ConvergeNow(_)));
+                        let polled = if self.hint(hint) { self.poll().await } else { Ok(()) };
+                        if asked {
+                            self.link.nudges.ask();
                         }
+                        polled?;
                     }
                 },
                 () = tokio::time::sleep_until(next_poll) => {
@@ -118,8 +121,8 @@ impl<'a> Session<'a> {
     /// Whether to poll now.
     fn hint(&mut self, hint: Option<Hint>) -> bool {
         match hint {
-            Some(Hint::AssignmentChanged(_)) => return true,
-            Some(Hint::ConvergeNow(_)) => self.link.nudges.ask(),
+            // What a person wants to be tried is what is declared now, which may have been refused when it came.
+            Some(Hint::AssignmentChanged(_) | Hint::ConvergeNow(_)) => return true,
             Some(Hint::LogRequest(request)) => self.logs.begin(request),
             Some(Hint::LogRequestEnded(ended)) => self.logs.end(&ended.request_id),
             Some(Hint::PlanRequest(request)) => self.plans.begin(request.request_id),

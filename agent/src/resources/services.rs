@@ -56,6 +56,8 @@ fn observed(unit: &UnitState) -> ObservedService {
 /// How a unit came to its end, in words that stay the same while it goes on failing.
 fn end(unit: &UnitState) -> String {
     match unit.result.as_str() {
+        // Not its own process: what is run before it, after it, or to reload it.
+        "exit-code" if unit.exit_status == 0 => "a command that belongs to it failed".into(),
         "exit-code" => format!("its process ended with code {}", unit.exit_status),
         "signal" | "core-dump" => format!("its process was ended by signal {}", unit.exit_status),
         "timeout" => "it did not start, or stop, in the time that it has".into(),
