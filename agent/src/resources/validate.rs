@@ -154,6 +154,11 @@ fn own_command(look: Look<'_>, file: Candidate<'_>, line: &str) -> Result<(), St
     let name = Path::new(file.path).file_name().map(PathBuf::from).unwrap_or_else(|| "candidate".into());
     let folder = look.state.candidates().join(uuid::Uuid::new_v4().to_string());
     let failed = |error: std::io::Error| format!("cannot keep {} for its validator: {error}", file.path);
+    // Files are judged one at a time: what is there was left by an agent that was killed, and may be a secret.
+    match std::fs::remove_dir_all(look.state.candidates()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     durable::private_folder(&folder).map_err(failed)?;
     let kept = folder.join(name);
     let ended = durable::write(&kept, file.content).map_err(failed).and_then(|()| {

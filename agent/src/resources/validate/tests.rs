@@ -122,6 +122,9 @@ fn a_command_of_ones_own_finds_the_content_under_the_name_of_the_file() {
     let judge = |content: &str, line: &str| {
         check(look, &file("/srv/it's.conf", content, Validator::Command(line.into())))
     };
+    let killed = state.candidates().join("of-an-agent-that-was-killed");
+    durable::private_folder(&killed).unwrap();
+    std::fs::write(killed.join("secret"), "s3cret").unwrap();
     judge("good\n", "grep -q good {} && test $(basename {}) = \"it's.conf\"").unwrap();
     let error = judge("bad\n", "grep -q good {} || { echo \"no good in\" {} >&2; exit 3; }").unwrap_err();
     assert_eq!(
