@@ -21,6 +21,7 @@ use muster_domain::{
     selection::Target,
 };
 use muster_planning::{
+    compile::declared_mode,
     liveness,
     rollout::{Refused, RolloutCtx, RolloutEvent, RolloutRecord, preflight, step},
 };
@@ -155,7 +156,8 @@ impl App {
             let target = Target { node: &node.name, environment: &node.environment, roles: &node.roles };
             if node.environment == *environment && target.runs(declared) {
                 let head = muster_db::assignments::head(&mut tx, node.id).await?;
-                self.rollout_require_enforced(&mut tx, &node, &key).await?;
+                let declared = declared_mode(ground.configuration(), &node.name, environment);
+                self.rollout_require_enforced(&mut tx, &node, &key, declared).await?;
                 let former_release = head.and_then(|h| h.releases.get(application).map(|r| r.release_id));
                 nodes.push(RolloutNode { node: node.id, former_release, progress: NodeProgress::Pending });
             }
@@ -228,11 +230,23 @@ impl App {
         conn: &mut Conn,
         node: &CompiledNode,
         key: &ResourceKey,
+        declared: Mode,
     ) -> Result<(), AppError> {
-        let mode = self.mode_overrides(conn, node.id).await?.over(key, Mode::Enforce);
+        let mode = self.mode_overrides(conn, node.id).await?.over(key, declared);
         if mode == Mode::Enforce {
             return Ok(());
         }
+        let hint = if declared == Mode::Enforce {
+            format!(
+                "`muster node show {0}` says who set it and why; `muster node mode {0} enforce` lifts it",
+                node.name
+            )
+        } else {
+            format!(
+                "the fleet files say `enforcement: {}` for the node or its environment; take that out and run `muster apply`",
+                declared.as_str()
+            )
+        };
         Err(AppError::conflict(
             "node_not_enforced",
             format!(
@@ -241,10 +255,7 @@ impl App {
                 mode.as_str()
             ),
         )
-        .with_hint(format!(
-            "`muster node show {0}` says who set it and why; `muster node mode {0} enforce` lifts it",
-            node.name
-        )))
+        .with_hint(hint))
     }
 
     /// Says who holds the place.

@@ -30,7 +30,10 @@ use crate::convergence::{AssignmentFault, check};
 use host::Host;
 use muster_domain::{
     ApplicationName, Digest, EnvironmentName, NodeName, ReleaseId, ReleaseVersion,
-    assignment::AssignmentContent, fleet::FleetConfiguration, node::Role, resource::ResourceKey,
+    assignment::AssignmentContent,
+    fleet::FleetConfiguration,
+    node::Role,
+    resource::{Mode, ResourceKey},
     selection::Target,
 };
 use std::{collections::BTreeMap, fmt};
@@ -154,6 +157,17 @@ impl fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 
+/// How far the agent goes with everything on a node at most, as its node and its environment are declared.
+pub fn declared_mode(
+    configuration: &FleetConfiguration,
+    node: &NodeName,
+    environment: &EnvironmentName,
+) -> Mode {
+    let node = configuration.nodes.get(node).and_then(|node| node.enforcement);
+    let environment = configuration.environments.get(environment).and_then(|e| e.enforcement);
+    node.max(environment).unwrap_or_default()
+}
+
 /// Compiles the assignment of one node.
 ///
 /// Every concern adds its resources and its problems; the order is made at the end, over all of them. With one problem
@@ -177,9 +191,7 @@ pub fn compile(input: &CompileInput<'_>) -> Result<AssignmentContent, CompileErr
         return Err(CompileError { problems });
     }
     edges::connect(&declared, &mut resources);
-    let node = input.configuration.nodes.get(input.node).and_then(|node| node.enforcement);
-    let environment = input.configuration.environments.get(input.environment).and_then(|e| e.enforcement);
-    edges::hold(&mut resources, [node, environment]);
+    edges::hold(&mut resources, declared_mode(input.configuration, input.node, input.environment));
     let resources = order::sort(resources).map_err(|problem| CompileError { problems: vec![problem] })?;
     let faults = check(&resources);
     if faults.is_empty() {

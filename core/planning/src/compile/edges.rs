@@ -96,9 +96,8 @@ fn mode(entries: &[&Declared<'_>]) -> Mode {
 }
 
 /// Keeps every resource as strict as its node and environment.
-pub(super) fn hold(resources: &mut [Resource], modes: [Option<Mode>; 2]) {
-    let strictest = modes.into_iter().flatten().max().unwrap_or_default();
+pub(super) fn hold(resources: &mut [Resource], mode: Mode) {
     for resource in resources {
-        resource.mode = resource.mode.max(strictest);
+        resource.mode = resource.mode.max(mode);
     }
 }
