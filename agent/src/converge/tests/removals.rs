@@ -121,3 +121,20 @@ async fn what_comes_back_before_it_was_removed_stays_and_its_readers_notice_when
     bench.settled().await;
     assert_eq!(bench.read_by("web"), "/etc/common.conf=x\n");
 }
+
+#[tokio::test]
+async fn nothing_is_removed_from_a_node_that_is_only_watched_since() {
+    use muster_domain::resource::Mode;
+    let mut bench = Bench::new();
+    let mut motd = file("/etc/motd", "x");
+    bench.assign_and_run(&[removable(file("/etc/a", "a")), motd.clone()]).await;
+    motd.mode = Mode::Report;
+    let reports = bench.assign_and_run(&[motd.clone()]).await;
+    let held = &reports["file:/etc/a"];
+    assert_eq!((held.status, held.mode), (ResourceStatus::Drifted, Mode::Report));
+    assert!(held.detail.contains("nothing is enforced on this node now"), "{}", held.detail);
+    assert_eq!(bench.content("/etc/a").as_deref(), Some("a"));
+    motd.mode = Mode::Enforce;
+    bench.assign_and_run(&[motd]).await;
+    assert_eq!(bench.content("/etc/a"), None);
+}
