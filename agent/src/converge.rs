@@ -6,6 +6,7 @@
 //! Start here: [`Converger::converge`], then `run` (one run), `change` (one resource), `noop` (a run that changes nothing).
 
 mod change;
+mod circumstances;
 mod cost;
 mod drift;
 mod lockout;
@@ -77,6 +78,10 @@ pub struct Converger {
     waited: u32,
     /// The last run changed something.
     changed_something: bool,
+    /// The node waits in the row for its turn, as far as this agent knows.
+    in_row: bool,
+    /// What was done in the node's turn has not led to a node that does its work yet.
+    recovery: Option<turns::Recovery>,
 }
 
 /// What a converger works with.
@@ -129,6 +134,8 @@ impl Converger {
             told,
             waited: 0,
             changed_something: false,
+            in_row: false,
+            recovery: None,
         }
     }
 
@@ -192,6 +199,7 @@ impl Converger {
             tracing::warn!(error = %crate::chain(&error), "what is in force cannot be noted");
         }
         resources.extend(removed);
+        self.note_mended(&resources);
         let waits = resources.iter().any(|resource| resource.status == ResourceStatus::Waiting);
         let mut report = ConvergenceReport {
             sequence: 0,

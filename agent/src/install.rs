@@ -155,9 +155,14 @@ impl Installer<'_> {
         build.place(self.layout)?;
         let new_build = former.build.as_ref() != Some(&name);
         release::switch(self.layout, &name)?;
-        let ran = self.units.show(AGENT)?.runs();
+        let ran = self.units.show(AGENT)?;
+        // An installation that was broken off before the end has left the former one running.
+        let of_another_build = self.units.program(ran.main_pid).is_some_and(|program| {
+            program.parent().and_then(Path::file_name) != Some(std::ffi::OsStr::new(&name))
+        });
         let changed = self.write_units()?;
-        let restart = new_build || new_identity || changed.contains(&AGENT) || !ran;
+        let restart =
+            new_build || new_identity || changed.contains(&AGENT) || !ran.runs() || of_another_build;
         let started = self.start(&changed, restart, former.connected).await;
         match (started, former.build.clone()) {
             (Ok(connected), _) => {

@@ -21,7 +21,7 @@ use crate::redact::Redactor;
 use muster_domain::{
     Digest,
     assignment::{AssignmentContent, Generation, Revision},
-    resource::{Resource, ResourceKey},
+    resource::{Mode, Resource, ResourceKey},
 };
 use muster_planning::convergence::{Pending, triggers};
 use muster_proto::v1;
@@ -62,8 +62,11 @@ impl Accepted {
     }
 }
 
+/// Says what was asked for. Who may do something about it is no part of that: what drifted while the node was only watched
+/// has drifted, and what was refused is the same afterwards.
 fn resource_digest(resource: &Resource) -> Digest {
-    Digest::from_bytes(*blake3::hash(&v1::Resource::from(resource).encode_to_vec()).as_bytes())
+    let wire = v1::Resource::from(&Resource { mode: Mode::default(), ..resource.clone() });
+    Digest::from_bytes(*blake3::hash(&wire.encode_to_vec()).as_bytes())
 }
 
 /// What became of an assignment that was offered.
@@ -115,6 +118,9 @@ struct State {
     /// The turn that the node holds.
     #[serde(default)]
     turn: Option<HeldTurn>,
+    /// What failed in a turn and was not seen in place since.
+    #[serde(default)]
+    failed_in_turn: BTreeSet<ResourceKey>,
 }
 
 /// The durable memory of an agent.

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use muster_domain::{
     event::Severity,
     resource::{DesiredState, Mode, Resource},
+    turn::TurnOutcome,
     window::Window,
 };
 use muster_planning::reboot::{
@@ -26,8 +27,8 @@ use std::sync::Arc;
 pub trait RebootShell: Send + Sync {
     /// Asks for the node's turn, which outlives the restart. The error says who is before it, or that nobody answers.
     fn take_turn(&self, reason: String) -> BoxFuture<'_, Result<(), String>>;
-    /// Gives the turn back.
-    fn give_turn_back(&self) -> BoxFuture<'_, ()>;
+    /// Gives the turn back, and says how it went.
+    fn give_turn_back(&self, outcome: TurnOutcome) -> BoxFuture<'_, ()>;
     /// Tells the fleet, durably.
     fn tell(&self, kind: &'static str, severity: Severity, message: String);
 }
@@ -129,7 +130,7 @@ impl Reboots {
             let path = self.path.display();
             if effects.contains(&RebootEffect::Reboot) {
                 // What cannot be remembered is not done: it would be done again and again.
-                shell.give_turn_back().await;
+                shell.give_turn_back(TurnOutcome::Done).await;
             }
             tracing::warn!(%path, %error, "how a restart stands cannot be written");
             return Some(format!("its own notes, which cannot be written: {error}"));
@@ -158,7 +159,11 @@ impl Reboots {
         match effect {
             // It was asked, and this is what came of it.
             RebootEffect::AskTurn { .. } => {}
-            RebootEffect::ReleaseTurn => shell.give_turn_back().await,
+            RebootEffect::ReleaseTurn => shell.give_turn_back(TurnOutcome::Done).await,
+            RebootEffect::FailTurn { detail } => {
+                tracing::error!("{detail}");
+                shell.give_turn_back(TurnOutcome::Failed { detail }).await;
+            }
             RebootEffect::Tell(news) => {
                 let (kind, severity, message) = words(news);
                 shell.tell(kind, severity, message);

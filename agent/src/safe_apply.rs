@@ -160,7 +160,7 @@ impl SafeApply {
             return Err(format!("an earlier change of {} is still under test", keys.join(", ")));
         }
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let timer = format!("muster-revert-{id}");
+        let timer = timer_of(&id);
         let mut journal = Journal {
             id,
             at_ms: self.clock.now().timestamp_millis(),
@@ -306,19 +306,25 @@ impl Armed {
         self.give_up(last).await
     }
 
-    /// Applying took long: what was applied gets its full time to be proven.
+    /// Applying took long: what was applied gets its full time to be proven. Under another name, because the program of the
+    /// first timer may wait for its turn already.
     async fn extend(&mut self) {
-        let (safe, mut journal) = (self.safe.clone(), self.journal.clone());
-        let timer = format!("muster-revert-{}-{}", journal.id, journal.timers.len());
-        journal.timers.push(timer.clone());
+        let (safe, former) = (self.safe.clone(), self.journal.clone());
         let extended = crate::blocking(move || {
             let armed_at = Instant::now();
+            let id = uuid::Uuid::new_v4().simple().to_string();
+            let timer = timer_of(&id);
+            // At no moment is there none for what the journal is called.
+            safe.arm_timer(&timer, &id)?;
+            let mut journal = Journal { id, ..former.clone() };
+            journal.timers.push(timer);
             Files::new(&safe.state).write_journal(&journal).map_err(|error| error.to_string())?;
-            safe.arm_timer(&timer, &journal.id)?;
-            // Only now: at no moment is there none.
-            safe.host
-                .disarm_timer(&journal.timers[journal.timers.len() - 2])
-                .map_err(|error| error.to_string())?;
+            for timer in &former.timers {
+                if let Err(error) = safe.host.disarm_timer(timer) {
+                    // It finds nothing of its name.
+                    tracing::warn!("{error}");
+                }
+            }
             Ok::<_, String>((journal, armed_at))
         });
         match extended.await {
@@ -397,6 +403,11 @@ impl Armed {
         let reason = reverted.reason.clone();
         if self.journal.was_cut_off { Proof::StillCutOff(reason) } else { Proof::Reverted(reason) }
     }
+}
+
+/// The timer that puts back the changes of this name.
+fn timer_of(id: &str) -> String {
+    format!("muster-revert-{id}")
 }
 
 /// Where this program lies, also when a newer one took its place since it was started.

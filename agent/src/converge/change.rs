@@ -1,8 +1,8 @@
 //! Changing one resource: its turn, what has to be remembered before, the actions, what follows from them.
 
 use super::run::{Outcome, Run, same};
-use crate::ledger::{Former, FormerState, Noted};
-use crate::resources::{issue_certificate, nodejs};
+use crate::ledger::{Accepted, Former, FormerState, Noted};
+use crate::resources::{Assessment, issue_certificate, nodejs};
 use muster_domain::{
     observed::{ChangeCause, ResourceStatus},
     resource::{DesiredState, Mode, Resource},
@@ -23,6 +23,11 @@ impl Run<'_> {
         let cause = self.cause(index);
         let diff = self.diff(index).await;
         if let Err(waits) = self.its_turn(index, &actions, cause, &reason).await {
+            return Outcome::new(ResourceStatus::Waiting, waits).with_diff(diff);
+        }
+        if self.has_to_be_tested_first(index) {
+            // It became possible only now, by what was done before it.
+            let waits = "it can lock somebody out, and is put to the test with the next run";
             return Outcome::new(ResourceStatus::Waiting, waits).with_diff(diff);
         }
         if matches!(self.resource(index).0.desired, DesiredState::Package(_)) {
@@ -56,7 +61,7 @@ impl Run<'_> {
     ) -> Result<(), String> {
         let assignment = self.assignment.clone();
         let resource = &assignment.content.resources[index];
-        if !needs_turn(&assignment.content.resources, resource, &self.looked[index].observed, actions) {
+        if !needs_turn(&assignment, &self.looked, index, actions) {
             return Ok(());
         }
         self.take_turn(&resource.key, cause, TurnKind::Change, reason).await
@@ -96,7 +101,8 @@ impl Run<'_> {
         if let Some(outcome) = self.put_back(index, action, &reason).await {
             return outcome;
         }
-        let detail = if action.weight() > Weight::Light { self.hold_back(index, reason) } else { reason };
+        let detail =
+            if action.weight() > Weight::Light { self.hold_back(index, reason).await } else { reason };
         Outcome::new(ResourceStatus::Failed, detail)
     }
 
@@ -116,10 +122,11 @@ impl Run<'_> {
     }
 
     /// Holds a resource back that failed and costs much, and says when it is tried again.
-    pub(super) fn hold_back(&mut self, index: usize, reason: String) -> String {
+    pub(super) async fn hold_back(&mut self, index: usize, reason: String) -> String {
+        let circumstances = Some(self.circumstances(index).await);
         let (key, digest) = (self.resource(index).0.key.clone(), self.assignment.resource_digests[index]);
         let now = (Instant::now(), self.converger.config.clock.now());
-        self.converger.retries.failed(&key, digest, reason, now)
+        self.converger.retries.failed(&key, digest, circumstances, reason, now)
     }
 
     fn settle_after(&self, index: usize) {
@@ -190,17 +197,18 @@ impl Run<'_> {
 /// Whether a change needs the node's turn: for itself, or for the restart that follows from it. Then both happen within one
 /// turn, and no service is left with a configuration that it has not read.
 pub(super) fn needs_turn(
-    resources: &[Resource],
-    resource: &Resource,
-    observed: &convergence::Observed,
+    assignment: &Accepted,
+    looked: &[Assessment],
+    index: usize,
     actions: &[Action],
 ) -> bool {
+    let resources = &assignment.content.resources;
+    let resource = &resources[index];
     let restarts = |(watcher, trigger): (&Resource, Trigger)| {
-        trigger == Trigger::Restart
-            && watcher.mode == Mode::Enforce
-            && matches!(&watcher.desired, DesiredState::Service(service) if service.running != Some(false))
+        let look = assignment.positions.get(&watcher.key).and_then(|at| looked.get(*at));
+        convergence::restarts_for_change(watcher, trigger, look.map(|look| &look.observed))
     };
-    convergence::disruptive(&resource.desired, observed, actions)
+    convergence::disruptive(&resource.desired, &looked[index].observed, actions)
         || convergence::triggers(resources, &resource.key).any(restarts)
 }
 

@@ -12,7 +12,7 @@ use muster_domain::{
     resource::{DesiredState, Mode, Resource, ResourceKey},
 };
 use muster_planning::convergence::{self, Action, Decision, Phases, Verdict, lockout_risk, phases};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Run<'_> {
     /// Does what is to be done about every resource: what is risky in one part, everything else before or after it.
@@ -25,7 +25,8 @@ impl Run<'_> {
 
     async fn put_to_the_test(&mut self, risky: Vec<usize>) {
         let Some(safe) = self.converger.safe.clone() else { return self.carry_out(risky).await };
-        let tested = self.under_test(&risky).await;
+        let tested = self.what_to_test(&risky).await;
+        self.under_test = Some(BTreeSet::new());
         if tested.is_empty() {
             return self.carry_out(risky).await;
         }
@@ -40,6 +41,7 @@ impl Run<'_> {
             .collect();
         match safe.begin(&changes).await {
             Ok(armed) => {
+                self.under_test = Some(tested.keys().copied().collect());
                 self.carry_out(risky).await;
                 match armed.finish().await {
                     Proof::Confirmed => {}
@@ -50,11 +52,7 @@ impl Run<'_> {
                 self.converger.tell_reverted();
             }
             Err(not_begun) => {
-                let (status, reason) = match not_begun {
-                    NotBegun::Waiting(reason) => (ResourceStatus::Waiting, reason),
-                    NotBegun::Unsupported(reason) => (ResourceStatus::Unsupported, reason),
-                    NotBegun::Failed(reason) => (ResourceStatus::Failed, reason),
-                };
+                let (status, reason) = not_begun.standing();
                 for index in tested.into_keys() {
                     let diff = self.diff(index).await;
                     self.record(index, Outcome::new(status, reason.clone()).with_diff(diff));
@@ -66,7 +64,7 @@ impl Run<'_> {
 
     /// What this run is going to change of it, and why; empty when nothing of that can lock anybody out. What waits for the
     /// node's turn is left out: it is not changed.
-    async fn under_test(&mut self, risky: &[usize]) -> BTreeMap<usize, ChangeCause> {
+    async fn what_to_test(&mut self, risky: &[usize]) -> BTreeMap<usize, ChangeCause> {
         let assignment = self.assignment.clone();
         let resources = &assignment.content.resources;
         let mut tested: BTreeMap<usize, ChangeCause> = BTreeMap::new();
@@ -105,6 +103,12 @@ impl Run<'_> {
         tested
     }
 
+    /// Whether a change can lock somebody out and nothing would bring back what was there.
+    pub(super) fn has_to_be_tested_first(&self, index: usize) -> bool {
+        let untested = |tested: &BTreeSet<usize>| !tested.contains(&index);
+        lockout_risk(&self.resource(index).0.desired) && self.under_test.as_ref().is_some_and(untested)
+    }
+
     /// What was there before is back, and in force.
     fn was_reverted(&mut self, tested: &BTreeMap<usize, ChangeCause>, reason: &str) {
         let assignment = self.assignment.clone();
@@ -139,6 +143,17 @@ impl Run<'_> {
             Some(self.assignment.resource_digests[index])
         };
         safe.held_back(&resource.key, declared)
+    }
+}
+
+impl NotBegun {
+    /// How a resource stands for it, and why.
+    pub(super) fn standing(self) -> (ResourceStatus, String) {
+        match self {
+            Self::Waiting(reason) => (ResourceStatus::Waiting, reason),
+            Self::Unsupported(reason) => (ResourceStatus::Unsupported, reason),
+            Self::Failed(reason) => (ResourceStatus::Failed, reason),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::change::needs_turn;
 use super::nudges::Nudges;
-use super::released::{Fate, fate};
+use super::released::{Fate, HELD, fate};
 use super::run::cause;
 use super::sight::Sight;
 use crate::config::StateDir;
@@ -126,20 +126,16 @@ impl<'a> Foresight<'a> {
     }
 
     fn plan(mut self) -> Vec<PlannedResource> {
-        let resources = &self.wanted.content.resources;
         let looked = self.sight.assess_all(&self.memory.pending);
-        let mut planned: Vec<PlannedResource> = resources
-            .iter()
-            .enumerate()
-            .zip(looked)
-            .map(|((index, _), look)| self.foresee(index, look))
-            .collect();
+        let mut planned: Vec<PlannedResource> =
+            (0..looked.len()).map(|index| self.foresee(index, &looked)).collect();
         planned.extend(self.removals());
         planned
     }
 
-    fn foresee(&mut self, index: usize, mut look: Assessment) -> PlannedResource {
+    fn foresee(&mut self, index: usize, looked: &[Assessment]) -> PlannedResource {
         let wanted = self.wanted;
+        let mut look = looked[index].clone();
         let (resource, digest) = (&wanted.content.resources[index], wanted.resource_digests[index]);
         let key = &resource.key;
         let mut planned = PlannedResource {
@@ -187,7 +183,7 @@ impl<'a> Foresight<'a> {
             let in_force = self.memory.converged.get(key) == Some(&digest);
             let cause = cause(in_force, &look.verdict, pending.map(|pending| pending.cause));
             planned.cause = Some(cause);
-            planned.disruptive = needs_turn(&wanted.content.resources, resource, &look.observed, actions);
+            planned.disruptive = needs_turn(wanted, looked, index, actions);
             planned.diff = self.sight.diff(resource, &look.observed);
             if resource.mode == Mode::Enforce {
                 self.follow(key, cause);
@@ -249,9 +245,14 @@ impl<'a> Foresight<'a> {
         let claimed: BTreeSet<String> =
             resources.iter().flat_map(|resource| claims(&resource.desired)).collect();
         let planned = |entry: &Released| {
-            let (change, detail, disruptive) = match fate(entry, &claimed) {
+            let mut mode = entry.resource.mode;
+            let (change, detail, disruptive) = match fate(entry, &claimed, resources) {
                 Fate::TakenOver => return None,
                 Fate::Stays => (PlannedChange::Release, "is no longer declared and stays as it is", false),
+                Fate::Held => {
+                    mode = Mode::Report;
+                    (PlannedChange::Remove, HELD, disruptive_removal(&entry.resource.desired))
+                }
                 Fate::Goes => (
                     PlannedChange::Remove,
                     "is no longer declared and is removed",
@@ -261,7 +262,7 @@ impl<'a> Foresight<'a> {
             Some(PlannedResource {
                 key: entry.resource.key.clone(),
                 change,
-                mode: entry.resource.mode,
+                mode,
                 cause: (change == PlannedChange::Remove).then_some(ChangeCause::Intentional),
                 disruptive,
                 detail: detail.to_owned(),

@@ -88,7 +88,8 @@ impl Run<'_> {
         };
         for action in actions {
             if let Err(reason) = self.act(index, action).await {
-                let detail = self.hold_back(index, format!("{reason} (with the former content of {names})"));
+                let detail =
+                    self.hold_back(index, format!("{reason} (with the former content of {names})")).await;
                 return Outcome::new(ResourceStatus::Failed, detail);
             }
         }

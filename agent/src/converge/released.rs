@@ -3,16 +3,20 @@
 use super::run::{Run, same};
 use super::way_in::lets_in;
 use crate::ledger::{QueuedReport, Released};
+use crate::safe_apply::{Armed, Change, NotBegun, Proof};
 use muster_domain::{
     Digest,
     event::Severity,
     observed::{ChangeCause, ResourceReport, ResourceStatus},
-    resource::{Mode, OnRemoval},
+    resource::{Mode, OnRemoval, Resource, ResourceKey},
     turn::TurnKind,
 };
-use muster_planning::convergence::{claims, disruptive_removal};
+use muster_planning::convergence::{claims, disruptive_removal, lockout_risk};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+/// One digest for all: a removal is not tried again sooner because the declaration was another.
+const REMOVED: Digest = Digest::from_bytes([0; 32]);
 
 /// What is to become of something that is no longer declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +27,29 @@ pub(super) enum Fate {
     Stays,
     /// It is taken away.
     Goes,
+    /// It would be, and nothing is changed on this node now.
+    Held,
 }
 
-/// Decides that. `claimed` is what the resources of the assignment have for themselves.
-pub(super) fn fate(released: &Released, claimed: &BTreeSet<String>) -> Fate {
+/// Why something that is to be removed is still there.
+pub(super) const HELD: &str =
+    "is no longer declared and is to be removed; nothing is enforced on this node now";
+
+/// Decides that. `claimed` is what the resources of the assignment, which are these, have for themselves.
+pub(super) fn fate(released: &Released, claimed: &BTreeSet<String>, declared: &[Resource]) -> Fate {
     let Released { resource, managed, .. } = released;
     if claims(&resource.desired).iter().any(|claim| claimed.contains(claim)) {
         return Fate::TakenOver;
     }
     // What was only to be watched was never the agent's to take away.
     let goes = resource.on_removal == OnRemoval::Remove && resource.mode == Mode::Enforce && *managed;
-    if goes { Fate::Goes } else { Fate::Stays }
+    // Somebody said so for the whole node, after this was declared last.
+    let hands_off = !declared.is_empty() && declared.iter().all(|resource| resource.mode != Mode::Enforce);
+    match (goes, hands_off) {
+        (false, _) => Fate::Stays,
+        (true, false) => Fate::Goes,
+        (true, true) => Fate::Held,
+    }
 }
 
 impl Run<'_> {
@@ -50,13 +66,24 @@ impl Run<'_> {
         let needed = self.last_way_in(&released, &claimed).await;
         for entry in released.into_iter().rev() {
             let key = entry.resource.key.clone();
-            let fate = fate(&entry, &claimed);
+            let fate = fate(&entry, &claimed, &self.assignment.content.resources);
             if let Some(reason) = needed.as_ref().filter(|_| lets_in(&entry, fate)) {
                 self.removed.push(self.stays_as_the_last(&entry, reason));
                 continue;
             }
             let dealt_with = match fate {
                 Fate::TakenOver => true,
+                Fate::Held => {
+                    self.removed.push(ResourceReport {
+                        key: key.clone(),
+                        status: ResourceStatus::Drifted,
+                        mode: Mode::Report,
+                        change: None,
+                        detail: HELD.to_owned(),
+                        diff: None,
+                    });
+                    false
+                }
                 Fate::Stays => {
                     let message = format!("{key} is no longer declared and was left as it is");
                     self.tell("resource.released", message);
@@ -83,8 +110,7 @@ impl Run<'_> {
     async fn take_away(&mut self, entry: Released) -> Result<String, ResourceReport> {
         let Released { resource, watchers, .. } = entry;
         let key = resource.key.clone();
-        // One digest for all: a removal is not tried again sooner because the declaration was another.
-        let digest = Digest::from_bytes([0; 32]);
+        let digest = REMOVED;
         let report = |run: &Self, status, detail: String| ResourceReport {
             key: key.clone(),
             status,
@@ -106,6 +132,10 @@ impl Run<'_> {
                 return Err(report(self, ResourceStatus::Waiting, waits));
             }
         }
+        let armed = match self.arm_removal(&resource).await {
+            Ok(armed) => armed,
+            Err((status, reason)) => return Err(report(self, status, reason)),
+        };
         // Who watched it, and still is declared, has to notice that it is gone.
         let positions = &self.assignment.positions;
         let told = watchers.iter().filter(|(watcher, _)| positions.contains_key(watcher));
@@ -126,6 +156,16 @@ impl Run<'_> {
         if unchanged {
             self.take_back(noted);
         }
+        if let Some(armed) = armed {
+            let proof = armed.finish().await;
+            self.converger.tell_reverted();
+            match proof {
+                Proof::Confirmed => {}
+                Proof::Reverted(reason) | Proof::StillCutOff(reason) => {
+                    return Err(report(self, ResourceStatus::Failed, reason));
+                }
+            }
+        }
         match result {
             Ok(note) => {
                 self.converger.retries.succeeded(&key);
@@ -137,10 +177,23 @@ impl Run<'_> {
             }
             Err(reason) => {
                 let now = (Instant::now(), self.converger.config.clock.now());
-                let detail = self.converger.retries.failed(&key, digest, reason, now);
+                let detail = self.converger.retries.failed(&key, digest, None, reason, now);
                 Err(report(self, ResourceStatus::Failed, detail))
             }
         }
+    }
+
+    /// What can lock somebody out is taken away under test, like a change of it. `None`: it cannot.
+    async fn arm_removal(&self, resource: &Resource) -> Result<Option<Armed>, (ResourceStatus, String)> {
+        let Some(safe) = self.converger.safe.clone().filter(|_| lockout_risk(&resource.desired)) else {
+            return Ok(None);
+        };
+        let removed = |key: &ResourceKey| (*key == resource.key).then_some(REMOVED);
+        if let Some(reason) = safe.held_back(&resource.key, removed) {
+            return Err((ResourceStatus::Failed, reason));
+        }
+        let change = Change { resource, digest: REMOVED, corrective: false };
+        safe.begin(&[change]).await.map(Some).map_err(NotBegun::standing)
     }
 
     fn tell(&self, event: &str, message: String) {

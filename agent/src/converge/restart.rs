@@ -53,7 +53,8 @@ impl RebootShell for Shell {
             let request = TurnRequest { generation, kind, cause: ChangeCause::Intentional, reason };
             match self.turns.request(request).await? {
                 TurnAnswer::Granted { .. } => {
-                    let held = HeldTurn { generation, kind, changed: BTreeSet::new() };
+                    let (changed, well) = (BTreeSet::new(), BTreeSet::new());
+                    let held = HeldTurn { generation, kind, changed, well };
                     self.ledger.hold_turn(Some(held)).map_err(|error| crate::chain(&error))
                 }
                 TurnAnswer::Waiting { reason, .. } => Err(reason),
@@ -61,10 +62,10 @@ impl RebootShell for Shell {
         })
     }
 
-    fn give_turn_back(&self) -> BoxFuture<'_, ()> {
+    fn give_turn_back(&self, outcome: TurnOutcome) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let generation = self.ledger.held_turn().map_or(self.generation, |held| held.generation);
-            if let Err(reason) = self.turns.release(generation, TurnOutcome::Done).await {
+            if let Err(reason) = self.turns.release(generation, outcome).await {
                 // It stays noted, and the next run gives it back.
                 return tracing::debug!("the turn cannot be given back yet: {reason}");
             }

@@ -13,7 +13,7 @@ use muster_domain::{
 use muster_planning::convergence::{self, Decision, Memory, Observed, Outcomes, Verdict};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A run in the making.
 pub(super) struct Run<'a> {
@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     pub(super) turn: TurnOfRun,
     /// When to come again, if sooner than at the next poll.
     pub(super) again_in: Option<Duration>,
+    /// What may be changed of that which can lock somebody out: it is being put to the test. Absent while nothing has to be.
+    pub(super) under_test: Option<BTreeSet<usize>>,
 }
 
 /// How a resource came out of a change.
@@ -74,8 +76,9 @@ impl<'a> Run<'a> {
             removed: Vec::new(),
             changed: BTreeSet::new(),
             widely: false,
-            turn: TurnOfRun::NotAsked,
+            turn: TurnOfRun::default(),
             again_in: None,
+            under_test: None,
         }
     }
 
@@ -132,7 +135,7 @@ impl<'a> Run<'a> {
         }
         let refused = self.converger.ledger.refused(&resource.key, digest);
         let refused = refused.or_else(|| self.did_not_pass(resource, &due));
-        let held_back = self.converger.retries.held_back(&resource.key, digest, Instant::now());
+        let held_back = self.held_back(index).await;
         let memory = Memory { refused: refused.as_deref(), held_back: held_back.as_deref() };
         convergence::decide(resource, due, memory)
     }

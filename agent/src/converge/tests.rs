@@ -16,7 +16,9 @@ use muster_domain::resource::{
     Command, Directory, File, OnRemoval, Package, PackageEnsure, ResourceKey, Service,
 };
 use muster_domain::turn::{TurnAnswer, TurnOutcome, TurnRequest};
-use muster_planning::convergence::{Action, Observed, Verdict};
+use muster_planning::convergence::{
+    Action, Activity, Enablement, Observed, ObservedService, UnitLoad, Verdict,
+};
 use muster_platform::{FakeHost, Ownership, WriteFile};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -144,6 +146,10 @@ impl Scripted {
         let now = self.now(host, name);
         if !now.contains(BROKEN) {
             Self::put(host, "read", name, &now)?;
+            if now.contains("DIES") {
+                // A moment after everybody took it for started.
+                Self::put(host, "unit", name, "missing")?;
+            }
             return Ok(None);
         }
         if restart {
@@ -163,10 +169,28 @@ impl Kinds for Scripted {
         match &resource.desired {
             DesiredState::Service(service) => {
                 let read = Self::get(host, "read", Self::short(service));
+                let unit = Self::get(host, "unit", Self::short(service));
                 let verdict = match read.as_deref() {
+                    _ if unit.as_deref() == Some("missing") => {
+                        Verdict::Impossible { reason: "there is no unit".into() }
+                    }
+                    _ if unit.as_deref() == Some("starting") => {
+                        Verdict::Waiting { reason: "is starting".into() }
+                    }
                     None | Some("down") => change(Action::Restart, "does not run"),
                     Some(_) => Verdict::InPlace,
                 };
+                if unit.as_deref() == Some("rigid") {
+                    // One that cannot read its configuration again.
+                    let observed = Observed::Service(ObservedService {
+                        loaded: UnitLoad::Loaded,
+                        enablement: Enablement::Enabled,
+                        activity: Activity::Active,
+                        ends_by_itself: false,
+                        reloads: false,
+                    });
+                    return Assessment { observed, verdict };
+                }
                 found(read, verdict)
             }
             DesiredState::Command(_) => found(None, change(Action::RunCommand, "")),
@@ -239,6 +263,8 @@ impl Kinds for Scripted {
 #[derive(Debug, Default)]
 struct Counter {
     answer: Mutex<Option<Result<TurnAnswer, String>>>,
+    /// Another answer for what is new.
+    for_new: Mutex<Option<Result<TurnAnswer, String>>>,
     requests: Mutex<Vec<TurnRequest>>,
     releases: Mutex<Vec<TurnOutcome>>,
 }
@@ -259,8 +285,10 @@ impl Counter {
 
 impl Turns for Counter {
     fn request(&self, request: TurnRequest) -> BoxFuture<'_, Result<TurnAnswer, String>> {
+        let for_new = self.for_new.lock().unwrap().clone();
+        let for_new = for_new.filter(|_| request.cause == ChangeCause::Intentional);
         self.requests.lock().unwrap().push(request);
-        let answer = self.answer.lock().unwrap().clone();
+        let answer = for_new.or_else(|| self.answer.lock().unwrap().clone());
         let answer = answer.unwrap_or(Ok(TurnAnswer::Granted { lease_ms: 600_000 }));
         Box::pin(async move { answer })
     }

@@ -74,7 +74,7 @@ impl Run<'_> {
                     } else {
                         self.was_changed(index);
                     }
-                    let detail = self.hold_back(index, reason);
+                    let detail = self.hold_back(index, reason).await;
                     Outcome::new(ResourceStatus::Failed, detail).with_diff(diff)
                 }
             };

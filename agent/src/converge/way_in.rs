@@ -22,7 +22,9 @@ impl Run<'_> {
         released: &[Released],
         claimed: &BTreeSet<String>,
     ) -> Option<String> {
-        let goes = released.iter().filter(|entry| lets_in(entry, fate(entry, claimed)));
+        let goes = released
+            .iter()
+            .filter(|entry| lets_in(entry, fate(entry, claimed, &self.assignment.content.resources)));
         let gone: Vec<DesiredState> = goes.map(|entry| entry.resource.desired.clone()).collect();
         if gone.is_empty() {
             return None;

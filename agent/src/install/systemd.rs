@@ -1,6 +1,7 @@
 //! What is asked of systemd, by way of `systemctl`.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Asking systemd failed.
@@ -38,6 +39,11 @@ pub trait Units {
 
     /// How a unit stands.
     fn show(&self, unit: &str) -> Result<UnitState, UnitError>;
+
+    /// The program of a process; `None` when that cannot be told.
+    fn program(&self, pid: u32) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+    }
 }
 
 /// Those of this machine.

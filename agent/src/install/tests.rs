@@ -43,6 +43,11 @@ impl Units for Machine {
         Ok(())
     }
 
+    fn program(&self, pid: u32) -> Option<PathBuf> {
+        let build = self.running.borrow().clone().filter(|_| pid == 1)?;
+        Some(self.layout.library().join(build).join("muster-agent"))
+    }
+
     fn show(&self, unit: &str) -> Result<UnitState, UnitError> {
         if unit == SUPERVISOR {
             return Ok(UnitState { active: "active".into(), main_pid: PID, status: String::new() });
@@ -275,4 +280,18 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
     assert!(matches!(error, InstallError::NoSystemd), "{error}");
     assert!(error.to_string().contains("--rootless"), "{error}");
     assert!(!machine.layout.library().exists() && machine.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_upgrade_that_was_broken_off_before_the_restart_is_ended_by_the_next_one() {
+    let machine = Machine::new().await;
+    let (one, two) = (machine.build("one"), machine.build("two"));
+    machine.install(&one.0).await.unwrap();
+    // Everything but the restart.
+    Build::read(&two.0).unwrap().place(&machine.layout).unwrap();
+    release::switch(&machine.layout, &two.1).unwrap();
+    assert_eq!(*machine.running.borrow(), Some(one.1));
+    let installed = machine.install(&two.0).await.unwrap();
+    assert!(installed.changed);
+    assert_eq!(*machine.running.borrow(), Some(two.1));
 }

@@ -33,6 +33,9 @@ pub struct HeldTurn {
     pub kind: TurnKind,
     /// What was changed under it, to be looked at before it is given back.
     pub changed: BTreeSet<ResourceKey>,
+    /// What did the node's work when it was taken, and has to do it again.
+    #[serde(default)]
+    pub well: BTreeSet<ResourceKey>,
 }
 
 /// A resource that is no longer declared, and what it was.
@@ -59,9 +62,12 @@ pub struct Recollection {
     pub released: Vec<Released>,
 }
 
-/// What was pending for some services before a change was noted: for the case that nothing changed after all.
+/// A change that was noted, and what was pending before for those who watch: for the case that nothing changed after all.
 #[derive(Debug)]
-pub struct Noted(Vec<(ResourceKey, Option<Pending>)>);
+pub struct Noted {
+    key: ResourceKey,
+    watchers: Vec<(ResourceKey, Option<Pending>)>,
+}
 
 /// As it is written: the wire form outlives versions of the agent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -141,17 +147,26 @@ impl Ledger {
             }
             news
         })?;
-        Ok(Noted(before))
+        Ok(Noted { key: key.clone(), watchers: before })
     }
 
-    /// Nothing changed after all.
+    /// Nothing changed after all. What was noted of others since stays.
     pub fn take_back(&self, noted: Noted) -> Result<(), LedgerError> {
+        let Noted { key, watchers } = noted;
         self.update(|state| {
             let mut news = false;
-            for (watcher, before) in noted.0 {
-                news |= state.pending.get(&watcher) != before.as_ref();
-                match before {
-                    Some(before) => state.pending.insert(watcher, before),
+            for (watcher, before) in watchers {
+                let Some(mut rest) = state.pending.get(&watcher).cloned() else { continue };
+                if before.as_ref().is_none_or(|before| !before.because.contains(&key)) {
+                    rest.because.remove(&key);
+                }
+                let rest = match before {
+                    Some(before) if before.because == rest.because => Some(before),
+                    _ => Some(rest).filter(|rest| !rest.because.is_empty()),
+                };
+                news |= state.pending.get(&watcher) != rest.as_ref();
+                match rest {
+                    Some(rest) => state.pending.insert(watcher, rest),
                     None => state.pending.remove(&watcher),
                 };
             }
@@ -203,15 +218,43 @@ impl Ledger {
         })
     }
 
-    /// What is no longer declared and has not been dealt with, in the order in which it was applied.
+    /// The turn was given back, and this failed in it.
+    pub fn end_turn(&self, failed: BTreeSet<ResourceKey>) -> Result<(), LedgerError> {
+        self.update(|state| {
+            let before = state.failed_in_turn.len();
+            state.failed_in_turn.extend(failed);
+            state.turn.take().is_some() || state.failed_in_turn.len() != before
+        })
+    }
+
+    /// What failed in a turn and was not seen in place since.
+    pub fn failed_in_turn(&self) -> BTreeSet<ResourceKey> {
+        self.lock().state.failed_in_turn.clone()
+    }
+
+    /// Only this of it still is not in place.
+    pub fn still_failed(&self, failed: BTreeSet<ResourceKey>) -> Result<(), LedgerError> {
+        self.update(|state| {
+            let news = state.failed_in_turn != failed;
+            state.failed_in_turn = failed;
+            news
+        })
+    }
+
+    /// What is no longer declared and has not been dealt with, in the order in which it was applied. An agent that was
+    /// killed while it took an assignment noted what that lets go, and still has the former one in force.
     pub fn released(&self) -> Vec<Released> {
         let inner = self.lock();
-        let mut released = inner.released.clone();
-        for entry in &mut released {
-            // The run that was under way when it was left out may have made it only then.
-            entry.managed |= inner.state.managed.contains(&entry.resource.key);
-        }
-        released
+        let declared =
+            |key: &ResourceKey| inner.current.as_ref().is_some_and(|now| now.positions.contains_key(key));
+        let still = inner.released.iter().filter(|entry| !declared(&entry.resource.key)).cloned();
+        still
+            .map(|mut entry| {
+                // The run that was under way when it was left out may have made it only then.
+                entry.managed |= inner.state.managed.contains(&entry.resource.key);
+                entry
+            })
+            .collect()
     }
 
     /// What would have to be dealt with if `next` were in force.

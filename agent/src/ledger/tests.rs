@@ -236,3 +236,37 @@ fn a_report_that_quotes_a_megabyte_leaves_room_for_the_others() {
     }
     assert_eq!((queue.len(), queue.dropped()), (5, 0));
 }
+
+#[test]
+fn what_a_broken_off_assignment_lets_go_is_still_declared() {
+    use muster_domain::resource::{Command, DesiredState, Resource, ResourceKey};
+    let (fleet, dir) = (Fleet::new(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("ledger");
+    let command = |name: &str| {
+        let command = Command {
+            name: name.into(),
+            run: "true".into(),
+            unless: Some("true".into()),
+            creates: None,
+            only_on_change: false,
+            user: None,
+            cwd: None,
+            timeout_ms: 1000,
+        };
+        Resource::new(ResourceKey::new("command", name), vec![], DesiredState::Command(command))
+    };
+    let content = |resources: &[Resource]| AssignmentContent { resources: resources.to_vec() };
+    let (ledger, _) = fleet.open(&path);
+    ledger.offer(&fleet.sign(1, &content(&[command("a"), command("b")]))).unwrap();
+    let next = fleet.sign(2, &content(&[command("b")]));
+    ledger.die_after_writes(Some(1));
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ledger.offer(&next).map(drop)));
+    died.unwrap_err();
+    let (ledger, _) = fleet.open(&path);
+    assert_eq!(ledger.current().unwrap().generation, Generation::new(1));
+    assert_eq!(ledger.released(), []);
+    ledger.offer(&next).unwrap();
+    let released: Vec<String> =
+        ledger.released().iter().map(|entry| entry.resource.key.to_string()).collect();
+    assert_eq!(released, ["command:a"]);
+}

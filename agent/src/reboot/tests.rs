@@ -29,8 +29,11 @@ impl RebootShell for Shell {
         Box::pin(async move { answer })
     }
 
-    fn give_turn_back(&self) -> BoxFuture<'_, ()> {
-        self.note("gives back");
+    fn give_turn_back(&self, outcome: TurnOutcome) -> BoxFuture<'_, ()> {
+        self.note(match outcome {
+            TurnOutcome::Done => "gives back",
+            TurnOutcome::Failed { .. } => "failed",
+        });
         Box::pin(async {})
     }
 
@@ -72,6 +75,22 @@ async fn a_node_restarts_once_in_its_window_and_is_told_about() {
     assert!(reboots.keeps_turn());
     reboots.after_run(&host, run("02:06", true), &shell).await;
     assert_eq!(shell.take(), ["gives back"]);
+    assert!(!reboots.keeps_turn());
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_well_again_after_its_restart_says_so_instead_of_keeping_the_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::new(dir.path());
+    let ((_, host), shell) = (asking(), Shell::default());
+    Reboots::load(&state).after_run(&host, run("02:00", true), &shell).await;
+    let mut reboots = Reboots::load(&state);
+    reboots.after_run(&host, run("02:05", false), &shell).await;
+    reboots.after_run(&host, run("02:19", false), &shell).await;
+    assert!(reboots.keeps_turn());
+    shell.take();
+    reboots.after_run(&host, run("02:20", false), &shell).await;
+    assert_eq!(shell.take(), ["failed"]);
     assert!(!reboots.keeps_turn());
 }
 

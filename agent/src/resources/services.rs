@@ -50,7 +50,7 @@ fn observed(unit: &UnitState) -> ObservedService {
         _ => Activity::Active,
     };
     let ends_by_itself = unit.kind == "oneshot" && !unit.remains;
-    ObservedService { loaded, enablement, activity, ends_by_itself }
+    ObservedService { loaded, enablement, activity, ends_by_itself, reloads: unit.can_reload }
 }
 
 /// How a unit came to its end, in words that stay the same while it goes on failing.

@@ -59,13 +59,12 @@ pub fn revert(
     for former in journal.paths.iter().rev() {
         faults.extend(put_back(host, former).err().map(|error| error.to_string()));
     }
-    if !faults.is_empty() {
-        return Err(RevertError::Incomplete(faults.join("; ")));
-    }
+    let all_back = faults.is_empty();
+    // Whatever is back takes effect: one file that cannot be written is no reason to leave the firewall closed.
     for step in &journal.steps {
         faults.extend(run(host, step).err());
     }
-    if !faults.is_empty() && journal.attempts < MAX_ATTEMPTS {
+    if !faults.is_empty() && (!all_back || journal.attempts < MAX_ATTEMPTS) {
         return Err(RevertError::Incomplete(faults.join("; ")));
     }
     let Journal { id, resources, was_cut_off, .. } = journal;

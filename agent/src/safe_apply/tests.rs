@@ -279,6 +279,7 @@ async fn changes_that_take_long_get_their_full_time_to_be_proven() {
     let world = World::with_window(Duration::from_secs(3));
     let armed = world.begin(false).await.unwrap();
     let first = world.host.timers()[0].0.clone();
+    let rang = world.timer();
     world.apply();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1600) {
@@ -290,9 +291,37 @@ async fn changes_that_take_long_get_their_full_time_to_be_proven() {
         assert!(began.elapsed() < Duration::from_secs(20), "the timer was not extended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // It rang before it was disarmed, and its program had to wait until everything was applied.
+    let (host, state) = (world.host.clone(), world.state.clone());
+    let rung = crate::blocking(move || revert(host.as_ref(), &state, Some(&rang), "rang", 5)).await;
+    assert_eq!(rung.unwrap(), Reversion::Nothing);
+    assert_eq!(world.content(), b"new");
     world.answers(true);
     assert_eq!(proof.await.unwrap(), Proof::Confirmed);
     assert_eq!(world.host.timers(), []);
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_back_does_not_keep_the_rest_from_taking_effect() {
+    let world = World::new();
+    world.host.tamper("/etc/hosts", "127.0.0.1 localhost");
+    let hosts = DesiredState::Hosts(muster_domain::resource::Hosts { entries: Vec::new() });
+    let hosts = Resource::new(ResourceKey::new("hosts", "hosts"), vec![], hosts);
+    let new = netplan("new");
+    let changes = [&new, &hosts].map(|resource| Change { resource, digest: digest(1), corrective: false });
+    drop(world.safe.begin(&changes).await.unwrap());
+    world.apply();
+    let id = world.timer();
+    world.host.set_faults(|faults| {
+        faults.denied.insert("/etc/hosts".into());
+    });
+    for _ in 0..6 {
+        assert!(matches!(world.ring(&id), Err(RevertError::Incomplete(_))), "it goes on trying");
+    }
+    assert_eq!(world.content(), b"old");
+    assert!(!world.host.commands().is_empty(), "the network was told");
+    world.host.set_faults(|faults| faults.denied.clear());
+    assert!(matches!(world.ring(&id).unwrap(), Reversion::Done(_)));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub use certificates::{FoundCertificate, ObservedCertificate};
 pub use check::{AssignmentFault, check};
 pub use claims::{claims, paths_of, watched_paths};
 pub use commands::Guard;
-pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal};
+pub use decision::{Decision, Memory, decide, disruptive, disruptive_removal, restarts_for_change};
 pub use firewall::{
     Family, Live, ObservedFirewall, UfwRule, firewall_commands, firewall_diff, firewall_removal,
 };
@@ -230,12 +230,13 @@ impl Action {
             | Self::RunRelease
             | Self::StartAgain
             | Self::Start
-            | Self::Stop
             | Self::Reload
             | Self::RunCommand => Weight::Heavy,
-            Self::Restart | Self::ChangePackage | Self::ConfigureFirewall | Self::ConfigureSshd => {
-                Weight::Disruptive
-            }
+            Self::Stop
+            | Self::Restart
+            | Self::ChangePackage
+            | Self::ConfigureFirewall
+            | Self::ConfigureSshd => Weight::Disruptive,
         }
     }
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// After this a restart that was asked for does not happen any more.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::minutes(15);
 
+/// So long a host that is back may take until it does its work again.
+const BACK_WITHIN: TimeDelta = TimeDelta::minutes(15);
+
 /// No window is open for longer, so after this it is another one, or one that never closes.
 const LONGEST_WINDOW: TimeDelta = TimeDelta::hours(24);
 
@@ -31,6 +34,9 @@ pub enum RebootState {
         reason: String,
         /// When it was asked.
         at: DateTime<Utc>,
+        /// The node was as it should be.
+        #[serde(default = "yes")]
+        was_converged: bool,
     },
     /// The host is back; the turn is kept until the node does its work again.
     Returned {
@@ -38,7 +44,17 @@ pub enum RebootState {
         reason: String,
         /// When it was asked to.
         at: DateTime<Utc>,
+        /// When it was first seen back; absent in what an older agent wrote.
+        #[serde(default)]
+        back_at: Option<DateTime<Utc>>,
+        /// The node was as it should be before.
+        #[serde(default = "yes")]
+        was_converged: bool,
     },
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Default for RebootState {
@@ -120,6 +136,11 @@ pub enum RebootEffect {
     Reboot,
     /// Give the turn back.
     ReleaseTurn,
+    /// Give it back as one that went wrong.
+    FailTurn {
+        /// What went wrong, for a person.
+        detail: String,
+    },
     /// Tell the fleet.
     Tell(RebootNews),
 }
@@ -166,7 +187,7 @@ impl RebootState {
 pub fn step(state: &RebootState, facts: &RebootFacts<'_>) -> RebootStep {
     match state {
         RebootState::Idle { last } => idle(last.as_ref(), facts),
-        RebootState::Asked { boot_id, reason, at } if boot_id == facts.boot_id => {
+        RebootState::Asked { boot_id, reason, at, was_converged: _ } if boot_id == facts.boot_id => {
             let over = facts.now - *at;
             // A clock that was set back must not keep the turn for years.
             if over < GIVE_UP_AFTER && over > -GIVE_UP_AFTER {
@@ -180,30 +201,46 @@ pub fn step(state: &RebootState, facts: &RebootFacts<'_>) -> RebootStep {
                 waits_for: None,
             }
         }
-        RebootState::Asked { boot_id: _, reason, at } => {
+        RebootState::Asked { boot_id: _, reason, at, was_converged } => {
             let news = RebootNews::Rebooted {
                 reason: reason.clone(),
                 still_needed: facts.needed.map(str::to_owned),
             };
-            let mut after = returned(reason, *at, facts);
+            let mut after = returned(reason, *at, facts.now, *was_converged, facts);
             after.effects.insert(0, RebootEffect::Tell(news));
             after
         }
-        RebootState::Returned { reason, at } => returned(reason, *at, facts),
+        RebootState::Returned { reason, at, back_at, was_converged } => {
+            returned(reason, *at, back_at.unwrap_or(*at), *was_converged, facts)
+        }
     }
 }
 
-fn returned(reason: &str, at: DateTime<Utc>, facts: &RebootFacts<'_>) -> RebootStep {
-    if !facts.converged {
-        let state = RebootState::Returned { reason: reason.to_owned(), at };
+fn returned(
+    reason: &str,
+    at: DateTime<Utc>,
+    back_at: DateTime<Utc>,
+    was_converged: bool,
+    facts: &RebootFacts<'_>,
+) -> RebootStep {
+    let over = facts.now - back_at;
+    // As above: a clock that jumps must not keep the turn for years.
+    if !facts.converged && over < BACK_WITHIN && over > -BACK_WITHIN {
+        let reason = reason.to_owned();
+        let state = RebootState::Returned { reason, at, back_at: Some(back_at), was_converged };
         return RebootStep { state, effects: Vec::new(), waits_for: None };
     }
     let last = LastReboot { at, window_closed_since: facts.window_open == Some(false) };
-    RebootStep {
-        state: RebootState::Idle { last: Some(last) },
-        effects: vec![RebootEffect::ReleaseTurn],
-        waits_for: None,
-    }
+    let effect = if facts.converged || !was_converged {
+        RebootEffect::ReleaseTurn
+    } else {
+        let minutes = BACK_WITHIN.num_minutes();
+        let detail = format!(
+            "{minutes} min after its restart ({reason}) it is not what it should be, as it was before"
+        );
+        RebootEffect::FailTurn { detail }
+    };
+    RebootStep { state: RebootState::Idle { last: Some(last) }, effects: vec![effect], waits_for: None }
 }
 
 fn idle(last: Option<&LastReboot>, facts: &RebootFacts<'_>) -> RebootStep {
@@ -245,7 +282,8 @@ fn idle(last: Option<&LastReboot>, facts: &RebootFacts<'_>) -> RebootStep {
                     effects.push(RebootEffect::Tell(RebootNews::Rebooting { reason: reason.clone() }));
                     effects.push(RebootEffect::Reboot);
                     let boot_id = facts.boot_id.to_owned();
-                    state = Some(RebootState::Asked { boot_id, reason, at: facts.now });
+                    let (at, was_converged) = (facts.now, facts.converged);
+                    state = Some(RebootState::Asked { boot_id, reason, at, was_converged });
                 }
             }
         }

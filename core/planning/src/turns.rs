@@ -186,7 +186,10 @@ pub fn request(
     let turn = |state, since, expires_at, detail| Turn {
         node,
         kind: request.kind,
-        cause: request.cause,
+        // Whoever has its turn for what is new and puts drift right besides still has it for what is new.
+        cause: own
+            .filter(|own| state == TurnState::Granted && own.state == TurnState::Granted)
+            .map_or(request.cause, |own| places::stricter(own.cause, request.cause)),
         reason: request.reason.clone(),
         generation: request.generation,
         configuration_version: ctx.configuration_version,
@@ -195,8 +198,12 @@ pub fn request(
         expires_at,
         detail,
     };
-    let has_its_place = state == Some(TurnState::Granted) || ctx.moving.contains_key(&node);
-    let blocked = if has_its_place { None } else { blocked(ctx, turns, node, request) };
+    let granted = own.filter(|turn| turn.state == TurnState::Granted);
+    let blocked = restarting(ctx, turns, node, request.kind).or_else(|| match granted {
+        _ if ctx.moving.contains_key(&node) => None,
+        Some(granted) => goes_too_far(ctx, turns, granted, request),
+        None => blocked(ctx, turns, node, request),
+    });
     let Some(blocked) = blocked else {
         let since = if state == Some(TurnState::Granted) { since } else { None };
         let expires_at = ctx.now + lease(request.kind);
@@ -216,8 +223,8 @@ pub fn request(
         holders: blocked.holders.iter().take(HOLDERS_AT_MOST).map(|n| ctx.name(*n)).collect(),
         retry_after_ms: u32::try_from(retry_ms).unwrap_or(u32::MAX),
     };
-    // A node whose change failed keeps its place while it waits to try again.
-    let Some(own) = own.filter(|turn| turn.state == TurnState::Failed) else {
+    // A node whose change failed keeps its place while it waits to try again, and one that puts drift right goes on with that.
+    let Some(own) = own.filter(|turn| matches!(turn.state, TurnState::Failed | TurnState::Granted)) else {
         // Three questions may get lost.
         let expires_at = ctx.now + TimeDelta::milliseconds(3 * retry_ms) + TimeDelta::minutes(1);
         let notice = state.is_none().then(|| Notice {
@@ -290,11 +297,33 @@ fn blocked(ctx: &TurnCtx<'_>, turns: &[Turn], node: NodeId, request: &TurnReques
     let mut row: Vec<_> = turns.iter().filter(before).collect();
     row.sort_by_key(|turn| (turn.since, turn.node));
     for turn in row {
-        if places.blocked(ctx, turns, turn.node, places::counts_failed(turn.cause)).is_none() {
+        if restarting(ctx, turns, turn.node, turn.kind).is_none()
+            && places.blocked(ctx, turns, turn.node, places::counts_failed(turn.cause)).is_none()
+        {
             places.reserve(ctx, turn.node);
         }
     }
     places.blocked(ctx, turns, node, intentional)
+}
+
+/// Whether a node has to wait with its restart for another one of a role of its own, however many may change at once.
+fn restarting(ctx: &TurnCtx<'_>, turns: &[Turn], node: NodeId, kind: TurnKind) -> Option<Blocked> {
+    let restarts = |turn: &&Turn| turn.state == TurnState::Granted && turn.kind == TurnKind::Reboot;
+    if kind != TurnKind::Reboot || turns.iter().filter(restarts).any(|turn| turn.node == node) {
+        return None;
+    }
+    let others: Vec<NodeId> = turns.iter().filter(restarts).map(|turn| turn.node).collect();
+    places::shared_with(ctx, node, &others)
+}
+
+/// Whether a node that has its turn has to wait with what it wants besides: a turn for putting drift right, which did not have
+/// to wait for nodes that failed, is none for trying what they failed at.
+fn goes_too_far(ctx: &TurnCtx<'_>, turns: &[Turn], granted: &Turn, request: &TurnRequest) -> Option<Blocked> {
+    if places::counts_failed(granted.cause) || !places::counts_failed(request.cause) {
+        return None;
+    }
+    let others: Vec<Turn> = turns.iter().filter(|turn| turn.node != granted.node).cloned().collect();
+    Places::of(ctx, &others).blocked(ctx, &others, granted.node, true)
 }
 
 /// Whom a node waits for and why, for a person.
@@ -330,8 +359,9 @@ fn why(ctx: &TurnCtx<'_>, turns: &[Turn], blocked: &Blocked) -> String {
         n => format!(" and {n} more"),
     };
     let role = blocked.role.map_or("nodes without a role", Role::as_str);
+    let verb = if blocked.restarts { "restart" } else { "change" };
     format!(
-        "{}{more}; at most {} of the {} {role} in {} may change at once",
+        "{}{more}; at most {} of the {} {role} in {} may {verb} at once",
         named.join(", "),
         blocked.most,
         blocked.nodes,

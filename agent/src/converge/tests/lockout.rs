@@ -131,3 +131,58 @@ async fn killed_at_any_call_under_test_the_next_agent_proves_it_or_puts_it_back(
         assert!(calls > 15, "only {calls} calls were made");
     }
 }
+
+#[tokio::test]
+async fn what_becomes_possible_under_the_test_of_something_else_is_put_to_one_of_its_own() {
+    let mut bench = bench().await;
+    bench.host.tamper("/var/lib/unit-nftables", "missing");
+    let mut resources = site("two");
+    // In between: it stands behind what is risky, and what is risky stands behind it.
+    let mut unit = file("/var/lib/unit-nftables", "there");
+    unit.depends_on = vec![resources[0].key.clone()];
+    let mut nftables = service("nftables", &[], &[]);
+    nftables.depends_on = vec![unit.key.clone()];
+    resources.extend([unit, nftables]);
+    let reports = bench.assign_and_run(&resources).await;
+    assert!(converged(&reports["file:/var/lib/unit-nftables"]), "{reports:?}");
+    let waiting = &reports["service:nftables"];
+    assert_eq!(waiting.status, ResourceStatus::Waiting, "{reports:?}");
+    assert!(waiting.detail.contains("put to the test with the next run"), "{}", waiting.detail);
+    assert_eq!(bench.content("/var/lib/read-nftables"), None);
+    assert!(bench.run().await.values().all(converged));
+    bench.settled().await;
+}
+
+#[tokio::test]
+async fn what_cuts_the_node_off_by_going_away_comes_back() {
+    /// The controller is reached as long as there is a network.
+    struct Needed(Arc<FakeHost>);
+    impl Reach for Needed {
+        fn reach(&self) -> BoxFuture<'_, Result<(), String>> {
+            let there = self.0.files().contains_key(Path::new(NETWORK));
+            Box::pin(async move { if there { Ok(()) } else { Err("no network".to_owned()) } })
+        }
+    }
+    let mut bench = bench().await;
+    let removable = [removable(file(NETWORK, "one")), file("/etc/motd", "one")];
+    bench.assign_and_run(&removable).await;
+    let motd = &removable[1..];
+    bench.reach = Some(Arc::new(Needed(bench.host.clone())));
+    bench.start();
+    let reports = bench.assign_and_run(motd).await;
+    let network = &reports["file:/etc/netplan/01.yaml"];
+    assert_eq!(network.status, ResourceStatus::Failed);
+    assert!(network.detail.contains("could not reach the controller"), "{}", network.detail);
+    assert_eq!(bench.content(NETWORK).as_deref(), Some("one"));
+    assert_eq!(bench.host.timers(), []);
+    bench.start();
+    let writes = bench.host.writes();
+    bench.run().await;
+    assert_eq!(bench.host.writes(), writes, "it is not tried again by itself");
+    // Another way to the controller was found, and a person asks.
+    bench.reach = Some(Arc::new(Way(bench.host.clone())));
+    bench.start();
+    bench.run_asked(true).await;
+    assert_eq!(bench.content(NETWORK), None);
+    assert!(bench.ledger.released().is_empty());
+}

@@ -111,3 +111,17 @@ async fn a_secret_is_in_no_difference() {
     assert!(!told.contains("hunter"), "{told}");
     assert_eq!(bench.content("/etc/secret").as_deref(), Some("password=hunter2hunter2\n"));
 }
+
+#[tokio::test]
+async fn what_drifted_while_the_node_was_only_watched_is_no_new_change() {
+    let mut bench = Bench::new();
+    let mut motd = file("/etc/motd", "hello");
+    bench.assign_and_run(&[motd.clone()]).await;
+    motd.mode = Mode::Report;
+    assert!(bench.assign_and_run(&[motd.clone()]).await.values().all(converged));
+    bench.host.tamper("/etc/motd", "by hand");
+    assert_eq!(bench.run().await["file:/etc/motd"].status, ResourceStatus::Drifted);
+    motd.mode = Mode::Enforce;
+    let reports = bench.assign_and_run(&[motd]).await;
+    assert_eq!(reports["file:/etc/motd"].change, Some(ChangeCause::Corrective));
+}

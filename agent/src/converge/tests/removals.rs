@@ -182,3 +182,20 @@ async fn what_an_assignment_leaves_out_that_comes_in_the_middle_of_a_run_goes_to
     bench.settled().await;
     assert_eq!((bench.content("/etc/old"), bench.content("/etc/new")), (None, None), "{:?}", bench.events());
 }
+
+#[tokio::test]
+async fn nothing_is_removed_from_a_node_that_is_only_watched_since() {
+    use muster_domain::resource::Mode;
+    let mut bench = Bench::new();
+    let mut motd = file("/etc/motd", "x");
+    bench.assign_and_run(&[removable(file("/etc/a", "a")), motd.clone()]).await;
+    motd.mode = Mode::Report;
+    let reports = bench.assign_and_run(&[motd.clone()]).await;
+    let held = &reports["file:/etc/a"];
+    assert_eq!((held.status, held.mode), (ResourceStatus::Drifted, Mode::Report));
+    assert!(held.detail.contains("nothing is enforced on this node now"), "{}", held.detail);
+    assert_eq!(bench.content("/etc/a").as_deref(), Some("a"));
+    motd.mode = Mode::Enforce;
+    bench.assign_and_run(&[motd]).await;
+    assert_eq!(bench.content("/etc/a"), None);
+}

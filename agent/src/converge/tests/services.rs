@@ -157,3 +157,44 @@ async fn packages_go_into_one_transaction_and_one_that_fails_stops_only_its_depe
     bench.settled().await;
     assert_eq!(bench.kinds.transactions.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_one_package_makes_necessary_is_not_lost_because_another_could_not_be_installed() {
+    let mut bench = Bench::new();
+    let (missing, good) = (package("no-such-package"), package("nginx"));
+    let web = service("web", &[], &[&missing, &good]);
+    bench.assign_and_run(&[service("web", &[], &[])]).await;
+    bench.settled().await;
+    let reports = bench.assign_and_run(&[missing, good, web]).await;
+    assert_eq!(reports["package:no-such-package"].status, ResourceStatus::Failed);
+    let web = &reports["service:web"];
+    assert_eq!((web.change, web.detail.as_str()), (Some(ChangeCause::Intentional), "package:nginx changed"));
+    bench.settled().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_held_back_is_tried_again_when_somebody_mended_what_it_reads() {
+    let mut bench = Bench::new();
+    bench.host.tamper("/etc/site.conf", BROKEN);
+    let mut conf = file("/etc/site.conf", "one");
+    conf.mode = muster_domain::resource::Mode::Report;
+    // Through something in between as well.
+    let mut folder = folder("/srv/site");
+    folder.depends_on = vec![conf.key.clone()];
+    let mut web = service("web", &[], &[]);
+    web.depends_on = vec![folder.key.clone()];
+    bench.assign(&[conf, folder, web]);
+    bench.kinds.reads.lock().unwrap().insert("web".into(), vec!["/etc/site.conf".into()]);
+    let failed = |report: &ResourceReport| report.status == ResourceStatus::Failed;
+    assert!(failed(&bench.run().await["service:web"]));
+    let tries = bench.host.writes();
+    assert!(failed(&bench.run().await["service:web"]), "held back");
+    assert_eq!(bench.host.writes(), tries);
+    bench.host.tamper("/etc/site.conf", "by hand");
+    let pause = bench.converger.as_mut().unwrap().converge(false).await;
+    assert!(pause <= Duration::from_secs(5), "it comes back for it: {pause:?}");
+    assert!(failed(&bench.run().await["service:web"]), "not at every moment");
+    bench.converger.as_mut().unwrap().retries.tried_earlier(Duration::from_secs(5));
+    assert!(converged(&bench.run().await["service:web"]));
+    bench.settled().await;
+}

@@ -9,7 +9,7 @@ use muster_db::{DbError, Tx, rollouts::StoredRollout};
 use muster_domain::{
     ApplicationName, NodeId, ReleaseId, RolloutId,
     observed::ResourceStatus,
-    resource::ResourceKey,
+    resource::{Mode, ResourceKey},
     rollout::{NodeProgress, RolloutNode, RolloutState},
 };
 use muster_planning::rollout::{NodeOutcome, Refused, RolloutEffect, RolloutEvent, RolloutRecord, step};
@@ -134,6 +134,7 @@ impl App {
             return Ok(None);
         }
         Ok(match known.status {
+            ResourceStatus::Converged if known.mode == Mode::Ignore => None,
             ResourceStatus::Converged => Some(NodeOutcome::Ready),
             ResourceStatus::Failed => Some(NodeOutcome::Failed { reason: known.detail }),
             ResourceStatus::Skipped
@@ -176,6 +177,10 @@ impl App {
             return Ok(None);
         }
         Ok(match known.status {
+            // It was not even looked at.
+            ResourceStatus::Converged if known.mode == Mode::Ignore => Some(NodeOutcome::Failed {
+                reason: format!("its mode there is {}, so nothing is changed", known.mode.as_str()),
+            }),
             ResourceStatus::Converged => Some(NodeOutcome::Ready),
             ResourceStatus::Drifted => Some(NodeOutcome::Failed {
                 reason: format!(

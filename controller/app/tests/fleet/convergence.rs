@@ -244,6 +244,30 @@ async fn a_mode_that_a_person_sets_holds_the_agent_back_until_it_is_lifted(pool:
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_rollout_to_a_node_that_the_fleet_files_hold_back_is_refused(pool: PgPool) {
+    let world = World::new(pool);
+    world.apply(FLEET).await;
+    world.join("web-1").await;
+    world.release("1").await;
+    let (shop, production) =
+        (ApplicationName::parse("shop").unwrap(), EnvironmentName::parse("production").unwrap());
+    let version = ReleaseVersion::parse("1").unwrap();
+    let web = "web-1: {environment: production";
+    for (declared, held) in [
+        ("environments: {production: {}", "environments: {production: {enforcement: report}".to_owned()),
+        (web, format!("{web}, enforcement: ignore")),
+    ] {
+        let fleet = FLEET.replace(declared, &held);
+        assert_ne!(fleet, FLEET);
+        world.apply(&fleet).await;
+        let refused = world.app.rollout_start(&admin(), &shop, &production, &version).await.unwrap_err();
+        assert!(matches!(refused, AppError::Conflict { code: "node_not_enforced", .. }), "{refused:?}");
+    }
+    world.apply(FLEET).await;
+    world.app.rollout_start(&admin(), &shop, &production, &version).await.unwrap();
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn a_restart_is_wanted_until_the_node_has_done_just_that(pool: PgPool) {
     let world = World::new(pool);
     world.apply(FLEET).await;

@@ -1,6 +1,6 @@
 //! From what is due to what a run may do about it: modes, what was refused or held back, and whose turn it needs.
 
-use super::{Action, Observed, Verdict, Weight};
+use super::{Action, Observed, Trigger, Verdict, Weight};
 use muster_domain::{
     observed::ResourceStatus,
     resource::{DesiredState, Mode, Resource},
@@ -71,6 +71,10 @@ pub fn disruptive(desired: &DesiredState, observed: &Observed, actions: &[Action
         (DesiredState::Package(_) | DesiredState::Firewall(_) | DesiredState::Sshd(_), _) => {
             !actions.is_empty()
         }
+        // One that cannot read its configuration again is restarted for it.
+        (DesiredState::Service(_), Observed::Service(found)) => {
+            actions.contains(&Action::Reload) && found.restarts_to_reload()
+        }
         // One that runs is replaced for its configuration. For another release the rollout has chosen this node, and one that
         // does not run takes nothing from anybody.
         (DesiredState::Application(wanted), Observed::Application(found)) => {
@@ -86,6 +90,17 @@ pub fn disruptive(desired: &DesiredState, observed: &Observed, actions: &[Action
         }
         _ => false,
     }
+}
+
+/// Whether one that watches what is about to change will be restarted for it. `observed`: how it was found.
+pub fn restarts_for_change(watcher: &Resource, trigger: Trigger, observed: Option<&Observed>) -> bool {
+    let DesiredState::Service(service) = &watcher.desired else { return false };
+    let restarts = match (trigger, observed) {
+        (Trigger::Restart, _) => true,
+        (Trigger::Reload, Some(Observed::Service(found))) => found.restarts_to_reload(),
+        (Trigger::Reload, _) => false,
+    };
+    restarts && watcher.mode == Mode::Enforce && service.running != Some(false)
 }
 
 /// The same for taking something away.

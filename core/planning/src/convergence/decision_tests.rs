@@ -1,4 +1,3 @@
-use super::decision::*;
 use super::*;
 use muster_domain::observed::ResourceStatus;
 use muster_domain::resource::{
@@ -58,6 +57,26 @@ fn what_takes_the_node_from_its_users_is_disruptive() {
     let service = DesiredState::Service(service);
     assert!(disruptive(&service, &unread, &[Action::Restart]));
     assert!(!disruptive(&service, &unread, &[Action::Reload]));
+    let found = |reloads, activity| {
+        let (loaded, enablement) = (UnitLoad::Loaded, Enablement::Enabled);
+        let found = ObservedService { loaded, enablement, activity, ends_by_itself: false, reloads };
+        Observed::Service(found)
+    };
+    for (reloads, activity, restarts) in [
+        (true, Activity::Active, false),
+        (false, Activity::Active, true),
+        (false, Activity::Starting, true),
+        (false, Activity::Inactive, false),
+    ] {
+        let found = found(reloads, activity);
+        assert_eq!(disruptive(&service, &found, &[Action::Reload]), restarts, "{found:?}");
+        let watcher = Resource::new(ResourceKey::new("service", "web"), vec![], service.clone());
+        assert_eq!(restarts_for_change(&watcher, Trigger::Reload, Some(&found)), restarts, "{found:?}");
+        assert!(restarts_for_change(&watcher, Trigger::Restart, Some(&found)));
+        let only_told = Resource { mode: Mode::Report, ..watcher };
+        assert!(!restarts_for_change(&only_told, Trigger::Restart, Some(&found)));
+    }
+    assert!(disruptive(&service, &found(true, Activity::Active), &[Action::Stop]));
     let package = Package { name: "nginx".into(), ensure: PackageEnsure::Present, hold: false };
     let package = DesiredState::Package(package);
     assert!(disruptive(&package, &unread, &[Action::WriteFile]) && !disruptive(&package, &unread, &[]));

@@ -160,7 +160,7 @@ fn service(enabled: Option<bool>, running: Option<bool>, observed: ObservedServi
 }
 
 fn unit(enablement: Enablement, activity: Activity) -> ObservedService {
-    ObservedService { loaded: UnitLoad::Loaded, enablement, activity, ends_by_itself: false }
+    ObservedService { loaded: UnitLoad::Loaded, enablement, activity, ends_by_itself: false, reloads: true }
 }
 
 #[test]
@@ -429,6 +429,7 @@ proptest! {
             enablement: if masked { Enablement::Elsewhere } else { [Enablement::Enabled, Enablement::Disabled][boot].clone() },
             activity: [Activity::Active, Activity::Inactive, Activity::Failed("x".into()), Activity::Restarting("x".into())][now].clone(),
             ends_by_itself: false,
+            reloads: true,
         };
         if let Verdict::Change { actions, .. } = verdict(&wanted, &Observed::Service(unit.clone()), Effort::default()) {
             for action in actions {

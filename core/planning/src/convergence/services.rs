@@ -15,6 +15,15 @@ pub struct ObservedService {
     pub activity: Activity,
     /// It does its work and ends (`Type=oneshot`): there is nothing to keep running.
     pub ends_by_itself: bool,
+    /// It can read its configuration again while it runs; one that cannot is restarted for it.
+    pub reloads: bool,
+}
+
+impl ObservedService {
+    /// Whether a reload of it would be a restart of something that runs.
+    pub(super) const fn restarts_to_reload(&self) -> bool {
+        !self.reloads && matches!(self.activity, Activity::Active | Activity::Starting)
+    }
 }
 
 /// Whether systemd has a unit.

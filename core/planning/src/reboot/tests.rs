@@ -103,13 +103,41 @@ fn what_a_person_wants_needs_no_window_and_at_once_no_turn() {
 
 #[test]
 fn a_restart_that_never_comes_is_told_and_gives_the_turn_back() {
-    let asked = RebootState::Asked { boot_id: "one".into(), reason: "why".into(), at: time(0) };
+    let asked = asked(true);
     for minutes in [15, -15] {
         let failed = step(&asked, &facts(minutes));
         let news = RebootNews::Failed { reason: "why".into() };
         assert_eq!(failed.effects, [RebootEffect::Tell(news), RebootEffect::ReleaseTurn]);
         assert_eq!(step(&failed.state, &facts(minutes + 1)).effects, []);
     }
+}
+
+fn asked(was_converged: bool) -> RebootState {
+    RebootState::Asked { boot_id: "one".into(), reason: "why".into(), at: time(0), was_converged }
+}
+
+#[test]
+fn a_host_that_does_not_do_its_work_again_keeps_its_turn_for_a_while_and_then_has_failed() {
+    for (was_converged, backwards) in [(true, false), (false, false), (true, true)] {
+        let unwell =
+            |minutes| RebootFacts { boot_id: "two", needed: None, converged: false, ..facts(minutes) };
+        // The start took long: its time counts from then on.
+        let back = step(&asked(was_converged), &unwell(25)).state;
+        let later = step(&back, &unwell(39));
+        assert!(later.state.keeps_turn() && later.effects.is_empty());
+        let given_up = step(&later.state, &unwell(if backwards { -120 } else { 40 }));
+        assert!(!given_up.state.keeps_turn(), "{:?}", given_up.state);
+        match &given_up.effects[..] {
+            [RebootEffect::FailTurn { detail }] if was_converged => assert!(detail.contains("(why)")),
+            // What was wrong before is no reason to hold up the others.
+            [RebootEffect::ReleaseTurn] if !was_converged => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // As an agent of before wrote it.
+    let old = r#"{"state":"returned","reason":"why","at":"2024-10-04T00:00:00Z"}"#;
+    let old: RebootState = serde_json::from_str(old).unwrap();
+    assert!(matches!(step(&old, &facts(0)).effects[..], [RebootEffect::ReleaseTurn]));
 }
 
 #[test]
@@ -185,7 +213,7 @@ proptest! {
                         prop_assert!(spaced, "restarted at {} and at {}", last.unwrap_or_default(), now);
                         (last, closed_since) = (Some(now), false);
                     }
-                    RebootEffect::ReleaseTurn => holds_turn = false,
+                    RebootEffect::ReleaseTurn | RebootEffect::FailTurn { .. } => holds_turn = false,
                     RebootEffect::Tell(_) => {}
                 }
             }

@@ -29,6 +29,11 @@ pub(super) fn counts_failed(cause: ChangeCause) -> bool {
     }
 }
 
+/// The one of two causes that waits for more.
+pub(super) fn stricter(one: ChangeCause, other: ChangeCause) -> ChangeCause {
+    if counts_failed(one) { one } else { other }
+}
+
 /// Why a node has to wait.
 #[derive(Debug)]
 pub(super) struct Blocked {
@@ -40,6 +45,19 @@ pub(super) struct Blocked {
     pub(super) nodes: usize,
     /// The nodes that have them.
     pub(super) holders: Vec<NodeId>,
+    /// It is about restarts alone.
+    pub(super) restarts: bool,
+}
+
+/// The first role that a node has in common with others, which have its only place.
+pub(super) fn shared_with(ctx: &TurnCtx<'_>, node: NodeId, others: &[NodeId]) -> Option<Blocked> {
+    let member = ctx.members.get(&node)?;
+    let has = |node: &NodeId, role| ctx.members.get(node).is_some_and(|m| roles(m.roles).contains(&role));
+    roles(member.roles).into_iter().find_map(|role| {
+        let holders: Vec<NodeId> = others.iter().copied().filter(|other| has(other, role)).collect();
+        let nodes = ctx.members.keys().filter(|node| has(node, role)).count();
+        (!holders.is_empty()).then_some(Blocked { role, most: 1, nodes, holders, restarts: true })
+    })
 }
 
 /// Counts per role, so that one look at a node does not look at every other.
@@ -100,6 +118,7 @@ impl Places {
                 most,
                 nodes: self.nodes[group],
                 holders: self.holders(ctx, turns, node, role, counts_failed),
+                restarts: false,
             })
         })
     }

@@ -188,6 +188,21 @@ fn a_failure_stops_the_others_until_it_is_mended() {
 }
 
 #[test]
+fn a_turn_for_putting_drift_right_is_none_for_what_others_failed_at() {
+    let mut world = World::new(4, None);
+    assert!(world.ask(1));
+    world.fails(1);
+    assert!(world.heal(2) && !world.ask(2));
+    assert_eq!(world.state(2), Some(TurnState::Granted), "it goes on with what drifted");
+    assert!(world.heal(2));
+    world.done(2);
+    world.version += 1;
+    assert!(world.heal(2) && world.ask(2), "nobody has failed since");
+    world.done(2);
+    assert_eq!(world.state(2), None);
+}
+
+#[test]
 fn a_newer_configuration_lets_everybody_try() {
     let mut world = World::new(3, None);
     assert!(world.ask(1));
@@ -246,6 +261,25 @@ fn whoever_waits_for_a_silent_node_is_told_so_and_what_to_do() {
     let told = why(&mut world);
     assert!(told.starts_with("app-1 is not heard from, and was changing since "), "{told}");
     assert!(told.contains("`muster node release-turn app-1` lets others change"), "{told}");
+}
+
+#[test]
+fn one_of_a_role_restarts_at_a_time_however_many_may_change() {
+    let mut world = World::new(4, Some(MaxChanging::Nodes(3)));
+    let restarts = |world: &mut World, node| {
+        let answer = world.ask_for(node, TurnKind::Reboot, ChangeCause::Intentional);
+        matches!(answer, TurnAnswer::Granted { .. })
+    };
+    assert!(restarts(&mut world, 1) && restarts(&mut world, 1), "it may ask again");
+    assert!(!restarts(&mut world, 2));
+    let reason = world.turns[&node_id(2)].detail.clone();
+    insta::assert_snapshot!(reason, @"app-1 is restarting since 08:00:00Z; at most 1 of the 4 app_server in production may restart at once");
+    assert!(world.ask(3) && world.ask(4), "one that waits for a restart keeps no place free");
+    assert!(!restarts(&mut world, 3), "also not in a turn that it has for a change");
+    assert_eq!(world.state(3), Some(TurnState::Granted));
+    world.done(1);
+    world.done(3);
+    assert!(restarts(&mut world, 2));
 }
 
 #[test]
@@ -371,8 +405,16 @@ proptest! {
                     let granted = matches!(answer, TurnAnswer::Granted { .. });
                     // A settled world answers the same question the same way.
                     prop_assert_eq!(world.ask_for(n, kind, cause), answer);
-                    prop_assert_eq!(granted, world.state(n) == Some(TurnState::Granted));
-                    let anew = !matches!(before.state(n), Some(TurnState::Granted | TurnState::Failed));
+                    let cause_of = |world: &World| {
+                        let turn = world.turns.get(&node_id(n));
+                        turn.filter(|turn| turn.state == TurnState::Granted).map(|turn| turn.cause)
+                    };
+                    // One that has its turn for less keeps it for that.
+                    let kept = before.state(n) == Some(TurnState::Granted);
+                    let has = world.state(n) == Some(TurnState::Granted);
+                    prop_assert!(granted == has || (has && kept));
+                    let anew = cause_of(&before) != Some(ChangeCause::Intentional)
+                        && before.state(n) != Some(TurnState::Failed);
                     if granted && anew && !corrective && !before.moving.contains_key(&node_id(n)) {
                         asked_for_new = Some(n);
                     }
@@ -403,6 +445,9 @@ proptest! {
                 let most = world.policy.changing_at_most(size);
                 let count = changing.iter().filter(|n| has(n)).count();
                 prop_assert!(count <= most, "{count} of {role:?} change, {most} may");
+                let restart = |t: &&Turn| t.state == TurnState::Granted && t.kind == TurnKind::Reboot;
+                let count = world.turns.values().filter(restart).filter(|t| has(&t.node)).count();
+                prop_assert!(count <= 1, "{count} of {role:?} restart");
                 if let Some(n) = asked_for_new && has(&node_id(n)) {
                     let count = stopped.iter().filter(|n| has(n)).count();
                     prop_assert!(count <= most, "{count} of {role:?} change or failed, {most} may");
