@@ -88,7 +88,7 @@ fn what_was_applied_is_in_force_and_stays_so() {
     }
     // What is not ours is not put right; the server says where it is.
     world.host.tamper(CONFIG, "Include /etc/ssh/sshd_config.d/*.conf\nnonsense\n");
-    let error = apply(world.look(), &Sshd { settings: vec![] }, Action::ConfigureSshd).unwrap_err();
+    let Observed::Unreadable(error) = observe(world.look(), &wanted) else { panic!("it was not noticed") };
     assert!(error.contains("sshd_config line 2"), "{error}");
 }
 
