@@ -145,6 +145,17 @@ struct Inner {
     released: Vec<Released>,
 }
 
+impl Inner {
+    /// What was released, with what the run that was under way when it was left out made only then.
+    fn released_as_managed(&self) -> Vec<Released> {
+        let mut released = self.released.clone();
+        for entry in &mut released {
+            entry.managed |= self.state.managed.contains(&entry.resource.key);
+        }
+        released
+    }
+}
+
 impl Ledger {
     /// Opens the ledger, creating it when it is new. Damage is reported beside it and never fatal.
     pub fn open(dir: &Path, verifier: Verifier, now_ms: i64) -> Result<(Self, Vec<Oddity>), LedgerError> {

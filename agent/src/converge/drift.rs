@@ -120,9 +120,11 @@ impl Drift {
             _ => None,
         });
         let mut names = keys.peekable();
-        let Some(accounts) = names.peek().and_then(|_| self.host.accounts().ok()) else {
+        if names.peek().is_none() {
             return (BTreeSet::new(), true);
-        };
+        }
+        // Asked again with the next run.
+        let Ok(accounts) = self.host.accounts() else { return (BTreeSet::new(), false) };
         let (mut paths, mut all_found) = (BTreeSet::new(), true);
         for name in names {
             match accounts.user(name) {

@@ -1,7 +1,6 @@
 //! What is no longer declared: it stays and is told, or is taken away, as its last declaration said.
 
 use super::run::{Run, same};
-use super::way_in::lets_in;
 use crate::ledger::{QueuedReport, Released};
 use crate::safe_apply::{Armed, Change, NotBegun, Proof};
 use muster_domain::{
@@ -67,7 +66,7 @@ impl Run<'_> {
         for entry in released.into_iter().rev() {
             let key = entry.resource.key.clone();
             let fate = fate(&entry, &claimed, &self.assignment.content.resources);
-            if let Some(reason) = needed.as_ref().filter(|_| lets_in(&entry, fate)) {
+            if let Some(reason) = needed.get(&key) {
                 self.removed.push(self.stays_as_the_last(&entry, reason));
                 continue;
             }
@@ -132,10 +131,6 @@ impl Run<'_> {
                 return Err(report(self, ResourceStatus::Waiting, waits));
             }
         }
-        let armed = match self.arm_removal(&resource).await {
-            Ok(armed) => armed,
-            Err((status, reason)) => return Err(report(self, status, reason)),
-        };
         // Who watched it, and still is declared, has to notice that it is gone.
         let positions = &self.assignment.positions;
         let told = watchers.iter().filter(|(watcher, _)| positions.contains_key(watcher));
@@ -145,6 +140,13 @@ impl Run<'_> {
             Ok(noted) => noted,
             Err(error) => return Err(report(self, ResourceStatus::Failed, crate::chain(&error))),
         };
+        let armed = match self.arm_removal(&resource).await {
+            Ok(armed) => armed,
+            Err((status, reason)) => {
+                self.take_back(noted);
+                return Err(report(self, status, reason));
+            }
+        };
         let (sight, removed) = (self.sight.clone(), resource.clone());
         let (result, unchanged) = crate::blocking(move || {
             let before = sight.assess(&removed).observed;
@@ -153,18 +155,21 @@ impl Run<'_> {
             (result, unchanged)
         })
         .await;
-        if unchanged {
-            self.take_back(noted);
-        }
+        let mut reverted = None;
         if let Some(armed) = armed {
             let proof = armed.finish().await;
             self.converger.tell_reverted();
-            match proof {
-                Proof::Confirmed => {}
-                Proof::Reverted(reason) | Proof::StillCutOff(reason) => {
-                    return Err(report(self, ResourceStatus::Failed, reason));
-                }
-            }
+            reverted = match proof {
+                Proof::Confirmed => None,
+                Proof::Reverted(reason) | Proof::StillCutOff(reason) => Some(reason),
+            };
+        }
+        if unchanged || reverted.is_some() {
+            // Nobody has to read again what is as it was.
+            self.take_back(noted);
+        }
+        if let Some(reason) = reverted {
+            return Err(report(self, ResourceStatus::Failed, reason));
         }
         match result {
             Ok(note) => {

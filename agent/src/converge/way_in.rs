@@ -6,9 +6,9 @@ use crate::ledger::Released;
 use crate::resources::{last_way_in, of_use_to_admins};
 use muster_domain::{
     observed::{ResourceReport, ResourceStatus},
-    resource::DesiredState,
+    resource::{DesiredState, ResourceKey},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether it is to go, and may be what lets somebody in.
 pub(super) fn lets_in(released: &Released, fate: Fate) -> bool {
@@ -16,22 +16,36 @@ pub(super) fn lets_in(released: &Released, fate: Fate) -> bool {
 }
 
 impl Run<'_> {
-    /// Why nobody who administers the node could sign in any more if all that is to go went.
+    /// What of that which is to go has to stay, and why: without it, and without what goes before it, nobody who
+    /// administers the node could sign in any more.
     pub(super) async fn last_way_in(
         &self,
         released: &[Released],
         claimed: &BTreeSet<String>,
-    ) -> Option<String> {
-        let goes = released
-            .iter()
-            .filter(|entry| lets_in(entry, fate(entry, claimed, &self.assignment.content.resources)));
-        let gone: Vec<DesiredState> = goes.map(|entry| entry.resource.desired.clone()).collect();
-        if gone.is_empty() {
-            return None;
+    ) -> BTreeMap<ResourceKey, String> {
+        let resources = &self.assignment.content.resources;
+        let goes = released.iter().rev().filter(|entry| lets_in(entry, fate(entry, claimed, resources)));
+        let goes: Vec<_> =
+            goes.map(|entry| (entry.resource.key.clone(), entry.resource.desired.clone())).collect();
+        if goes.is_empty() {
+            return BTreeMap::new();
         }
         let sight = self.sight.clone();
-        let found = crate::blocking(move || last_way_in(sight.look(), &gone)).await;
-        found.unwrap_or_else(|error| Some(format!("who could sign in without it cannot be told: {error}")))
+        crate::blocking(move || {
+            let (mut gone, mut stays) = (Vec::<DesiredState>::new(), BTreeMap::new());
+            for (key, desired) in goes {
+                gone.push(desired);
+                let reason = last_way_in(sight.look(), &gone).unwrap_or_else(|error| {
+                    Some(format!("who could sign in without it cannot be told: {error}"))
+                });
+                if let Some(reason) = reason {
+                    stays.insert(key, reason);
+                    gone.pop();
+                }
+            }
+            stays
+        })
+        .await
     }
 
     /// The report of what stays because of that. It is looked at again with each run.

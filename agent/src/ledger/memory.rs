@@ -113,7 +113,7 @@ impl Ledger {
             converged: inner.state.converged.clone(),
             pending: inner.state.pending.clone(),
             refused: inner.state.refused.clone(),
-            released: inner.released.clone(),
+            released: inner.released_as_managed(),
         }
     }
 
@@ -247,14 +247,7 @@ impl Ledger {
         let inner = self.lock();
         let declared =
             |key: &ResourceKey| inner.current.as_ref().is_some_and(|now| now.positions.contains_key(key));
-        let still = inner.released.iter().filter(|entry| !declared(&entry.resource.key)).cloned();
-        still
-            .map(|mut entry| {
-                // The run that was under way when it was left out may have made it only then.
-                entry.managed |= inner.state.managed.contains(&entry.resource.key);
-                entry
-            })
-            .collect()
+        inner.released_as_managed().into_iter().filter(|entry| !declared(&entry.resource.key)).collect()
     }
 
     /// What would have to be dealt with if `next` were in force.
@@ -282,6 +275,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let positions = &assignment.positions;
         let converged: Vec<(&Resource, Digest)> = converged.into_iter().collect();
+        self.remember_managed()?;
         if self.lock().state.says(assignment, &converged) {
             return Ok(());
         }
@@ -315,6 +309,17 @@ impl Ledger {
             state.managed.retain(|key| keep(key));
             news
         })
+    }
+
+    /// Keeps who was managed with what was released: the rest forgets what is no longer declared.
+    fn remember_managed(&self) -> Result<(), LedgerError> {
+        let mut inner = self.lock();
+        let released = inner.released_as_managed();
+        if released != inner.released {
+            self.write(super::RELEASED, &encode_released(&released))?;
+            inner.released = released;
+        }
+        Ok(())
     }
 
     /// Changes what is remembered, and writes it when the change says that there is news. News that could not be written is

@@ -99,6 +99,9 @@ pub(super) fn apply(look: Look<'_>, wanted: &Service, action: Action) -> Result<
             if action == Action::Reload && unit.can_reload {
                 return bring_up(host, name, UnitVerb::Reload, unit.restarts);
             }
+            // systemd counts this with its own starts, and would refuse the sixth within ten seconds: somebody who changes a
+            // file that often means each of them.
+            host.control_unit(name, UnitVerb::ResetFailed).map_err(text)?;
             bring_up(host, name, UnitVerb::Restart, 0)?;
             let replaced = action == Action::Reload;
             Ok(replaced.then(|| "it was restarted: it cannot read its configuration again".into()))
@@ -157,7 +160,9 @@ fn bring_up(host: &dyn Host, name: &str, verb: UnitVerb, restarts: u32) -> Resul
         UnitVerb::Restart => "restart",
         _ => "start",
     };
-    Err(with_journal(host, name, format!("it did not stay up after the {verb}: {}", end(&unit))))
+    // Caught while systemd has started it again, it has not ended yet this time.
+    let why = if up { "its process ends again and again".to_owned() } else { end(&unit) };
+    Err(with_journal(host, name, format!("it did not stay up after the {verb}: {why}")))
 }
 
 fn with_journal(host: &dyn Host, name: &str, reason: String) -> String {

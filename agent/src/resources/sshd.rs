@@ -163,6 +163,7 @@ pub(crate) fn last_way_in(look: Look<'_>, gone: &[DesiredState]) -> Result<Optio
     if !look.host.privileged() || look.host.find_program("sshd").is_none() {
         return Ok(None);
     }
+    separation_folder(look)?;
     let now = settings(look.host.sshd_values().map_err(|error| error.to_string())?);
     let keys = now.get("authorizedkeysfile").cloned().unwrap_or_default();
     let (before, after) =

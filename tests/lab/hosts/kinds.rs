@@ -288,9 +288,16 @@ fn every_kind_of_resource_is_made_changed_and_healed() -> Result<()> {
         let missing = missing(host, 2)?;
         if missing.is_empty() { Ok(Some(())) } else { bail!("{missing:?}") }
     });
-    // What the node says of it is worth more than that it is missing.
+    if let Err(error) = healed {
+        // What the node says of it is worth more than that it is missing.
+        let said: Vec<_> = missing(host, 2)?
+            .into_iter()
+            .map(|key| scene.fleet.resource(NODE, key))
+            .collect::<Result<_>>()?;
+        let processes = host.sh("muster-supervisor list --state-dir /var/lib/muster/supervisor; ss -ltnp; ls -l /var/lib/muster/nodejs; journalctl -n 60 --no-pager")?;
+        return Err(error.context(format!("the node says {said:?}, and runs {processes}")));
+    }
     scene.fleet.converged(&[NODE])?;
-    healed?;
     assert!(causes(&scene)?.iter().all(|(_, cause)| cause == "corrective"), "{:?}", causes(&scene)?);
     // Values of secrets are in nothing that people see.
     let shown = scene.fleet.node(NODE)?.to_string() + &scene.fleet.cli().ok(&["events"])?.stdout;

@@ -97,6 +97,7 @@ fn apt_is_waited_for_and_what_a_kill_left_of_it_is_repaired() -> Result<()> {
     host.sh("sed -n '/^Package: tree$/,/^$/p' /var/lib/dpkg/status > /var/lib/dpkg/updates/0001")?;
     assert_ne!(host.exec(["apt-get", "-qq", "install", "--yes", "hello"])?.code, 0, "apt refuses");
     scene.fleet.look(NODE)?;
+    exists(&scene, "/usr/bin/hello")?;
     scene.fleet.converged(&[NODE])?;
     host.run(["hello"])?;
     assert!(status(&scene, "tree")?.contains("install ok installed"));

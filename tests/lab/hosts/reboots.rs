@@ -160,7 +160,9 @@ fn hosts_restart_in_their_window_one_after_the_other_or_when_a_person_wants_it()
     for node in PAIR {
         needs(&pair, node, None)?;
         wait_for("the fleet to be told", BOUND, || {
-            Ok((told(&pair, node)? == ["node.rebooting", "node.rebooted"]).then_some(()))
+            let told = told(&pair, node)?;
+            anyhow::ensure!(told == ["node.rebooting", "node.rebooted"], "{told:?}");
+            Ok(Some(()))
         })?;
     }
 

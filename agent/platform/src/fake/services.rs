@@ -169,7 +169,8 @@ impl World {
             UnitVerb::Enable => unit.enabled = unit.installable,
             UnitVerb::Disable => unit.enabled = false,
             UnitVerb::Unmask => unit.masked = false,
-            UnitVerb::ResetFailed => unit.active = "inactive".into(),
+            UnitVerb::ResetFailed if unit.active == "failed" => unit.active = "inactive".into(),
+            UnitVerb::ResetFailed => {}
         }
         self.systemd.units.insert(name.to_owned(), unit);
         self.writes += 1;

@@ -63,8 +63,12 @@ fn a_service_of_our_own_is_installed_started_healed_reloaded_and_taken_away() {
     let pid = main_pid(name);
     node.act(&service, Action::Reload).unwrap();
     assert_eq!((out("ls /run/tshop-reloaded"), main_pid(name)), ("/run/tshop-reloaded".into(), pid.clone()));
-    node.act(&service, Action::Restart).unwrap();
-    assert_ne!(main_pid(name), pid);
+    // More often than systemd itself would start it within ten seconds.
+    for _ in 0..7 {
+        let pid = main_pid(name);
+        node.act(&service, Action::Restart).unwrap();
+        assert_ne!(main_pid(name), pid);
+    }
 
     // Changed by hand, with and without systemd being told.
     out("echo '# by hand' >> /etc/systemd/system/tshop.service");
@@ -170,7 +174,8 @@ fn a_service_that_never_starts_fails_with_what_it_wrote_and_starts_once_it_can()
         node.settle(&declare::unit(name, &unit(&fails, more)));
         let wanted = declare::service(name, None, true);
         let reason = node.converge(&wanted).unwrap_err();
-        assert!(reason.contains("ended with code 7"), "{name}: {reason}");
+        let again = name == "tloops.service" && reason.contains("ends again and again");
+        assert!(again || reason.contains("ended with code 7"), "{name}: {reason}");
         assert!(
             reason.contains("it wrote:\n") && reason.contains("cannot find module express"),
             "{name}: {reason}"

@@ -329,8 +329,9 @@ fn of_base(base: &Base) -> Vec<Declared<'_>> {
         add(&["admins", name, "keys"], keys(name), Own, vec![user(name)]);
     }
     if base.has_sudo() {
-        let sudoing = base.admins.iter().filter(|(_, admin)| admin.sudo).map(|(name, _)| user(name));
-        let after = sudoing.chain([package("sudo")]).collect();
+        // Keys too: while those of a new administrator cannot be put there, the former ones stay administrators.
+        let sudoing = base.admins.iter().filter(|(_, admin)| admin.sudo);
+        let after = sudoing.flat_map(|(name, _)| [user(name), keys(name)]).chain([package("sudo")]).collect();
         add(&["admins"], sudoers.clone(), Own, after);
         add(&["admins"], package("sudo"), Implied, Vec::new());
     }

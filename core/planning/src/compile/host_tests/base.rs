@@ -89,7 +89,7 @@ fn admins_have_keys_and_sudo_before_ssh_is_hardened() {
     assert_eq!((file.mode, &file.validate), (0o440, &Some(Validator::Sudoers)));
     let text = String::from_utf8(file.content.clone()).unwrap();
     assert!(text.ends_with("amara ALL=(ALL:ALL) NOPASSWD: ALL\n") && !text.contains("bo "), "{text}");
-    assert_eq!(texts(&sudoers.depends_on), ["package:sudo", "user:amara"]);
+    assert_eq!(texts(&sudoers.depends_on), ["authorized_key:amara", "package:sudo", "user:amara"]);
     assert_eq!(
         (get(&content, "authorized_key:amara").on_removal, get(&content, "user:amara").on_removal),
         (OnRemoval::Remove, OnRemoval::Keep),
