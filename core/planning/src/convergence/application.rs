@@ -17,7 +17,11 @@ pub(super) fn verdict(wanted: &Application, observed: &ObservedApplication, effo
     } else if let Some(processes) = processes {
         // The right thing runs; whether it runs well is the supervisor's to mend. What it gave up while the release was
         // not there is worth another start with it.
-        if processes.crash_looping && (effort.start_crash_looping || !release_assembled) {
+        if processes.stopped && !stays_stopped(wanted, processes) {
+            // The supervisor has the right thing already, so giving it that again would change nothing.
+            actions.push(Action::StartAgain);
+            reasons.push("was stopped".to_owned());
+        } else if processes.crash_looping && (effort.start_crash_looping || !release_assembled) {
             actions.push(Action::StartAgain);
             reasons.push(format!("was given up by the supervisor: {}", trouble(processes)));
         } else if processes.crash_looping {
@@ -74,9 +78,6 @@ fn run_needed(
     let Some(processes) = processes else { return Some("does not run".into()) };
     if processes.awaiting_apply {
         return Some("was not started again after the supervisor was".into());
-    }
-    if processes.stopped && !stays_stopped(wanted, processes) {
-        return Some("was stopped".into());
     }
     match wanted_spec {
         None => Some(match &wanted.process.interpreter {

@@ -354,6 +354,31 @@ fn a_crash_loop_for_want_of_the_release_ends_when_that_is_put_back() {
 }
 
 #[test]
+fn what_somebody_stopped_is_started_again_and_not_given_to_the_supervisor_a_second_time() {
+    let wanted = application("a", 1, 1);
+    let actions = |spec: String| {
+        let observed = Observed::Application(ObservedApplication {
+            release_assembled: true,
+            current: Some(wanted.release_id),
+            wanted_spec: Some(spec_of(&wanted)),
+            processes: Some(ObservedProcesses {
+                spec,
+                release: wanted.release_version.to_string(),
+                stopped: true,
+                instances: 1,
+                ..ObservedProcesses::default()
+            }),
+        });
+        match verdict(&DesiredState::Application(wanted.clone()), &observed, Effort::default()) {
+            Verdict::Change { actions, .. } => actions,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(actions(spec_of(&wanted)), [Action::StartAgain]);
+    assert_eq!(actions("another".to_owned()), [Action::RunRelease]);
+}
+
+#[test]
 fn what_is_meant_to_be_stopped_is_in_place() {
     let check = |change: fn(&mut ProcessSettings), processes: ObservedProcesses, in_place: bool| {
         let mut wanted = application("a", 1, 2);

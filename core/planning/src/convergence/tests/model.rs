@@ -117,7 +117,8 @@ impl Model {
                     Action::StartAgain => {
                         let processes = found.processes.as_mut().unwrap();
                         processes.ready = processes.instances;
-                        (processes.crash_looping, processes.replacing) = (false, false);
+                        (processes.crash_looping, processes.replacing, processes.stopped) =
+                            (false, false, false);
                     }
                     Action::PointCurrent => found.current = Some(wanted.release_id),
                     other => panic!("{other:?} is not for applications"),
