@@ -52,7 +52,8 @@ fn deploy(pair: &Pair) -> Result<()> {
 
 /// Whether the application of a host answers now.
 fn answers(address: Ipv4Addr) -> bool {
-    let patience = Duration::from_millis(500);
+    // One that is slow on a busy machine is not away.
+    let patience = Duration::from_secs(3);
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&SocketAddr::from((address, PORT)), patience)?;
         stream.set_read_timeout(Some(patience))?;
@@ -117,9 +118,9 @@ fn told(pair: &Pair, node: &str) -> Result<Vec<String>> {
         events.get("items").unwrap_or(&events).as_array().cloned().context("a list of events")?;
     events.sort_by_key(|event| event["sequence"].as_i64());
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let of_restarts = events
-        .iter()
-        .filter(|event| event["node"] == node && text(&event["kind"]).starts_with("node.reboot"));
+    let of_restarts = events.iter().filter(|event| {
+        event["node"] == node && ["node.rebooting", "node.rebooted"].contains(&text(&event["kind"]).as_str())
+    });
     Ok(of_restarts.map(|event| text(&event["kind"])).collect())
 }
 
