@@ -42,7 +42,9 @@ files:
         )
     };
     scene.apply(&sections("echo the reason is here >&2; exit 3"))?;
-    scene.fails("service:dud.service", "the reason is here")?;
+    // What it has of its file is taken back, so that only the file can go on saying why.
+    scene.fails("systemd_unit:dud.service", "the reason is here")?;
+    scene.fails("service:dud.service", "dud.service")?;
     scene.succeeds("file:/etc/good")?;
     assert_eq!(scene.host.read_file("/etc/good")?, "better");
     scene.mend(&sections("exec sleep infinity"))?;
