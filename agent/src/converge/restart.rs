@@ -54,7 +54,7 @@ impl RebootShell for Shell {
             match self.turns.request(request).await? {
                 TurnAnswer::Granted { .. } => {
                     let (changed, well) = (BTreeSet::new(), BTreeSet::new());
-                    let held = HeldTurn { generation, kind, changed, well };
+                    let held = HeldTurn { generation, kind, changed, well, failed: None };
                     self.ledger.hold_turn(Some(held)).map_err(|error| crate::chain(&error))
                 }
                 TurnAnswer::Waiting { reason, .. } => Err(reason),
@@ -64,9 +64,16 @@ impl RebootShell for Shell {
 
     fn give_turn_back(&self, outcome: TurnOutcome) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let generation = self.ledger.held_turn().map_or(self.generation, |held| held.generation);
-            if let Err(reason) = self.turns.release(generation, outcome).await {
-                // It stays noted, and the next run gives it back.
+            let held = self.ledger.held_turn();
+            let generation = held.as_ref().map_or(self.generation, |held| held.generation);
+            if let Err(reason) = self.turns.release(generation, outcome.clone()).await {
+                // It stays noted with its end, and the next run gives it back: a node that comes back without its network
+                // must not let the next one go the same way.
+                if let (Some(held), TurnOutcome::Failed { detail }) = (held, outcome)
+                    && let Err(error) = self.ledger.hold_turn(Some(HeldTurn { failed: Some(detail), ..held }))
+                {
+                    tracing::warn!(error = %crate::chain(&error), "how the turn ended cannot be noted");
+                }
                 return tracing::debug!("the turn cannot be given back yet: {reason}");
             }
             if let Err(error) = self.ledger.hold_turn(None) {

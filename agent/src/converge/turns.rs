@@ -123,7 +123,7 @@ impl Run<'_> {
         let generation = self.assignment.generation;
         let mut held = held.unwrap_or_else(|| {
             let (changed, well) = (BTreeSet::new(), self.well_keys());
-            HeldTurn { generation, kind, changed, well }
+            HeldTurn { generation, kind, changed, well, failed: None }
         });
         (held.generation, held.kind) = (generation, kind);
         held.changed.insert(key.clone());
@@ -158,6 +158,9 @@ impl Run<'_> {
     pub(super) async fn finish_turn(&mut self) {
         let Some(held) = self.converger.ledger.held_turn() else { return self.leave_row().await };
         let (mut outcome, mut failed) = self.failed_under(&held);
+        if let Some(detail) = held.failed.clone() {
+            outcome = Some(TurnOutcome::Failed { detail });
+        }
         if outcome.is_none() {
             outcome = match self.unwell(&held).await {
                 Wellness::Well => Some(TurnOutcome::Done),

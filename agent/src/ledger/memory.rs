@@ -36,6 +36,9 @@ pub struct HeldTurn {
     /// What did the node's work when it was taken, and has to do it again.
     #[serde(default)]
     pub well: BTreeSet<ResourceKey>,
+    /// It ended so, and the controller was not told yet; absent: it goes on.
+    #[serde(default)]
+    pub failed: Option<String>,
 }
 
 /// A resource that is no longer declared, and what it was.

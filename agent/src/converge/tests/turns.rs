@@ -160,6 +160,7 @@ async fn what_was_well_when_the_turn_was_taken_has_to_be_well_again_also_after_a
             kind: muster_domain::turn::TurnKind::Change,
             changed: [key("package", "nginx")].into(),
             well: [key("service", "web")].into(),
+            failed: None,
         }))
         .unwrap();
     bench.host.tamper("/var/lib/unit-web", "missing");
@@ -168,6 +169,27 @@ async fn what_was_well_when_the_turn_was_taken_has_to_be_well_again_also_after_a
     let releases = bench.turns.releases();
     let Some(TurnOutcome::Failed { detail }) = releases.last() else { panic!("{releases:?}") };
     assert_eq!(detail, "service:web: there is no unit");
+    assert!(bench.ledger.held_turn().is_none());
+}
+
+#[tokio::test]
+async fn how_a_turn_ended_is_told_when_the_controller_is_there_again() {
+    let mut bench = Bench::new();
+    bench.assign_and_run(&site("one")).await;
+    bench
+        .ledger
+        .hold_turn(Some(crate::ledger::HeldTurn {
+            generation: Generation::new(1),
+            kind: muster_domain::turn::TurnKind::Reboot,
+            changed: Default::default(),
+            well: Default::default(),
+            failed: Some("is not back as it was".into()),
+        }))
+        .unwrap();
+    bench.run().await;
+    let releases = bench.turns.releases();
+    let Some(TurnOutcome::Failed { detail }) = releases.last() else { panic!("{releases:?}") };
+    assert_eq!(detail, "is not back as it was");
     assert!(bench.ledger.held_turn().is_none());
 }
 
