@@ -96,6 +96,10 @@ impl Drift {
         paths.extend(own.filter_map(|path| self.host.real_path(Path::new(&path))));
         if paths.is_empty() {
             self.watching = None;
+            if !all_found {
+                // There is nothing that could remember to look again.
+                self.revision = None;
+            }
             return;
         }
         if self.watching.is_none() {

@@ -138,25 +138,27 @@ async fn the_last_key_with_which_somebody_can_sign_in_stays() {
     };
     let mut bench = Bench::new();
     bench.host.install_sshd();
-    let passwd = "root:x:0:0:root:/root:/bin/bash\namara:x:1000:1000::/home/amara:/bin/bash\nbo:x:1001:1001::/home/bo:/bin/bash\n";
-    let group = "root:x:0:\nsudo:x:27:amara,bo\namara:x:1000:\nbo:x:1001:\n";
+    let passwd = "root:x:0:0:root:/root:/bin/bash\namara:x:1000:1000::/home/amara:/bin/bash\nbo:x:1001:1001::/home/bo:/bin/bash\nwalter:x:1002:1002::/home/walter:/bin/sh\n";
+    let group = "root:x:0:\nsudo:x:27:amara,bo\namara:x:1000:\nbo:x:1001:\nwalter:x:1002:\n";
     // As files for whoever asks who administers the host, and as what the host knows its users by.
     bench.host.tamper("/etc/passwd", passwd);
     bench.host.tamper("/etc/group", group);
     bench.host.tamper_accounts(|accounts| *accounts = muster_platform::Accounts::parse(passwd, group));
-    for home in ["/root", "/home/amara", "/home/bo"] {
+    for home in ["/root", "/home/amara", "/home/bo", "/home/walter"] {
         bench.host.tamper(format!("{home}/.profile"), "");
     }
-    let reports = bench.assign_and_run(&[keys("amara"), keys("bo"), sshd("no")]).await;
+    let reports = bench.assign_and_run(&[keys("amara"), keys("bo"), keys("walter"), sshd("no")]).await;
     let path = |user: &str| format!("/home/{user}/.ssh/authorized_keys");
     assert!(bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)), "{reports:?}");
     // One of two may go, the last may not.
-    bench.assign_and_run(&[keys("amara"), sshd("no")]).await;
+    bench.assign_and_run(&[keys("amara"), keys("walter"), sshd("no")]).await;
     assert!(!bench.content(&path("bo")).is_some_and(|content| content.contains(KEY)));
     let reports = bench.assign_and_run(&[sshd("no")]).await;
     let report = &reports["authorized_key:amara"];
     assert_eq!(report.status, ResourceStatus::Failed);
     assert!(report.detail.contains("only amara can"), "{}", report.detail);
+    // Who administers nothing is not held back with that.
+    assert!(!bench.content(&path("walter")).is_some_and(|content| content.contains(KEY)));
     assert!(bench.content(&path("amara")).is_some_and(|content| content.contains(KEY)));
     // Once somebody else can come in, it goes.
     bench.host.tamper("/root/.ssh/authorized_keys", KEY);
@@ -183,6 +185,12 @@ async fn what_an_assignment_leaves_out_that_comes_in_the_middle_of_a_run_goes_to
         run.await;
     }
     bench.converger = Some(converger);
+    // Not at the first go, nor by the agent that made it.
+    bench.host.set_faults(|faults| faults.read_only = true);
+    bench.run().await;
+    assert_eq!(bench.content("/etc/new").as_deref(), Some("x"));
+    bench.host.set_faults(|faults| faults.read_only = false);
+    bench.start();
     bench.settled().await;
     assert_eq!((bench.content("/etc/old"), bench.content("/etc/new")), (None, None), "{:?}", bench.events());
 }

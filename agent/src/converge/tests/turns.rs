@@ -1,6 +1,8 @@
 //! Disruptive changes wait for the node's turn.
 
 use super::*;
+use crate::ledger::HeldTurn;
+use muster_domain::turn::TurnKind;
 
 fn site(text: &str) -> Vec<Resource> {
     let conf = file("/etc/site.conf", text);
@@ -148,21 +150,19 @@ async fn a_turn_for_something_else_mends_nothing() {
     assert!(bench.ledger.failed_in_turn().is_empty());
 }
 
+fn held(kind: TurnKind) -> HeldTurn {
+    let (changed, well) = (BTreeSet::new(), BTreeSet::new());
+    HeldTurn { generation: Generation::new(1), kind, changed, well, failed: None }
+}
+
 #[tokio::test]
 async fn what_was_well_when_the_turn_was_taken_has_to_be_well_again_also_after_a_kill() {
     let mut bench = Bench::new();
     bench.assign_and_run(&site("one")).await;
     // The agent was killed in its turn, by which time the change had taken the unit away.
-    bench
-        .ledger
-        .hold_turn(Some(crate::ledger::HeldTurn {
-            generation: Generation::new(1),
-            kind: muster_domain::turn::TurnKind::Change,
-            changed: [key("package", "nginx")].into(),
-            well: [key("service", "web")].into(),
-            failed: None,
-        }))
-        .unwrap();
+    let well = [key("service", "web")].into();
+    let held = HeldTurn { changed: [key("package", "nginx")].into(), well, ..held(TurnKind::Change) };
+    bench.ledger.hold_turn(Some(held)).unwrap();
     bench.host.tamper("/var/lib/unit-web", "missing");
     bench.start();
     bench.run().await;
@@ -176,16 +176,8 @@ async fn what_was_well_when_the_turn_was_taken_has_to_be_well_again_also_after_a
 async fn how_a_turn_ended_is_told_when_the_controller_is_there_again() {
     let mut bench = Bench::new();
     bench.assign_and_run(&site("one")).await;
-    bench
-        .ledger
-        .hold_turn(Some(crate::ledger::HeldTurn {
-            generation: Generation::new(1),
-            kind: muster_domain::turn::TurnKind::Reboot,
-            changed: Default::default(),
-            well: Default::default(),
-            failed: Some("is not back as it was".into()),
-        }))
-        .unwrap();
+    let held = HeldTurn { failed: Some("is not back as it was".into()), ..held(TurnKind::Reboot) };
+    bench.ledger.hold_turn(Some(held)).unwrap();
     bench.run().await;
     let releases = bench.turns.releases();
     let Some(TurnOutcome::Failed { detail }) = releases.last() else { panic!("{releases:?}") };
